@@ -1,0 +1,3 @@
+//! windrosed, the daemon: sockets, tasks, files, the clock.
+
+fn main() {}

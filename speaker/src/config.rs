@@ -1,0 +1,307 @@
+//! The configuration as the speaker runs it: parsed, inherited, defaults filled in, nothing left to look up.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use bgp_core::Attributes;
+use bgp_core::capability::Role;
+use bgp_core::family::PerFamily;
+use ipnet::IpNet;
+use rib::policy::{PolicyConfig, SetsConfig};
+
+/// All of it. Two equal configurations behave alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[router]`.
+    pub router: Router,
+    /// `[[peer]]`, by address; no two are the same.
+    pub peers: Vec<Peer>,
+    /// `[[peer-range]]`; the longest prefix that covers an address rules.
+    pub ranges: Vec<PeerRange>,
+    /// `[[originate]]`.
+    pub originate: Vec<Originate>,
+    /// `[[static]]`.
+    pub statics: Vec<Static>,
+    /// `[fib]`.
+    pub fib: Fib,
+    /// `[[policy]]`.
+    pub policies: Vec<PolicyConfig>,
+    /// Named sets that policies use.
+    pub sets: SetsConfig,
+}
+
+/// `[router]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Router {
+    /// Our AS number, not zero.
+    pub asn: u32,
+    /// BGP Identifier, not zero.
+    pub router_id: Ipv4Addr,
+    /// Where we listen for peers.
+    pub listen: Vec<SocketAddr>,
+    /// RFC 4456 §7.
+    pub cluster_id: Ipv4Addr,
+    /// ECMP width, 1..=128.
+    pub multipath: u8,
+    /// Per cent within which AIGP and costs still count as equal.
+    pub multipath_cost_tolerance: u8,
+}
+
+/// What a peer and a range have in common, a group's part filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerOptions {
+    /// The group it inherited from.
+    pub group: Option<String>,
+    /// For the operator.
+    pub description: Option<String>,
+    /// Families we offer.
+    pub families: PerFamily<bool>,
+    /// We never connect, only accept.
+    pub passive: bool,
+    /// False: configured, but kept down until `peer enable`.
+    pub enabled: bool,
+    /// Our end, if not what the kernel picks.
+    pub local_address: Option<IpAddr>,
+    /// Our AS number towards the peer, if not the router's.
+    pub local_asn: Option<u32>,
+    /// The device to which the session is bound; the scope of a link-local address.
+    pub interface: Option<String>,
+    /// The peer's TCP port.
+    pub port: u16,
+    /// Most hops to an eBGP peer; `None` is directly connected (TTL 1). iBGP has no limit.
+    pub multihop: Option<u8>,
+    /// RFC 5082.
+    pub gtsm: bool,
+    /// RFC 2385, TCP MD5.
+    pub password: Option<Secret>,
+    /// Hold Time, zero or at least three seconds.
+    pub hold_time: Duration,
+    /// KEEPALIVE interval; `None` is a third of the agreed hold time.
+    pub keepalive: Option<Duration>,
+    /// ConnectRetryTime.
+    pub connect_retry: Duration,
+    /// IdleHoldTime after an error.
+    pub idle_hold: Duration,
+    /// To where it doubles.
+    pub idle_hold_max: Duration,
+    /// SendHoldTime (RFC 9687 §3); `None` is twice the hold time, at least eight minutes.
+    pub send_hold: Option<Duration>,
+    /// A route reflector's client (RFC 4456).
+    pub rr_client: bool,
+    /// A route server's client (RFC 7947).
+    pub rs_client: bool,
+    /// How often our own AS may stand in an AS_PATH.
+    pub allow_local_as: u8,
+    /// RFC 8950 is offered.
+    pub extended_next_hop: bool,
+    /// AIGP is on (RFC 7311 §3.1).
+    pub aigp: bool,
+    /// How the next hop is written.
+    pub next_hop: NextHopMode,
+    /// Import policies; `None` on an external session accepts nothing (RFC 8212), on an internal one all.
+    pub import: Option<Vec<String>>,
+    /// Export policies; `None` likewise.
+    pub export: Option<Vec<String>>,
+    /// The limit on prefixes.
+    pub max_prefixes: Option<MaxPrefixes>,
+    /// RFC 9234 §4.
+    pub role: Option<Role>,
+    /// The peer must send a role too (RFC 9234 §4.2).
+    pub strict_role: bool,
+}
+
+/// `[[peer]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Peer {
+    /// Its address; a link-local one has [`PeerOptions::interface`].
+    pub address: IpAddr,
+    /// Its AS number.
+    pub asn: u32,
+    /// The rest.
+    pub options: PeerOptions,
+}
+
+/// `[[peer-range]]`: whoever connects from within becomes a peer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerRange {
+    /// Where from.
+    pub prefix: IpNet,
+    /// AS numbers taken; empty is any.
+    pub asns: Vec<u32>,
+    /// At most so many peers at once.
+    pub limit: usize,
+    /// The rest.
+    pub options: PeerOptions,
+}
+
+/// `next-hop`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum NextHopMode {
+    /// As the RFC has it: ourselves to external peers, unchanged to internal ones.
+    Standard,
+    /// Always ourselves.
+    Myself,
+    /// Never changed.
+    Unchanged,
+    /// This one, for routes of its own family.
+    Address(IpAddr),
+}
+
+/// `max-prefixes`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct MaxPrefixes {
+    /// Most prefixes received, of all families together.
+    pub limit: u32,
+    /// Per cent of it at which a notice is given.
+    pub warn_at: u8,
+    /// What happens beyond.
+    pub then: MaxPrefixesAction,
+}
+
+/// What happens when a peer goes over its limit.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum MaxPrefixesAction {
+    /// A notice, no more.
+    Warn,
+    /// The session ends (Cease/1) and stays down until the operator enables it.
+    Stop,
+    /// The session ends (Cease/1) and may come back after this time.
+    Restart(Duration),
+}
+
+/// A TCP MD5 key. Never printed.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Secret(pub Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(secret)")
+    }
+}
+
+/// `[[originate]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Originate {
+    /// What is announced.
+    pub prefix: IpNet,
+    /// With these; the next hop is ourselves.
+    pub attributes: Attributes,
+    /// On which condition.
+    pub when: When,
+}
+
+/// When an `[[originate]]` is announced.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum When {
+    /// Always.
+    Always,
+    /// While one of our interfaces has this address, as a VIP that VRRP moves.
+    AddressPresent(IpAddr),
+    /// While there is a best route to exactly this prefix, or the kernel has one.
+    RoutePresent(IpNet),
+}
+
+/// `[[static]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Static {
+    /// Where to.
+    pub prefix: IpNet,
+    /// Which way.
+    pub via: StaticVia,
+    /// Announced to peers too.
+    pub originate: bool,
+}
+
+/// `via`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StaticVia {
+    /// These next hops share the traffic.
+    NextHops(Vec<StaticNextHop>),
+    /// Packets are dropped silently.
+    Blackhole,
+    /// Packets are refused with ICMP.
+    Unreachable,
+}
+
+/// One next hop of a static route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StaticNextHop {
+    /// Its address.
+    pub address: IpAddr,
+    /// The device, if it is not to be looked up.
+    pub interface: Option<String>,
+    /// Its share, 1..=255.
+    pub weight: u8,
+}
+
+/// `[fib]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fib {
+    /// Whether routes are written to the kernel.
+    pub install: bool,
+    /// The kernel's table.
+    pub table: u32,
+    /// The routes' metric.
+    pub metric: u32,
+    /// The routes' protocol number. Routes with another one are never changed.
+    pub protocol: u8,
+    /// Preferred source address for IPv4.
+    pub prefsrc_v4: Option<Ipv4Addr>,
+    /// Preferred source address for IPv6.
+    pub prefsrc_v6: Option<Ipv6Addr>,
+    /// Nexthop objects and groups, where the kernel has them.
+    pub nexthop_groups: bool,
+    /// Routes stay when the daemon ends.
+    pub keep_on_exit: bool,
+}
+
+impl Default for Fib {
+    fn default() -> Self {
+        Self {
+            install: true,
+            table: 254,
+            metric: 20,
+            protocol: 186,
+            prefsrc_v4: None,
+            prefsrc_v6: None,
+            nexthop_groups: true,
+            keep_on_exit: false,
+        }
+    }
+}
+
+impl Default for PeerOptions {
+    fn default() -> Self {
+        Self {
+            group: None,
+            description: None,
+            families: PerFamily { ipv4: true, ipv6: false },
+            passive: false,
+            enabled: true,
+            local_address: None,
+            local_asn: None,
+            interface: None,
+            port: 179,
+            multihop: None,
+            gtsm: false,
+            password: None,
+            hold_time: Duration::from_secs(90),
+            keepalive: None,
+            connect_retry: Duration::from_secs(5),
+            idle_hold: Duration::from_secs(1),
+            idle_hold_max: Duration::from_secs(60),
+            send_hold: None,
+            rr_client: false,
+            rs_client: false,
+            allow_local_as: 0,
+            extended_next_hop: false,
+            aigp: false,
+            next_hop: NextHopMode::Standard,
+            import: None,
+            export: None,
+            max_prefixes: None,
+            role: None,
+            strict_role: false,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What is worth knowing, said once, as a value: the log line, the metric, the API's stream and the
+//! simulator's trace are four readers of this one enum.
+
+use std::net::IpAddr;
+
+use bgp_core::Family;
+use bgp_core::update::AttributeFault;
+use bgp_fsm::State;
+use ipnet::IpNet;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Notice {
+    /// A peer's session changed its state.
+    PeerState {
+        /// Who.
+        peer: IpAddr,
+        /// From where.
+        from: State,
+        /// To where.
+        to: State,
+    },
+    /// A peer's session or an attempt at one ended.
+    PeerDown {
+        /// Who.
+        peer: IpAddr,
+        /// Why, in words.
+        why: String,
+    },
+    /// A peer sent something malformed that its session survived (RFC 7606).
+    Malformed {
+        /// Who.
+        peer: IpAddr,
+        /// What, and what was done about it.
+        fault: AttributeFault,
+    },
+    /// A peer has told all it knows (RFC 4724 §2).
+    EndOfRib {
+        /// Who.
+        peer: IpAddr,
+        /// Of which family.
+        family: Family,
+    },
+    /// A peer nears its limit, or is beyond it.
+    MaxPrefixes {
+        /// Who.
+        peer: IpAddr,
+        /// How many there are.
+        count: u32,
+        /// How many there may be.
+        limit: u32,
+    },
+    /// Somebody connected who is no peer.
+    Refused {
+        /// Who.
+        remote: IpAddr,
+        /// Why.
+        why: &'static str,
+    },
+    /// Routes of an owner went because it was not heard for its lease.
+    LeaseExpired {
+        /// The owner.
+        owner: String,
+        /// How many routes.
+        routes: usize,
+    },
+    /// The kernel's side has something to say.
+    Fib(fib_netlink::Notice),
+    /// A new configuration is in force.
+    Configured {
+        /// Peers that were added, changed so that their session restarts, changed in place, and removed.
+        peers: [usize; 4],
+    },
+    /// The best route to a prefix changed.
+    Route(IpNet),
+}

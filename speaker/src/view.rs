@@ -1,0 +1,239 @@
+//! What an operator sees: plain values, made when asked for.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use bgp_core::family::PerFamily;
+use bgp_core::{Attributes, Family};
+use bgp_fsm::State;
+use ipnet::IpNet;
+
+/// `windrose status`.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Our AS number.
+    pub asn: u32,
+    /// BGP Identifier.
+    pub router_id: Ipv4Addr,
+    /// When the speaker started.
+    pub started: Instant,
+    /// Peers configured, ranges' peers among them.
+    pub peers: usize,
+    /// Peers in Established.
+    pub established: usize,
+    /// Prefixes in the Loc-RIB of each family.
+    pub prefixes: PerFamily<usize>,
+    /// Paths in all Adj-RIBs-In.
+    pub paths: usize,
+    /// Distinct attribute sets.
+    pub attribute_sets: usize,
+    /// The kernel's side.
+    pub fib: FibStatus,
+    /// What is not as it should be, in words; empty is healthy.
+    pub problems: Vec<String>,
+}
+
+/// The kernel's side of [`Status`].
+#[derive(Clone, Debug, Default)]
+pub struct FibStatus {
+    /// Configured to install.
+    pub install: bool,
+    /// The kernel lets us (CAP_NET_ADMIN).
+    pub permitted: bool,
+    /// Routes in the kernel that are ours and wanted.
+    pub installed: usize,
+    /// Routes on their way.
+    pub pending: usize,
+    /// Routes the kernel refused, waiting for the next try.
+    pub failed: usize,
+}
+
+/// A row of `windrose peer list`.
+#[derive(Clone, Debug)]
+pub struct PeerView {
+    /// Its address.
+    pub address: IpAddr,
+    /// The interface that scopes it or to which it is bound.
+    pub interface: Option<String>,
+    /// Its AS number; that of the session for a range that takes several.
+    pub asn: u32,
+    /// For the operator.
+    pub description: Option<String>,
+    /// The group it inherited from.
+    pub group: Option<String>,
+    /// It came from a `[[peer-range]]`.
+    pub dynamic: bool,
+    /// False: kept down by the operator.
+    pub enabled: bool,
+    /// RFC 4271 §8.2.2.
+    pub state: State,
+    /// Since when it is in that state.
+    pub since: Instant,
+    /// Prefixes received, accepted and advertised.
+    pub prefixes: PerFamily<PrefixCounts>,
+    /// Why the last session or attempt ended.
+    pub last_error: Option<String>,
+    /// When that was.
+    pub last_error_at: Option<Instant>,
+    /// Families of the session; those configured while it is down.
+    pub families: Vec<Family>,
+    /// The session, while there is one.
+    pub session: Option<SessionView>,
+    /// Sessions that came up since start.
+    pub established_count: u64,
+    /// Messages received and sent, UPDATEs among them.
+    pub messages: MessageCounts,
+    /// Attributes discarded, and routes treated as withdrawn (RFC 7606).
+    pub malformed: (u64, u64),
+    /// Names of the policies in use; `None`: none configured.
+    pub import: Option<Vec<String>>,
+    /// Likewise.
+    pub export: Option<Vec<String>>,
+}
+
+/// Counts of one family.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PrefixCounts {
+    /// In the Adj-RIB-In.
+    pub received: u64,
+    /// Of those, what policy and the RFC's checks let through.
+    pub accepted: u64,
+    /// In the Adj-RIB-Out.
+    pub advertised: u64,
+}
+
+/// Counts of messages.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct MessageCounts {
+    /// All received.
+    pub received: u64,
+    /// All sent.
+    pub sent: u64,
+    /// UPDATEs received.
+    pub updates_received: u64,
+    /// UPDATEs sent.
+    pub updates_sent: u64,
+}
+
+/// What a session agreed on.
+#[derive(Clone, Debug)]
+pub struct SessionView {
+    /// The peer's BGP Identifier.
+    pub identifier: Ipv4Addr,
+    /// Our end.
+    pub local_address: Option<IpAddr>,
+    /// Agreed; `None` is no keepalives.
+    pub hold_time: Option<Duration>,
+    /// What the peer offered, in words, in its order.
+    pub capabilities: Vec<String>,
+    /// AS numbers of four octets.
+    pub four_octet_as: bool,
+}
+
+/// Which routes are asked for. Everything absent does not restrict.
+#[derive(Clone, Debug, Default)]
+pub struct RouteQuery {
+    /// This prefix.
+    pub prefix: Option<IpNet>,
+    /// All within it, instead of just it.
+    pub longer: bool,
+    /// Only best paths.
+    pub best_only: bool,
+    /// As this peer sent them, before policy.
+    pub received_from: Option<IpAddr>,
+    /// As this peer is told them.
+    pub advertised_to: Option<IpAddr>,
+    /// Of this family.
+    pub family: Option<Family>,
+}
+
+/// A page of routes, in the order of their prefixes.
+#[derive(Clone, Debug, Default)]
+pub struct RoutePage {
+    /// At most as many as asked for.
+    pub routes: Vec<RouteView>,
+    /// Where the next page begins: pass it as `after`. `None`: that was all.
+    pub next: Option<IpNet>,
+}
+
+/// A row of `windrose route list`.
+#[derive(Clone, Debug)]
+pub struct RouteView {
+    /// Where to.
+    pub prefix: IpNet,
+    /// Its paths, the best one first.
+    pub paths: Vec<PathView>,
+}
+
+/// Where a path came from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// A peer.
+    Peer(IpAddr),
+    /// `[[originate]]`.
+    Originate,
+    /// `[[static]]`.
+    Static,
+    /// The API, with the owner's name.
+    Api(String),
+}
+
+/// One path of a route.
+#[derive(Clone, Debug)]
+pub struct PathView {
+    /// Where it came from.
+    pub source: Source,
+    /// All its attributes.
+    pub attributes: Attributes,
+    /// RFC 7911.
+    pub path_id: Option<u32>,
+    /// It may be chosen.
+    pub valid: bool,
+    /// It waits for its peer to come back.
+    pub stale: bool,
+    /// It is the best one.
+    pub best: bool,
+    /// It shares the traffic with the best one.
+    pub multipath: bool,
+    /// The interior cost to its next hop; `None`: not reachable or not known.
+    pub cost: Option<u64>,
+    /// The step that removed it, or that made it best, or why it is not valid.
+    pub reason: String,
+}
+
+/// `windrose route explain`.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// The route, each path with the step that settled it.
+    pub route: RouteView,
+    /// For each path, in the same order: what the import policy did, a line a rule that spoke.
+    pub policy: Vec<Vec<String>>,
+    /// What the kernel holds, in words.
+    pub kernel: Option<String>,
+    /// Who is told.
+    pub advertised_to: Vec<IpAddr>,
+}
+
+/// A row of `windrose fib list`.
+#[derive(Clone, Debug)]
+pub struct FibView {
+    /// Where to.
+    pub prefix: IpNet,
+    /// What we want there, in the kernel's words; `None`: nothing.
+    pub wanted: Option<String>,
+    /// What is there; `None`: nothing.
+    pub actual: Option<String>,
+    /// `installed`, `pending`, `failed`, `foreign` or `stale`.
+    pub state: &'static str,
+    /// What the kernel said, and when the next try is.
+    pub error: Option<String>,
+}
+
+/// A page of [`FibView`]s.
+#[derive(Clone, Debug, Default)]
+pub struct FibPage {
+    /// At most as many as asked for.
+    pub rows: Vec<FibView>,
+    /// Pass it as `after`. `None`: that was all.
+    pub next: Option<IpNet>,
+}
