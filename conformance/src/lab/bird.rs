@@ -1,0 +1,162 @@
+//! BIRD 2, asked with `birdc`.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::path::{community_from, numbers};
+use super::{Host, Lab, Path, Process, run};
+
+/// A running BIRD.
+#[derive(Debug)]
+pub struct Bird {
+    process: Process,
+    socket: PathBuf,
+    config: PathBuf,
+}
+
+impl Bird {
+    /// Starts it with a configuration to which only logging and `protocol device` are added.
+    ///
+    /// # Errors
+    /// It does not start, or does not like the configuration.
+    pub fn start(lab: &Lab, host: &Host, config: &str) -> Result<Self> {
+        let path = host.dir().join("bird.conf");
+        write(&path, config)?;
+        let socket = host.dir().join("bird.ctl");
+        let mut command = host.command("bird");
+        command
+            .arg("-f")
+            .arg("-c")
+            .arg(&path)
+            .arg("-s")
+            .arg(&socket);
+        let mut bird = Self {
+            process: host.start("bird", command)?,
+            socket,
+            config: path,
+        };
+        lab.eventually("BIRD to answer", Duration::from_secs(5), || {
+            bird.process.check()?;
+            run(&mut birdc(&bird.socket, "show status"))
+        })?;
+        Ok(bird)
+    }
+
+    /// The process, to signal or to end it.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Runs a command of `birdc`.
+    ///
+    /// # Errors
+    /// BIRD does not answer.
+    pub fn ask(&self, line: &str) -> Result<String> {
+        run(&mut birdc(&self.socket, line))
+    }
+
+    /// Replaces the configuration.
+    ///
+    /// # Errors
+    /// BIRD does not take it.
+    pub fn configure(&self, config: &str) -> Result<()> {
+        write(&self.config, config)?;
+        let said = self.ask("configure")?;
+        if !said.contains("Reconfig") {
+            bail!("BIRD says {said}");
+        }
+        Ok(())
+    }
+
+    /// Succeeds when the session of a `protocol bgp` is Established.
+    ///
+    /// # Errors
+    /// It is not: says what it is.
+    pub fn established(&self, protocol: &str) -> Result<()> {
+        let said = self.ask(&format!("show protocols {protocol}"))?;
+        let line = said.lines().find(|line| line.starts_with(protocol));
+        let line = line.with_context(|| format!("no protocol {protocol}"))?;
+        if !line.contains("Established") {
+            bail!("BIRD: {line}");
+        }
+        Ok(())
+    }
+
+    /// The paths to a prefix, the best first.
+    ///
+    /// # Errors
+    /// BIRD does not answer.
+    pub fn paths(&self, prefix: &str) -> Result<Vec<Path>> {
+        let said = self.ask(&format!("show route {prefix} all"));
+        Ok(parse(&said.unwrap_or_default()))
+    }
+
+    /// The best path to a prefix.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn path(&self, prefix: &str) -> Result<Path> {
+        let best = self.paths(prefix)?.into_iter().next();
+        best.with_context(|| format!("BIRD has no {prefix}"))
+    }
+}
+
+fn write(path: &std::path::Path, config: &str) -> Result<()> {
+    let text = format!("log stderr all;\nprotocol device {{}}\n{config}");
+    Ok(std::fs::write(path, text)?)
+}
+
+fn birdc(socket: &std::path::Path, line: &str) -> Command {
+    let mut command = Command::new("birdc");
+    command.arg("-s").arg(socket).args(line.split_whitespace());
+    command
+}
+
+/// What `show route PREFIX all` prints: a head line a path, then a tab and `NAME: VALUE` an attribute.
+fn parse(text: &str) -> Vec<Path> {
+    let mut paths: Vec<Path> = Vec::new();
+    for line in text.lines() {
+        if !line.starts_with('\t') && line.contains(" [") {
+            paths.push(Path::default());
+        } else if let (Some(path), Some(line)) = (paths.last_mut(), line.strip_prefix("\tBGP.")) {
+            let (name, value) = line.split_once(':').unwrap_or((line, ""));
+            set(path, name, value.trim());
+        }
+    }
+    paths
+}
+
+fn set(path: &mut Path, name: &str, value: &str) {
+    match name {
+        "origin" => path.origin = value.to_lowercase(),
+        "as_path" => path.as_path = numbers(value),
+        "next_hop" => value
+            .split(' ')
+            .next()
+            .unwrap_or_default()
+            .clone_into(&mut path.next_hop),
+        "med" => path.med = value.parse().ok(),
+        "local_pref" => path.local_pref = value.parse().ok(),
+        "atomic_aggr" => path.atomic_aggregate = true,
+        "aggregator" => {
+            let (address, asn) = value.split_once(" AS").unwrap_or((value, ""));
+            path.aggregator = Some(format!("{asn} {address}"));
+        }
+        "community" => path.communities = groups(value).map(|g| community_from(&g)).collect(),
+        "large_community" => path.large_communities = groups(value).collect(),
+        "ext_community" => path.ext_communities = groups(value).collect(),
+        _ => {}
+    }
+}
+
+/// `(rt, 65001, 5) (rt, 65001, 6)` as `rt:65001:5`, `rt:65001:6`.
+fn groups(value: &str) -> impl Iterator<Item = String> {
+    let groups = value.split(')').filter_map(|group| group.split_once('('));
+    groups.map(|(_, inside)| inside.replace(", ", ":").replace(',', ":"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! FRR: zebra, bgpd and, where BFD is asked for, bfdd, asked with `vtysh`.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path as FilePath, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::path::{community_from, numbers};
+use super::{Host, Lab, Path, Process, run};
+
+/// Where Debian puts the daemons.
+const DAEMONS: &str = "/usr/lib/frr";
+
+/// A running FRR. Its sockets are in the lab's folder: any number of them fit on a machine.
+#[derive(Debug)]
+pub struct Frr {
+    // bgpd before zebra: dropped in this order, bgpd withdraws its routes before zebra goes.
+    processes: Vec<Process>,
+    dir: PathBuf,
+}
+
+impl Frr {
+    /// Starts it with a configuration (`router bgp …`).
+    ///
+    /// # Errors
+    /// A daemon does not start, or does not like the configuration.
+    pub fn start(lab: &Lab, host: &Host, config: &str) -> Result<Self> {
+        let dir = host.dir().join("frr");
+        std::fs::create_dir_all(&dir)?;
+        let path = dir.join("frr.conf");
+        std::fs::write(&path, format!("log stdout\n{config}"))?;
+        std::fs::write(dir.join("vtysh.conf"), "")?;
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755))?;
+        run(Command::new("chown").args(["-R", "frr:frr"]).arg(&dir))?;
+        let mut frr = Self {
+            processes: Vec::new(),
+            dir,
+        };
+        let bfd = config.lines().any(|line| line.trim() == "bfd");
+        for daemon in ["zebra", "bfdd", "bgpd"] {
+            if daemon != "bfdd" || bfd {
+                frr.start_daemon(lab, host, daemon, &path)?;
+            }
+        }
+        Ok(frr)
+    }
+
+    /// bgpd, to signal or to end it.
+    ///
+    /// # Errors
+    /// It was never started.
+    pub fn bgpd(&mut self) -> Result<&mut Process> {
+        self.processes.first_mut().context("bgpd was not started")
+    }
+
+    /// Where its sockets and its configuration are.
+    #[must_use]
+    pub fn dir(&self) -> &FilePath {
+        &self.dir
+    }
+
+    /// Runs a command of `vtysh`.
+    ///
+    /// # Errors
+    /// FRR does not know the command.
+    pub fn ask(&self, line: &str) -> Result<String> {
+        run(self.vtysh().args(["-c", line]))
+    }
+
+    /// Runs lines in the configuration mode.
+    ///
+    /// # Errors
+    /// FRR refuses a line.
+    pub fn configure(&self, lines: &[&str]) -> Result<()> {
+        let mut vtysh = self.vtysh();
+        vtysh.args(["-c", "configure terminal"]);
+        for line in lines {
+            vtysh.args(["-c", line]);
+        }
+        run(&mut vtysh).map(drop)
+    }
+
+    /// Succeeds when the session with a neighbour is Established.
+    ///
+    /// # Errors
+    /// It is not: says what it is.
+    pub fn established(&self, neighbor: &str) -> Result<()> {
+        let said = self.json(&format!("show bgp neighbors {neighbor} json"))?;
+        let state = said.pointer(&format!("/{neighbor}/bgpState"));
+        if state.and_then(Value::as_str) != Some("Established") {
+            bail!("FRR: {neighbor} is {state:?}");
+        }
+        Ok(())
+    }
+
+    /// The paths to a prefix, the best first.
+    ///
+    /// # Errors
+    /// FRR does not answer.
+    pub fn paths(&self, prefix: &str) -> Result<Vec<Path>> {
+        let family = if prefix.contains(':') { "ipv6" } else { "ipv4" };
+        let said = self.json(&format!("show bgp {family} unicast {prefix} json"))?;
+        let mut paths: Vec<_> = array(&said, "/paths").iter().collect();
+        paths.sort_by_key(|path| path.pointer("/bestpath/overall").is_none());
+        Ok(paths.into_iter().map(read).collect())
+    }
+
+    /// The best path to a prefix.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn path(&self, prefix: &str) -> Result<Path> {
+        let best = self.paths(prefix)?.into_iter().next();
+        best.with_context(|| format!("FRR has no {prefix}"))
+    }
+
+    /// Lets it run on when this value is gone.
+    pub(super) fn detach(self) {
+        self.processes.into_iter().for_each(Process::detach);
+    }
+
+    fn start_daemon(
+        &mut self,
+        lab: &Lab,
+        host: &Host,
+        daemon: &str,
+        conf: &FilePath,
+    ) -> Result<()> {
+        let mut command = host.command(&format!("{DAEMONS}/{daemon}"));
+        command.args(["-A", "127.0.0.1", "-f"]).arg(conf);
+        command
+            .arg("-i")
+            .arg(self.dir.join(format!("{daemon}.pid")));
+        command.arg("-z").arg(self.dir.join("zserv.api"));
+        command.arg("--vty_socket").arg(&self.dir);
+        if daemon == "bfdd" {
+            command.arg("--bfdctl").arg(self.dir.join("bfdd.sock"));
+        }
+        self.processes.insert(0, host.start(daemon, command)?);
+        let socket = self.dir.join(format!("{daemon}.vty"));
+        lab.eventually(daemon, Duration::from_secs(10), || {
+            if let Some(process) = self.processes.first_mut() {
+                process.check()?;
+            }
+            socket.exists().then_some(()).context("no vty socket")
+        })
+    }
+
+    fn vtysh(&self) -> Command {
+        let mut command = Command::new("vtysh");
+        command.arg("--vty_socket").arg(&self.dir);
+        command.arg("--config_dir").arg(&self.dir);
+        command
+    }
+
+    fn json(&self, line: &str) -> Result<Value> {
+        let text = self.ask(line)?;
+        serde_json::from_str(&text).with_context(|| format!("FRR: {line}: {text}"))
+    }
+}
+
+fn read(path: &Value) -> Path {
+    let number = |at: &str| u32::try_from(path.pointer(at)?.as_u64()?).ok();
+    let text = |at: &str| path.pointer(at).and_then(Value::as_str).unwrap_or_default();
+    let aggregator = number("/aggregatorAs").map(|asn| format!("{asn} {}", text("/aggregatorId")));
+    let hops = array(path, "/nexthops");
+    let global = hops
+        .iter()
+        .find(|hop| hop.pointer("/scope") != Some(&Value::from("link-local")));
+    let next_hop = global
+        .and_then(|hop| hop.pointer("/ip"))
+        .and_then(Value::as_str);
+    Path {
+        next_hop: next_hop.unwrap_or_default().to_owned(),
+        as_path: numbers(text("/aspath/string")),
+        origin: text("/origin").to_lowercase(),
+        med: number("/metric"),
+        local_pref: number("/locPrf"),
+        communities: words(text("/community/string"))
+            .map(|w| community_from(&w))
+            .collect(),
+        large_communities: words(text("/largeCommunity/string")).collect(),
+        ext_communities: words(&text("/extendedCommunity/string").to_lowercase()).collect(),
+        aggregator,
+        atomic_aggregate: path.pointer("/atomicAggregate").is_some(),
+    }
+}
+
+fn array<'a>(value: &'a Value, at: &str) -> &'a [Value] {
+    let found = value.pointer(at).and_then(Value::as_array);
+    found.map(Vec::as_slice).unwrap_or_default()
+}
+
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split_whitespace().map(str::to_owned)
+}

@@ -1,0 +1,3 @@
+//! Simulator, RFC clauses, interop labs, benchmarks.
+
+pub mod lab;

@@ -1,0 +1,174 @@
+//! Routes in the kernel: equal paths, a crash, a careless hand, a dead link.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use conformance::lab::{Bird, KernelRoute};
+
+use crate::star::{ROUTER, Star, bird, bird_with, peer};
+
+/// RTPROT_BGP.
+const OURS: u8 = 186;
+/// How long a link's routes may stay on it once it is down.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+fn devices(route: &KernelRoute) -> Vec<&str> {
+    route
+        .next_hops
+        .iter()
+        .map(|hop| hop.device.as_str())
+        .collect()
+}
+
+fn goes_over(star: &Star, prefix: &str, expected: &[&str]) -> Result<()> {
+    let route = star.hub.kernel_route(prefix)?;
+    let route = route.with_context(|| format!("{prefix} is not in the kernel"))?;
+    let mut devices = devices(&route);
+    devices.sort_unstable();
+    ensure!(devices == expected, "{route:?}");
+    ensure!(route.protocol == OURS, "{route:?}");
+    Ok(())
+}
+
+fn two_birds(star: &Star, routes: &[&str], second: &str) -> Result<(Bird, Bird)> {
+    let config = bird(1, 65002, "", routes);
+    let first = Bird::start(&star.lab, &star.spokes[0], &config)?;
+    let config = bird_with(2, 65003, "", routes, second);
+    let second = Bird::start(&star.lab, &star.spokes[1], &config)?;
+    Ok((first, second))
+}
+
+fn two_peers() -> String {
+    let (first, second) = (peer("192.0.1.2", 65002, ""), peer("192.0.2.2", 65003, ""));
+    format!("{ROUTER}{first}{second}")
+}
+
+#[test]
+fn equal_paths_share_the_load() -> Result<()> {
+    let Some(star) = Star::new(&["bird"], 2)? else {
+        return Ok(());
+    };
+    let windrosed = star.windrosed(&two_peers())?;
+    let prefixes = ["10.9.0.0/16", "2001:db8:900::/48"];
+    let (first, second) = two_birds(&star, &prefixes, "accept;")?;
+    for prefix in prefixes {
+        star.soon("two ways", || goes_over(&star, prefix, &["eth1", "eth2"]))?;
+    }
+    assert_eq!(windrosed.paths("10.9.0.0/16")?.len(), 2);
+    second.configure(&bird(2, 65003, "", &[]))?;
+    for prefix in prefixes {
+        star.soon("one way", || goes_over(&star, prefix, &["eth1"]))?;
+    }
+    first.configure(&bird(1, 65002, "", &[]))?;
+    star.soon("none", || {
+        let left = star.hub.kernel_routes()?;
+        ensure!(left.iter().all(|r| r.protocol != OURS), "{left:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_crash_loses_no_route_and_leaves_none() -> Result<()> {
+    let Some(star) = Star::new(&["bird"], 1)? else {
+        return Ok(());
+    };
+    let config = format!("{ROUTER}{}", peer("192.0.1.2", 65002, ""));
+    let mut windrosed = star.windrosed(&config)?;
+    let before = ["10.1.0.0/16", "10.2.0.0/16", "2001:db8:100::/48"];
+    let bird_at = |routes: &[&str]| bird(1, 65002, "", routes);
+    let bird = Bird::start(&star.lab, &star.spokes[0], &bird_at(&before))?;
+    star.hub
+        .ip("route add 10.77.0.0/16 via 192.0.1.2 proto static")?;
+    for prefix in before {
+        star.soon(prefix, || goes_over(&star, prefix, &["eth1"]))?;
+    }
+    windrosed.process().kill()?;
+    bird.configure(&bird_at(&[
+        "10.1.0.0/16",
+        "10.3.0.0/16",
+        "2001:db8:100::/48",
+    ]))?;
+    let stay = || {
+        goes_over(&star, "10.1.0.0/16", &["eth1"])?;
+        goes_over(&star, "2001:db8:100::/48", &["eth1"])
+    };
+    star.lab
+        .throughout("the routes of the dead", AT_ONCE, stay)?;
+    windrosed.restart(&star.lab)?;
+    star.soon("the new route", || {
+        stay()?; // never lost on the way
+        goes_over(&star, "10.3.0.0/16", &["eth1"])
+    })?;
+    star.soon("the stale route to go", || {
+        stay()?;
+        ensure!(
+            star.hub.kernel_route("10.2.0.0/16")?.is_none(),
+            "10.2.0.0/16 is there"
+        );
+        Ok(())
+    })?;
+    let foreign = star.hub.kernel_route("10.77.0.0/16")?;
+    ensure!(
+        foreign.is_some_and(|r| r.protocol == 4),
+        "the foreign route is gone"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_route_deleted_by_hand_returns() -> Result<()> {
+    let Some(star) = Star::new(&["bird"], 1)? else {
+        return Ok(());
+    };
+    let _windrosed = star.windrosed(&format!("{ROUTER}{}", peer("192.0.1.2", 65002, "")))?;
+    let config = bird(1, 65002, "", &["10.1.0.0/16", "2001:db8:100::/48"]);
+    let _bird = Bird::start(&star.lab, &star.spokes[0], &config)?;
+    for (prefix, delete) in [
+        ("10.1.0.0/16", "route del 10.1.0.0/16"),
+        ("2001:db8:100::/48", "-6 route del 2001:db8:100::/48"),
+    ] {
+        star.soon(prefix, || goes_over(&star, prefix, &["eth1"]))?;
+        star.hub.ip(delete)?;
+        star.soon("its return", || goes_over(&star, prefix, &["eth1"]))?;
+    }
+    Ok(())
+}
+
+/// The hub's own end goes down, then the far end (the carrier is lost): both move the routes at once,
+/// long before a hold timer expires.
+#[test]
+fn a_dead_link_moves_its_routes_at_once() -> Result<()> {
+    let Some(star) = Star::new(&["bird"], 2)? else {
+        return Ok(());
+    };
+    let windrosed = star.windrosed(&two_peers())?;
+    let prefixes = ["10.9.0.0/16", "2001:db8:900::/48"];
+    let (_first, _second) = two_birds(&star, &prefixes, "bgp_path.prepend(65003); accept;")?;
+    for host in [&star.hub, &star.spokes[0]] {
+        let interface = if host.namespace() == star.hub.namespace() {
+            "eth1"
+        } else {
+            "eth0"
+        };
+        star.soon("both sessions", || {
+            windrosed.established("192.0.1.2")?;
+            windrosed.established("192.0.2.2")
+        })?;
+        for prefix in prefixes {
+            star.soon("the shorter path", || goes_over(&star, prefix, &["eth1"]))?;
+        }
+        host.ip(&format!("link set {interface} down"))?;
+        for prefix in prefixes {
+            star.lab.eventually("the other link", AT_ONCE, || {
+                goes_over(&star, prefix, &["eth2"])
+            })?;
+        }
+        host.ip(&format!("link set {interface} up"))?;
+        if interface == "eth1" {
+            star.hub.address("eth1", "2001:db8:1::1/64")?; // went with the link
+        } else {
+            star.spokes[0].address("eth0", "2001:db8:1::2/64")?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! Real peers on real kernels: one binary for every interop test. Needs root; `cargo xtask test` runs it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::cast_possible_truncation,
+    unreachable_pub,
+    missing_docs
+)]
+
+mod attributes;
+mod bad_configurations;
+mod bad_peers;
+mod containers;
+mod kernel;
+mod lab_itself;
+mod sessions;
+mod star;

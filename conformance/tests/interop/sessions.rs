@@ -1,0 +1,191 @@
+//! Sessions: up, lost, back; over IPv6, with passwords, with peers of two octets.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use conformance::lab::{Bird, Frr, GoBgp, Windrosed};
+
+use crate::star::{ROUTER, Star, bird, frr, gobgp, peer};
+
+/// RFC 4271 §8: sessions come up within a second of both ends being there.
+#[test]
+fn sessions_come_up_with_every_peer() -> Result<()> {
+    let Some(star) = Star::new(&["bird", "/usr/lib/frr/bgpd", "gobgpd"], 3)? else {
+        return Ok(());
+    };
+    let _bird = Bird::start(&star.lab, &star.spokes[0], &bird(1, 65002, "", &[]))?;
+    let _frr = Frr::start(&star.lab, &star.spokes[1], &frr(2, 65003, &[], ""))?;
+    let _gobgp = GoBgp::start(&star.lab, &star.spokes[2], &gobgp(3, 65004))?;
+    let config = [
+        ROUTER.to_owned(),
+        peer("192.0.1.2", 65002, ""),
+        peer("192.0.2.2", 65003, ""),
+        peer("192.0.3.2", 65004, ""),
+    ];
+    let windrosed = star.windrosed(&config.concat())?;
+    star.soon("three sessions", || {
+        windrosed.established("192.0.1.2")?;
+        windrosed.established("192.0.2.2")?;
+        windrosed.established("192.0.3.2")
+    })?;
+    let row = windrosed.peer("192.0.2.2")?;
+    assert_eq!(row["asn"], 65003, "{row}");
+    Ok(())
+}
+
+#[test]
+fn a_lost_session_withdraws_and_returns() -> Result<()> {
+    let Some(star) = Star::new(&["bird", "/usr/lib/frr/bgpd"], 2)? else {
+        return Ok(());
+    };
+    let config = [
+        ROUTER.to_owned(),
+        peer("192.0.1.2", 65002, ""),
+        peer("192.0.2.2", 65003, ""),
+    ];
+    let windrosed = star.windrosed(&config.concat())?;
+    let bird = Bird::start(&star.lab, &star.spokes[0], &bird(1, 65002, "", &[]))?;
+    let networks = ["10.3.0.0/16", "2001:db8:300::/48"];
+    let config = frr(2, 65003, &networks, "");
+    let mut frr = Frr::start(&star.lab, &star.spokes[1], &config)?;
+    let there = || {
+        bird.path("10.3.0.0/16")?;
+        bird.path("2001:db8:300::/48").map(drop)
+    };
+    let gone = || {
+        for prefix in networks {
+            ensure!(bird.paths(prefix)?.is_empty(), "BIRD has {prefix}");
+            ensure!(
+                windrosed.paths(prefix)?.is_empty(),
+                "windrosed has {prefix}"
+            );
+            ensure!(
+                star.hub.kernel_route(prefix)?.is_none(),
+                "the kernel has {prefix}"
+            );
+        }
+        Ok(())
+    };
+    star.soon("the routes", there)?;
+    frr.bgpd()?.kill()?;
+    star.soon("the loss", gone)?;
+    drop(frr);
+    let _frr = Frr::start(&star.lab, &star.spokes[1], &config)?;
+    star.soon("the return", there)
+}
+
+/// RFC 8950: IPv4 prefixes with IPv6 next hops, over a session that knows IPv6 alone.
+#[test]
+fn ipv4_goes_over_ipv6_next_hops() -> Result<()> {
+    let Some(star) = Star::new(&["bird", "/usr/lib/frr/bgpd"], 2)? else {
+        return Ok(());
+    };
+    let config = [
+        ROUTER.to_owned(),
+        peer("2001:db8:1::2", 65002, "extended-next-hop = true"),
+        peer("2001:db8:2::2", 65003, "extended-next-hop = true"),
+    ];
+    let windrosed = star.windrosed(&config.concat())?;
+    let config = bird(1, 65002, "", &["10.2.0.0/16"])
+        .replace("local 192.0.1.2", "local 2001:db8:1::2")
+        .replace("neighbor 192.0.1.1", "neighbor 2001:db8:1::1")
+        .replace("ipv4 { import", "ipv4 { extended next hop; import");
+    let bird = Bird::start(&star.lab, &star.spokes[0], &config)?;
+    let config = frr(2, 65003, &["10.3.0.0/16"], "")
+        .replace("192.0.2.1", "2001:db8:2::1")
+        .replace(
+            " address-family ipv4 unicast\n",
+            " neighbor 2001:db8:2::1 capability extended-nexthop\n address-family ipv4 unicast\n  neighbor 2001:db8:2::1 activate\n",
+        );
+    let frr = Frr::start(&star.lab, &star.spokes[1], &config)?;
+    let path = star.soon("BIRD's at FRR", || frr.path("10.2.0.0/16"))?;
+    ensure!(path.next_hop == "2001:db8:2::1", "{path:?}");
+    let path = star.soon("FRR's at BIRD", || bird.path("10.3.0.0/16"))?;
+    ensure!(path.next_hop == "2001:db8:1::1", "{path:?}");
+    let path = windrosed.path("10.2.0.0/16")?;
+    ensure!(path.next_hop == "2001:db8:1::2", "{path:?}");
+    star.soon("the kernel's route", || {
+        let route = star.hub.kernel_route("10.2.0.0/16")?;
+        let hop = route.and_then(|r| r.next_hops.into_iter().next());
+        ensure!(hop.is_some_and(|h| h.device == "eth1"));
+        Ok(())
+    })
+}
+
+/// RFC 6793 §4.2.2: "a NEW BGP speaker MUST send the AS path information to the OLD BGP speaker in the
+/// AS_PATH attribute with AS_TRANS and [...] the AS4_PATH attribute".
+#[test]
+fn a_peer_of_two_octets_hears_as_trans() -> Result<()> {
+    let Some(star) = Star::new(&["bird"], 3)? else {
+        return Ok(());
+    };
+    let config = [
+        ROUTER.to_owned(),
+        peer("192.0.1.2", 4_200_000_002, ""),
+        peer("192.0.2.2", 65003, ""),
+        peer("192.0.3.2", 65004, ""),
+    ];
+    let windrosed = star.windrosed(&config.concat())?;
+    let start = |n: usize, asn, options: &str, routes: &[&str]| {
+        let config = bird(u16::try_from(n)?, asn, options, routes);
+        Bird::start(&star.lab, &star.spokes[n - 1], &config)
+    };
+    let new = start(1, 4_200_000_002, "", &["10.2.0.0/16"])?;
+    let old = start(2, 65003, "enable as4 off;", &["10.3.0.0/16"])?;
+    let other = start(3, 65004, "", &[])?;
+    let path = star.soon("the wide AS at the old speaker", || old.path("10.2.0.0/16"))?;
+    assert!(
+        path.as_path == [65001, 23456] || path.as_path == [65001, 4_200_000_002],
+        "{path:?}"
+    );
+    let path = star.soon("the old speaker's", || new.path("10.3.0.0/16"))?;
+    assert_eq!(path.as_path, [65001, 65003]);
+    let path = star.soon("the wide AS at another", || other.path("10.2.0.0/16"))?;
+    assert_eq!(path.as_path, [65001, 4_200_000_002]);
+    windrosed.established("192.0.2.2")
+}
+
+#[test]
+fn a_session_needs_the_same_password_on_both_sides() -> Result<()> {
+    let Some(star) = Star::new(&["bird", "/usr/lib/frr/bgpd"], 2)? else {
+        return Ok(());
+    };
+    let config = |bird_password: &str, frr_password: &str| {
+        let bird = peer("192.0.1.2", 65002, bird_password);
+        format!("{ROUTER}{bird}{}", peer("192.0.2.2", 65003, frr_password))
+    };
+    let (right, wrong) = ("password = \"compass\"", "password = \"sextant\"");
+    let windrosed = star.windrosed(&config(right, right))?;
+    let options = "password \"compass\";";
+    let bird = Bird::start(&star.lab, &star.spokes[0], &bird(1, 65002, options, &[]))?;
+    let frr = Frr::start(&star.lab, &star.spokes[1], &frr(2, 65003, &[], ""))?;
+    frr.configure(&["router bgp 65003", "neighbor 192.0.2.1 password compass"])?;
+    star.soon("both with passwords", || {
+        windrosed.established("192.0.1.2")?;
+        windrosed.established("192.0.2.2")
+    })?;
+
+    windrosed.reload(&config("", wrong))?;
+    star.soon("the sessions to end", || {
+        ensure!(windrosed.established("192.0.1.2").is_err(), "BIRD's is up");
+        ensure!(windrosed.established("192.0.2.2").is_err(), "FRR's is up");
+        Ok(())
+    })?;
+    stays_down(&star, &windrosed)?;
+
+    bird.configure(&crate::star::bird(1, 65002, "", &[]))?;
+    frr.configure(&["router bgp 65003", "neighbor 192.0.2.1 password sextant"])?;
+    star.soon("none and another password, on both sides", || {
+        windrosed.established("192.0.1.2")?;
+        windrosed.established("192.0.2.2")
+    })
+}
+
+fn stays_down(star: &Star, windrosed: &Windrosed) -> Result<()> {
+    let span = Duration::from_secs(4);
+    star.lab.throughout("no session", span, || {
+        ensure!(windrosed.established("192.0.1.2").is_err(), "BIRD's is up");
+        ensure!(windrosed.established("192.0.2.2").is_err(), "FRR's is up");
+        Ok(())
+    })
+}
