@@ -5,8 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use smallvec::SmallVec;
 
+use crate::wire::{EXTENDED_LENGTH, attribute, length16};
+
 pub mod as_path;
 pub mod community;
+pub(crate) mod draft;
+pub mod table;
 
 pub use as_path::{AsPath, Segment, SegmentKind};
 pub use community::{Community, ExtendedCommunity, Ipv6ExtendedCommunity, LargeCommunity};
@@ -44,6 +48,8 @@ pub struct Attributes {
     pub large_communities: SmallVec<[LargeCommunity; 2]>,
     /// ONLY_TO_CUSTOMER (RFC 9234 §5).
     pub only_to_customer: Option<u32>,
+    /// Which of the optional transitive ones came with the Partial bit, which nobody may clear (RFC 4271 §5).
+    pub partial: Partial,
     /// Optional transitive attributes we do not know, in the order of their type (RFC 4271 §5).
     pub unknown: SmallVec<[UnknownAttribute; 0]>,
 }
@@ -68,6 +74,7 @@ impl Attributes {
             aigp: None,
             large_communities: SmallVec::new(),
             only_to_customer: None,
+            partial: Partial::default(),
             unknown: SmallVec::new(),
         }
     }
@@ -152,6 +159,24 @@ pub struct Aggregator {
     pub identifier: Ipv4Addr,
 }
 
+/// Attributes we know whose Partial bit was set by an AS that did not: a bit for each type below 64.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Partial(u64);
+
+impl Partial {
+    /// Whether the attribute of type `kind` is partial.
+    #[must_use]
+    pub fn contains(self, kind: u8) -> bool {
+        1_u64
+            .checked_shl(kind.into())
+            .is_some_and(|bit| self.0 & bit != 0)
+    }
+
+    fn insert(&mut self, kind: u8) {
+        self.0 |= 1_u64.checked_shl(kind.into()).unwrap_or(0);
+    }
+}
+
 /// An optional transitive attribute we do not know. It travels on, with the Partial bit set.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct UnknownAttribute {
@@ -163,14 +188,71 @@ pub struct UnknownAttribute {
     pub value: Box<[u8]>,
 }
 
-/// Where in a block of attributes (from [`crate::update::encode_attributes`]) the first of at least type `kind` starts.
+/// The Optional bit (RFC 4271 §4.3).
+pub(crate) const OPTIONAL: u8 = 0x80;
+/// The Transitive bit.
+pub(crate) const TRANSITIVE: u8 = 0x40;
+/// The Partial bit.
+pub(crate) const PARTIAL: u8 = 0x20;
+
+/// Appends the attributes in the order of their type, all but NEXT_HOP and MP_REACH_NLRI (packers write those).
+pub(crate) fn encode(attributes: &Attributes, four_octet_as: bool, out: &mut Vec<u8>) {
+    let mut unknown = attributes.unknown.iter().peekable();
+    for row in table::ROWS {
+        while let Some(next) = unknown.next_if(|next| next.kind < row.kind) {
+            put(next.flags, next.kind, out, |out| {
+                out.extend_from_slice(&next.value)
+            });
+        }
+        let start = out.len();
+        let partial = if attributes.partial.contains(row.kind) {
+            PARTIAL
+        } else {
+            0
+        };
+        let mut present = false;
+        put(row.flags | partial, row.kind, out, |out| {
+            present = (row.encode)(attributes, four_octet_as, out);
+        });
+        if !present {
+            out.truncate(start);
+        }
+    }
+    for next in unknown {
+        put(next.flags, next.kind, out, |out| {
+            out.extend_from_slice(&next.value)
+        });
+    }
+}
+
+/// Where in a block from [`encode`] the first attribute of at least type `kind` starts.
 pub(crate) fn offset_of(kind: u8, block: &[u8]) -> usize {
     let mut rest = block;
-    while let Ok((after, raw)) = crate::wire::attribute(rest) {
+    while let Ok((after, raw)) = attribute(rest) {
         if raw.kind >= kind {
             break;
         }
         rest = after;
     }
     block.len() - rest.len()
+}
+
+/// Appends one attribute, with a length of two octets where one is too short. A value beyond 65535 octets makes
+/// a block that no message holds, which is what packing looks at.
+fn put(flags: u8, kind: u8, out: &mut Vec<u8>, value: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[flags & !EXTENDED_LENGTH, kind, 0]);
+    value(out);
+    let len = out.len() - start - 3;
+    let [high, low] = length16(len);
+    let Some([flags, _, octet]) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut) else {
+        return;
+    };
+    if len <= usize::from(u8::MAX) {
+        *octet = low;
+    } else {
+        *flags |= EXTENDED_LENGTH;
+        *octet = high;
+        out.insert(start + 3, low);
+    }
 }

@@ -9,6 +9,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use crate::Family;
 
 /// What the tables are generic over: a prefix of one family.
+#[expect(clippy::len_without_is_empty, reason = "a mask length, not a size")]
 pub trait Prefix:
     Copy + Eq + Hash + Ord + fmt::Debug + fmt::Display + Into<IpNet> + 'static
 {

@@ -1,10 +1,13 @@
 //! UPDATE (RFC 4271 §4.3): decoding with RFC 7606's remedies, and packing.
 
+use nom::Parser;
 use smallvec::SmallVec;
 
-use crate::attributes::NextHop;
+use crate::attributes::draft::Draft;
+use crate::attributes::{self, Attributes, NextHop};
 use crate::family::PerFamily;
-use crate::{Attributes, Family, Reset};
+use crate::wire::{Parsed, counted16};
+use crate::{Code, Family, Reset};
 
 mod nlri;
 mod pack;
@@ -23,7 +26,7 @@ pub struct DecodeContext {
     pub confederation: bool,
     /// AIGP is enabled on the session; else it is discarded (RFC 7311 §3.1).
     pub aigp: bool,
-    /// Families that were agreed on; NLRI of others is ignored (RFC 4760 §7? see the test).
+    /// Families that were agreed on; prefixes of others are ignored (RFC 4760 §8).
     pub families: PerFamily<bool>,
     /// Path Identifiers precede the prefixes (RFC 7911 §3).
     pub add_path: PerFamily<bool>,
@@ -34,13 +37,12 @@ pub struct DecodeContext {
 /// A decoded UPDATE. Its prefixes stay in the message; all of them were checked.
 #[derive(Debug)]
 pub struct Update<'a> {
-    /// Prefixes that are gone: WITHDRAWN ROUTES, then MP_UNREACH_NLRI.
+    /// Prefixes that are gone: WITHDRAWN ROUTES, then MP_UNREACH_NLRI; then, where [`Update::treat_as_withdraw`]
+    /// is set, those that were announced.
     pub withdrawn: SmallVec<[Nlri<'a>; 2]>,
     /// Prefixes that are announced, with the next hop of each part: NLRI, then MP_REACH_NLRI.
-    /// Where [`Update::treat_as_withdraw`] is set these are to be withdrawn.
     pub announced: SmallVec<[(NextHop, Nlri<'a>); 2]>,
-    /// The attributes they share; `next_hop` in it is that of the first part. `None` if nothing is announced
-    /// or it is to be withdrawn.
+    /// The attributes they share; `next_hop` in it is that of the first part. `None` if nothing is announced.
     pub attributes: Option<Attributes>,
     /// RFC 7606 §2: an attribute was so wrong that the routes must not be used.
     pub treat_as_withdraw: bool,
@@ -56,7 +58,7 @@ pub struct AttributeFault {
     /// The attribute's type.
     pub kind: u8,
     /// What was wrong, as the NOTIFICATION would have said.
-    pub code: crate::Code,
+    pub code: Code,
     /// What was done.
     pub remedy: Remedy,
 }
@@ -72,15 +74,25 @@ pub enum Remedy {
     SessionReset,
 }
 
-/// Reads an UPDATE's body.
+/// Reads an UPDATE's body, with the remedies of RFC 7606 for what is wrong in it.
+///
+/// # Errors
+/// Faults that leave doubt about which prefixes are meant (RFC 7606 §3 j, §5.2, §5.3, §7.11), an attribute that claims
+/// to be well-known and is not, and MP_REACH_NLRI or MP_UNREACH_NLRI twice.
 pub fn decode<'a>(body: &'a [u8], context: &DecodeContext) -> Result<Update<'a>, Reset> {
-    let _ = (body, context);
-    Err(crate::Code::MalformedAttributeList.into())
+    let Ok((nlri, (withdrawn, attributes))) = parts(body) else {
+        return Err(Code::MalformedAttributeList.into());
+    };
+    let withdrawn = ipv4(withdrawn, context)?;
+    let nlri = ipv4(nlri, context)?;
+    let mut draft = Draft::new(*context);
+    draft.read(attributes)?;
+    draft.finish(withdrawn, nlri)
 }
 
 /// Appends the attributes in the order of their type, all but NEXT_HOP and MP_REACH_NLRI (packers write those).
 pub fn encode_attributes(attributes: &Attributes, four_octet_as: bool, out: &mut Vec<u8>) {
-    let _ = (attributes, four_octet_as, out);
+    attributes::encode(attributes, four_octet_as, out);
 }
 
 /// Reads back what `encode_attributes(.., true, ..)` wrote; `next_hop` is given. Used to keep attributes small in tables.
@@ -88,6 +100,21 @@ pub fn encode_attributes(attributes: &Attributes, four_octet_as: bool, out: &mut
 /// # Errors
 /// Any fault at all: a block of our own has none.
 pub fn decode_attributes(block: &[u8], next_hop: NextHop) -> Result<Attributes, Reset> {
-    let _ = (block, next_hop);
-    Err(crate::Code::MalformedAttributeList.into())
+    let mut draft = Draft::new(DecodeContext {
+        four_octet_as: true,
+        aigp: true,
+        ..DecodeContext::default()
+    });
+    draft.read(block)?;
+    draft.into_attributes(next_hop)
+}
+
+/// WITHDRAWN ROUTES and path attributes; the rest is NLRI.
+fn parts(body: &[u8]) -> Parsed<'_, (&[u8], &[u8])> {
+    (counted16, counted16).parse(body)
+}
+
+fn ipv4<'a>(octets: &'a [u8], context: &DecodeContext) -> Result<Nlri<'a>, Reset> {
+    Nlri::parse(Family::Ipv4Unicast, context.add_path.ipv4, octets)
+        .ok_or_else(|| Code::InvalidNetworkField.into())
 }

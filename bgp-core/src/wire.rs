@@ -35,11 +35,13 @@ pub(crate) fn put_counted8(value: &[u8], out: &mut impl BufMut) {
 }
 
 /// A path attribute as it came (RFC 4271 §4.3).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct RawAttribute<'a> {
     pub(crate) flags: u8,
     pub(crate) kind: u8,
     pub(crate) value: &'a [u8],
+    /// All of it, as a NOTIFICATION shows it.
+    pub(crate) octets: &'a [u8],
 }
 
 /// The Extended Length bit: the length takes two octets.
@@ -53,5 +55,12 @@ pub(crate) fn attribute(input: &[u8]) -> Parsed<'_, RawAttribute<'_>> {
     } else {
         counted8(rest)
     }?;
-    Ok((rest, RawAttribute { flags, kind, value }))
+    let octets = input.get(..input.len() - rest.len()).unwrap_or(input);
+    let raw = RawAttribute {
+        flags,
+        kind,
+        value,
+        octets,
+    };
+    Ok((rest, raw))
 }

@@ -3,7 +3,11 @@
 use std::fmt::{self, Write};
 use std::str::FromStr;
 
+use nom::Parser;
 use smallvec::SmallVec;
+
+use crate::open::AS_TRANS;
+use crate::wire::{be_u8, take};
 
 /// Most AS numbers in a segment: its count is one octet.
 const MAX_COUNT: usize = 255;
@@ -141,8 +145,98 @@ impl AsPath {
         &self.0
     }
 
+    /// Reads an AS_PATH or AS4_PATH. `None` if it is malformed (RFC 7606 §7.2): a segment type nobody knows, a segment
+    /// that is empty or runs past the end; or if AS 0 is in it (RFC 7607 §2).
+    pub(crate) fn decode(value: &[u8], four_octet_as: bool) -> Option<Self> {
+        let mut path = Self::default();
+        let width = if four_octet_as { 4 } else { 2 };
+        let mut rest = value;
+        while !rest.is_empty() {
+            let (after, (kind, count)) = (be_u8::<_, ()>, be_u8).parse(rest).ok()?;
+            let (after, asns) = take::<_, _, ()>(usize::from(count) * width)(after).ok()?;
+            rest = after;
+            SegmentKind::from_number(kind).filter(|_| count > 0)?;
+            if four_octet_as {
+                if asns.as_chunks().0.contains(&[0_u8; 4]) {
+                    return None;
+                }
+            } else {
+                let (asns, _) = asns.as_chunks();
+                path.0.extend_from_slice(&[kind, count]);
+                for &[high, low] in asns {
+                    if [high, low] == [0, 0] {
+                        return None;
+                    }
+                    path.0.extend_from_slice(&[0, 0, high, low]);
+                }
+            }
+        }
+        if four_octet_as {
+            path.0 = SmallVec::from_slice(value);
+        }
+        Some(path)
+    }
+
+    /// What AS_TRANS hides from a peer of two octets is given back by its AS4_PATH (RFC 6793 §4.2.3): the leading part
+    /// that `as4` lacks, by the count of the decision process, and then `as4`. Confederation segments within or next
+    /// to that part stay.
+    pub(crate) fn merge(self, as4: &Self) -> Self {
+        let as4 = as4.without_confederation();
+        let Some(mut lead) = self.len_for_decision().checked_sub(as4.len_for_decision()) else {
+            return self;
+        };
+        let mut path = Self::default();
+        let mut last = None;
+        for segment in self.segments() {
+            if lead == 0 && !segment.kind.is_confederation() {
+                break;
+            }
+            let part = segment.leading(lead);
+            lead -= part.len_for_decision();
+            last = (part.kind == SegmentKind::Sequence).then_some(path.0.len());
+            path.push_segment(part);
+            if part.len() < segment.len() {
+                break;
+            }
+        }
+        path.join(last, &as4);
+        path
+    }
+
+    /// Appends `other`; where an AS_SEQUENCE at `last` meets one of `other`, they become one if that is not too long.
+    fn join(&mut self, last: Option<usize>, other: &Self) {
+        let mut segments = other.segments();
+        let seam = segments.next();
+        if let Some(first) = seam.filter(|s| s.kind == SegmentKind::Sequence)
+            && let Some(count) = last.and_then(|at| self.0.get_mut(at + 1))
+            && let Ok(len) = u8::try_from(usize::from(*count) + first.len())
+        {
+            *count = len;
+            self.0.extend_from_slice(first.octets.as_flattened());
+            self.0.extend_from_slice(segments.0);
+        } else {
+            self.0.extend_from_slice(&other.0);
+        }
+    }
+
+    /// Whether AS numbers of two octets cannot hold it.
+    pub(crate) fn needs_four_octets(&self) -> bool {
+        self.asns().any(|asn| asn > u32::from(u16::MAX))
+    }
+
+    /// Appends it for a peer that knows AS numbers of two octets only (RFC 6793 §4.2.2).
+    pub(crate) fn encode_two_octets(&self, out: &mut Vec<u8>) {
+        for segment in self.segments() {
+            out.push(segment.kind.number());
+            out.push(u8::try_from(segment.len()).unwrap_or(u8::MAX));
+            for asn in segment.asns() {
+                out.extend_from_slice(&u16::try_from(asn).unwrap_or(AS_TRANS).to_be_bytes());
+            }
+        }
+    }
+
     /// Appends a segment of another path.
-    pub(crate) fn push_segment(&mut self, segment: Segment<'_>) {
+    fn push_segment(&mut self, segment: Segment<'_>) {
         self.open_segment(segment.kind, segment.len());
         self.0.extend_from_slice(segment.octets.as_flattened());
     }
@@ -210,15 +304,15 @@ impl<'a> Segment<'a> {
         self.octets.len()
     }
 
-    /// The part with only the first `count` AS numbers; a set is taken whole.
-    pub(crate) fn leading(self, count: usize) -> Self {
+    /// The first `count` AS numbers of an AS_SEQUENCE; any other segment is taken whole.
+    fn leading(self, count: usize) -> Self {
         match self.octets.get(..count) {
-            Some(octets) if !self.kind.is_set() => Self { octets, ..self },
+            Some(octets) if self.kind == SegmentKind::Sequence => Self { octets, ..self },
             Some(_) | None => self,
         }
     }
 
-    pub(crate) const fn len_for_decision(self) -> usize {
+    const fn len_for_decision(self) -> usize {
         match self.kind {
             SegmentKind::Set => 1,
             SegmentKind::Sequence => self.len(),
