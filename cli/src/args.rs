@@ -1,0 +1,242 @@
+//! What may be typed: commands, arguments, and their help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use proto::v1;
+
+use crate::client::Address;
+use crate::inject::{BATCH_HELP, RouteSpec};
+use crate::output::Format;
+
+/// Looks after windrosed, the BGP speaker of this gateway.
+#[derive(Debug, Parser)]
+#[command(
+    name = "windrose",
+    version,
+    infer_subcommands = true,
+    after_help = "Exit codes: 0 done, 1 refused, 2 windrosed is not reachable."
+)]
+pub(crate) struct Windrose {
+    /// Where windrosed listens: unix:/PATH, a plain path, or tcp://HOST:PORT
+    #[arg(
+        short,
+        long,
+        global = true,
+        env = "WINDROSE_API",
+        value_name = "ADDRESS",
+        default_value = "unix:/run/windrose/api.sock"
+    )]
+    pub(crate) server: Address,
+    /// How to print
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t
+    )]
+    pub(crate) output: Format,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Files in PEM for TLS over TCP; any of them turns it on.
+#[derive(Args, Debug, Default)]
+#[command(next_help_heading = "TLS, with tcp://")]
+pub(crate) struct Tls {
+    /// Certificates of the authorities that may have signed the server's
+    #[arg(
+        long = "tls-ca",
+        global = true,
+        env = "WINDROSE_TLS_CA",
+        value_name = "FILE"
+    )]
+    pub(crate) ca: Option<PathBuf>,
+    /// Our certificate
+    #[arg(
+        long = "tls-cert",
+        global = true,
+        env = "WINDROSE_TLS_CERT",
+        value_name = "FILE"
+    )]
+    pub(crate) cert: Option<PathBuf>,
+    /// Its key
+    #[arg(
+        long = "tls-key",
+        global = true,
+        env = "WINDROSE_TLS_KEY",
+        value_name = "FILE"
+    )]
+    pub(crate) key: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// How the daemon is: version, uptime, router, counts, health
+    Status,
+    /// Peers: who they are, how they are, and orders to them
+    #[command(subcommand)]
+    Peer(PeerCommand),
+    /// Routes: what there is, why, and routes of our own
+    #[command(subcommand)]
+    Route(RouteCommand),
+    /// The kernel's routes
+    #[command(subcommand)]
+    Fib(FibCommand),
+    /// The daemon's configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print completions for a shell
+    Completion { shell: Shell },
+    /// Write the man pages into a directory
+    #[command(hide = true)]
+    Man { dir: PathBuf },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PeerCommand {
+    /// All peers
+    List,
+    /// All about one peer
+    Show { peer: String },
+    /// Bring a peer up that was disabled
+    Enable { peer: String },
+    /// Take a peer down and keep it down
+    Disable {
+        peer: String,
+        /// Told to the peer (RFC 9003)
+        #[arg(long)]
+        message: Option<String>,
+    },
+    /// Take a peer down; it comes up again by itself
+    Reset {
+        peer: String,
+        /// Told to the peer (RFC 9003)
+        #[arg(long)]
+        message: Option<String>,
+    },
+    /// Ask a peer for all its routes again, and tell it all of ours (RFC 2918)
+    Refresh {
+        peer: String,
+        #[arg(long)]
+        family: Option<Family>,
+    },
+    /// Each peer as it is now, then each as it changes state
+    Watch { peer: Option<String> },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RouteCommand {
+    /// Routes and their paths
+    ///
+    /// The mark before a path: `>` the best, `=` shares the traffic with it, `*` may be chosen, `s` stale,
+    /// blank: not valid. In JSON, `best` of a row is the `peer` of its best path, or null; `peer` is an address,
+    /// or `originate`, `static`, `api:OWNER` for routes of our own.
+    List(RouteList),
+    /// Why a route is as it is: each path and the step that settled it
+    Explain { prefix: String },
+    /// The routes, then each as it changes
+    Watch {
+        /// Go on behind this `resume_token` of an earlier watch
+        #[arg(long, value_name = "TOKEN")]
+        resume: Option<String>,
+    },
+    /// Put a route in, or a batch of them
+    #[command(after_long_help = BATCH_HELP)]
+    Inject(Inject),
+    /// Take a route out that was put in
+    Withdraw {
+        prefix: String,
+        /// Its owner; absent: whatever `inject` without --owner put in
+        #[arg(long, value_name = "NAME")]
+        owner: Option<String>,
+        #[arg(long, value_name = "NUMBER", default_value_t)]
+        path_id: u32,
+    },
+    /// Who has put in how many routes
+    Owners,
+}
+
+#[derive(Args, Debug, Default)]
+pub(crate) struct RouteList {
+    /// This prefix alone
+    pub(crate) prefix: Option<String>,
+    /// Only the best path of each
+    #[arg(long)]
+    pub(crate) best: bool,
+    /// As this peer sent them, before import policy
+    #[arg(long, value_name = "PEER", conflicts_with = "advertised")]
+    pub(crate) received: Option<String>,
+    /// As this peer is told them
+    #[arg(long, value_name = "PEER")]
+    pub(crate) advertised: Option<String>,
+    /// All prefixes within PREFIX
+    #[arg(long, requires = "prefix")]
+    pub(crate) longer: bool,
+    #[arg(long)]
+    pub(crate) family: Option<Family>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Inject {
+    #[command(flatten)]
+    pub(crate) route: RouteSpec,
+    /// A batch in TOML or JSON, all or none; `-` reads standard input
+    #[arg(short, long, value_name = "FILE", conflicts_with = "prefix")]
+    pub(crate) file: Option<PathBuf>,
+    /// Who owns the route: it can be renewed and withdrawn under this name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) owner: Option<String>,
+    /// The owner's routes go when it was not heard for so long, as in 30s
+    #[arg(long, value_name = "DURATION", value_parser = crate::text::parse_duration)]
+    pub(crate) lease: Option<Duration>,
+    /// Stay, and renew the lease until interrupted
+    #[arg(long)]
+    pub(crate) hold: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FibCommand {
+    /// What we want in the kernel, and what is there
+    List {
+        /// Only where the two differ
+        #[arg(long)]
+        diff: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Whether the daemon could take this file: all mistakes at once
+    Check { file: PathBuf },
+    /// What would change with this file; absent: with the daemon's own as it is now
+    Diff { file: Option<PathBuf> },
+    /// Take the daemon's own file anew: all of it or nothing
+    Reload,
+    /// The configuration in force, defaults filled in
+    Show,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+impl From<Family> for v1::Family {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::Ipv4 => Self::Ipv4,
+            Family::Ipv6 => Self::Ipv6,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! windrose, the command: it can do only what the API can.
+
+mod args;
+mod client;
+mod fib;
+mod inject;
+mod output;
+mod path;
+mod peer;
+mod route;
+mod system;
+mod text;
+
+use std::io::{self, BufWriter, ErrorKind, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Command, Windrose};
+use crate::client::Failure;
+use crate::output::Printer;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let windrose = match Windrose::try_parse() {
+        Ok(windrose) => windrose,
+        Err(error) => {
+            // Help was asked for, or the words make no sense; 2 would mean "not reachable".
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
+        }
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let done = match run(windrose, &mut out).await {
+        Ok(()) => out.flush().map_err(Failure::from),
+        Err(failure) => out.flush().map_err(Failure::from).and(Err(failure)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        // Who reads has read enough, as `head` does.
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "windrose: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
+    let Windrose {
+        server,
+        output,
+        tls,
+        command,
+    } = windrose;
+    match &command {
+        Command::Completion { shell } => {
+            clap_complete::generate(*shell, &mut Windrose::command(), "windrose", &mut { out });
+            return Ok(());
+        }
+        Command::Man { dir } => return Ok(man(dir)?),
+        Command::Status
+        | Command::Peer(_)
+        | Command::Route(_)
+        | Command::Fib(_)
+        | Command::Config(_) => {}
+    }
+    let channel = client::connect(&server, &tls).await?;
+    let printer = &mut Printer::new(output, output::colour(), out);
+    match command {
+        Command::Status => system::status(channel, printer).await,
+        Command::Peer(command) => peer::run(command, channel, printer).await,
+        Command::Route(command) => route::run(command, channel, printer).await,
+        Command::Fib(command) => fib::run(command, channel, printer).await,
+        Command::Config(command) => system::config(command, channel, printer).await,
+        Command::Completion { .. } | Command::Man { .. } => Ok(()),
+    }
+}
+
+fn man(dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    clap_mangen::generate_to(Windrose::command(), dir)
+}
