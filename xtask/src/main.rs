@@ -1,0 +1,97 @@
+//! `cargo xtask demo | test | lab | tidy | sim`: the one front door.
+#![allow(clippy::print_stdout, reason = "a program for the terminal")]
+
+mod cargo;
+mod count;
+mod packages;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use cargo::{cargo, execute};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "What people do with this repository.")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Three regions in network namespaces, over WireGuard: built, shown, and removed again. Needs root.
+    Demo {
+        /// Leave it running, to play with.
+        #[arg(long, conflicts_with = "remove")]
+        keep: bool,
+        /// Remove what --keep left.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// Everything that is tested: format, lints, units, simulator, labs, tidy, licences.
+    Test,
+    /// The interop labs whose names contain NAME, with all they print. Needs root.
+    Lab {
+        /// Part of a name: `kernel`, `sessions::a_lost_session`.
+        name: String,
+    },
+    /// Checks that no compiler makes.
+    Tidy {
+        /// Write the table of RFC clauses into the README.
+        #[arg(long)]
+        write: bool,
+    },
+    /// Replays one run of the simulator.
+    Sim {
+        /// The seed that a failure printed.
+        seed: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    run().unwrap_or_else(|e| {
+        eprintln!("{e:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run() -> Result<ExitCode> {
+    let done = match Arguments::parse().task {
+        Task::Demo { remove: true, .. } => {
+            build_demo()?;
+            execute(cargo::lab_program("lab").arg("remove"))
+        }
+        Task::Demo { keep, .. } => demo(keep),
+        Task::Test => return test::run(),
+        Task::Lab { name } => test::lab(&name),
+        Task::Tidy { write } => tidy::run(write),
+        Task::Sim { seed } => {
+            let words = ["run", "-p", "conformance", "--bin", "sim", "--"];
+            execute(cargo(words).arg(seed.to_string()))
+        }
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn demo(keep: bool) -> Result<()> {
+    packages::require_root("the demonstration makes network namespaces")?;
+    packages::install(packages::DEMO)?;
+    build_demo()?;
+    let mut command = cargo::lab_program("lab");
+    command.arg("demo").args(keep.then_some("--keep"));
+    execute(&mut command)
+}
+
+fn build_demo() -> Result<()> {
+    let packages = ["-p", "daemon", "-p", "cli", "-p", "conformance"];
+    let programs = ["--bin", "windrosed", "--bin", "windrose", "--bin", "lab"];
+    execute(
+        cargo(["build", "--profile", "lab"])
+            .args(packages)
+            .args(programs),
+    )
+}

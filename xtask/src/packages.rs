@@ -1,0 +1,126 @@
+//! Debian packages that the labs need: installed where that can be, named where not.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cargo::{execute, output};
+
+/// A program, and the package that has it.
+type Needed = (&'static str, &'static str);
+
+/// What the demonstration runs.
+pub(crate) const DEMO: &[Needed] = &[
+    ("ip", "iproute2"),
+    ("sysctl", "procps"),
+    ("ping", "iputils-ping"),
+    ("nft", "nftables"),
+    ("wg", "wireguard-tools"),
+    ("wireguard-go", "wireguard-go"),
+    ("/usr/lib/frr/bgpd", "frr"),
+];
+
+/// What the labs of `cargo xtask test` run besides.
+pub(crate) const TEST: &[Needed] = &[
+    ("bird", "bird2"),
+    ("gobgpd", "gobgpd"),
+    ("podman", "podman"),
+    ("runc", "runc"),
+    ("mmdebstrap", "mmdebstrap"),
+];
+
+/// Services that come with the packages. None of them has any business on this machine.
+const SERVICES: [(&str, &str); 3] = [("frr", "frr"), ("bird2", "bird"), ("gobgpd", "gobgpd")];
+/// What keeps Debian from starting a service that it installs.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+/// Installs the packages of programs that are missing.
+///
+/// # Errors
+/// Something is missing and this is not root, or apt-get fails: names what to install.
+pub(crate) fn install(needed: &[Needed]) -> Result<()> {
+    let mut missing: Vec<&str> = needed
+        .iter()
+        .filter(|(program, _)| !is_there(program))
+        .map(|(_, package)| *package)
+        .collect();
+    missing.dedup();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let line = format!(
+        "apt-get install --no-install-recommends {}",
+        missing.join(" ")
+    );
+    if !is_root()? || !is_there("apt-get") {
+        bail!("missing programs. On Debian, as root: {line}");
+    }
+    println!("{line}");
+    let quiet = Quiet::begin()?;
+    execute(apt_get().args(["-q", "update"]))?;
+    let install = ["-q", "install", "-y", "--no-install-recommends"];
+    execute(apt_get().args(install).args(&missing))?;
+    drop(quiet);
+    for (package, service) in SERVICES {
+        if missing.contains(&package) {
+            // Where no systemd runs there is nothing to disable.
+            let _ = output(Command::new("systemctl").args(["disable", "--now", service]));
+        }
+    }
+    Ok(())
+}
+
+/// # Errors
+/// This is not root.
+pub(crate) fn require_root(why: &str) -> Result<()> {
+    if !is_root()? {
+        bail!("needs root: {why}. Try: sudo -E env PATH=\"$PATH\" cargo xtask …");
+    }
+    Ok(())
+}
+
+/// Whether this runs as root.
+pub(crate) fn is_root() -> Result<bool> {
+    Ok(output(Command::new("id").arg("-u"))?.trim() == "0")
+}
+
+/// Whether a program is there: by its path, or where root's shell would find it.
+pub(crate) fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.extend(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders.iter().any(|folder| folder.join(program).is_file())
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+/// While it lives, no installed service is started.
+struct Quiet {
+    ours: bool,
+}
+
+impl Quiet {
+    fn begin() -> Result<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+        if Path::new(POLICY).exists() {
+            return Ok(Self { ours: false });
+        }
+        std::fs::write(POLICY, "#!/bin/sh\nexit 101\n").context(POLICY)?;
+        let executable = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(POLICY, executable)?;
+        Ok(Self { ours: true })
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        if self.ours {
+            let _ = std::fs::remove_file(POLICY);
+        }
+    }
+}

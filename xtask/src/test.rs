@@ -1,0 +1,176 @@
+//! `cargo xtask test`: every check there is, one line of numbers at the end.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+
+use crate::cargo::{cargo, execute, with_programs};
+use crate::count::Count;
+use crate::{packages, tidy};
+
+/// Runs all; the exit code says whether anything failed.
+pub(crate) fn run() -> Result<ExitCode> {
+    let mut report = Report::default();
+    report.check("packages", || {
+        packages::install(packages::DEMO)?;
+        packages::install(packages::TEST)
+    });
+    report.check("format", || {
+        execute(&mut cargo(["fmt", "--all", "--check"]))
+    });
+    report.check("lints", lints);
+    report.tests("units and simulator", &mut units());
+    report.check("windrosed and windrose for the labs", build_programs);
+    report.tests("labs", &mut labs(&[])?);
+    report.check("tidy", || tidy::run(false));
+    report.licences();
+    Ok(report.end())
+}
+
+/// Runs the labs whose names contain `name`.
+pub(crate) fn lab(name: &str) -> Result<()> {
+    packages::require_root("labs make network namespaces")?;
+    packages::install(packages::DEMO)?;
+    packages::install(packages::TEST)?;
+    build_programs()?;
+    execute(&mut labs(&[name])?)
+}
+
+/// `interop` is left out of `--all-targets`, as of everything that is not asked for by name.
+fn lints() -> Result<()> {
+    let deny = ["--", "-D", "warnings"];
+    execute(cargo(["clippy", "--workspace", "--all-targets"]).args(deny))?;
+    let interop = ["clippy", "-p", "conformance", "--test", "interop"];
+    execute(cargo(interop).args(deny))
+}
+
+fn units() -> Command {
+    if has_nextest() {
+        cargo(["nextest", "run", "--workspace", "--no-fail-fast"])
+    } else {
+        cargo(["test", "--workspace", "--no-fail-fast"])
+    }
+}
+
+fn build_programs() -> Result<()> {
+    let programs = ["--bin", "windrosed", "--bin", "windrose"];
+    let packages = ["build", "--profile", "lab", "-p", "daemon", "-p", "cli"];
+    execute(cargo(packages).args(programs))
+}
+
+/// The labs, one after the other and ahead of whatever else runs: what they time is real.
+fn labs(names: &[&str]) -> Result<Command> {
+    let interop = ["-p", "conformance", "--test", "interop"];
+    let mut tests = if has_nextest() {
+        let mut tests = cargo(["nextest", "run"]);
+        tests.args(interop).args(["-j", "1", "--no-fail-fast"]);
+        tests.args(["--success-output", "immediate"]).args(names);
+        tests
+    } else {
+        let mut tests = cargo(["test", "--no-fail-fast"]);
+        tests
+            .args(interop)
+            .args(["--", "--test-threads=1", "--nocapture"]);
+        tests.args(names);
+        tests
+    };
+    if packages::is_root()? {
+        let mut nice = Command::new("nice");
+        nice.args(["-n", "-10"]).arg(tests.get_program());
+        nice.args(tests.get_args())
+            .current_dir(crate::cargo::root());
+        tests = nice;
+    }
+    with_programs(&mut tests);
+    Ok(tests)
+}
+
+fn has_nextest() -> bool {
+    crate::cargo::output(&mut cargo(["nextest", "--version"])).is_ok()
+}
+
+#[derive(Default)]
+struct Report {
+    count: Count,
+    lines: Vec<String>,
+}
+
+impl Report {
+    /// One check that passes or fails.
+    fn check(&mut self, name: &str, run: impl FnOnce() -> Result<()>) {
+        println!("\n=== {name}");
+        let start = Instant::now();
+        let done = run();
+        let mut count = Count::default();
+        match &done {
+            Ok(()) => count.passed = 1,
+            Err(e) => {
+                println!("{e:#}");
+                count.failed = 1;
+            }
+        }
+        self.add(name, start, count);
+    }
+
+    /// A runner of tests. One that does not sum up, or ends badly with nothing failed, is a failure.
+    fn tests(&mut self, name: &str, command: &mut Command) {
+        println!("\n=== {name}");
+        let start = Instant::now();
+        let (said, success) = tee(command).unwrap_or_else(|e| (format!("{e:#}"), false));
+        let mut count = Count::of(&said).unwrap_or_default();
+        if !success && count.failed == 0 {
+            count.failed = 1;
+        }
+        self.add(name, start, count);
+    }
+
+    fn licences(&mut self) {
+        let check = ["deny", "check", "licenses", "bans", "sources"];
+        if packages::is_there("cargo-deny") || cargo_home_has_deny() {
+            return self.check("licences", || execute(&mut cargo(check)));
+        }
+        println!("\n=== licences\nSKIPPED: needs cargo-deny (cargo install cargo-deny)");
+        let count = Count {
+            skipped: 1,
+            ..Count::default()
+        };
+        self.add("licences", Instant::now(), count);
+    }
+
+    fn add(&mut self, name: &str, start: Instant, count: Count) {
+        let seconds = start.elapsed().as_secs();
+        self.lines
+            .push(format!("{name:<40} {seconds:>5} s   {count}"));
+        self.count += count;
+    }
+
+    fn end(self) -> ExitCode {
+        println!("\n{}\n{}", self.lines.join("\n"), self.count);
+        ExitCode::from(u8::from(self.count.failed > 0))
+    }
+}
+
+fn cargo_home_has_deny() -> bool {
+    crate::cargo::output(&mut cargo(["deny", "--version"])).is_ok()
+}
+
+/// Runs a command, shows what it prints, and returns that and whether it succeeded.
+fn tee(command: &mut Command) -> Result<(String, bool)> {
+    let (reader, writer) = std::io::pipe()?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
+    // The command holds the pipe's other end too: without this the reading would never end.
+    command.stdout(std::process::Stdio::null());
+    command.stderr(std::process::Stdio::null());
+    let mut said = String::new();
+    let mut out = std::io::stdout().lock();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        writeln!(out, "{line}")?;
+        said.push_str(&line);
+        said.push('\n');
+    }
+    Ok((said, child.wait()?.success()))
+}
