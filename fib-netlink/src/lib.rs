@@ -1,0 +1,219 @@
+//! Routes and nexthop groups: what we want and what the kernel has, and the netlink messages between them.
+//!
+//! [`Fib`] is pure: facts about the kernel, and routes that BGP wants, come in; batches of changes,
+//! answers about next hops and notices go out. [`kernel`] is the only module that touches the kernel.
+
+pub mod fact;
+pub mod kernel;
+pub mod op;
+pub mod plan;
+pub mod view;
+
+pub use fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
+pub use op::{Batch, Failure, Frame, Op, Path, Target};
+pub use plan::{Fib, FibConfig};
+pub use view::{FibRow, RouteState, Status};
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+use smallvec::SmallVec;
+
+/// Where routes point to, as BGP knows it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct NextHop {
+    /// The NEXT_HOP attribute's or MP_REACH_NLRI's address (RFC 4271 §5.1.3, RFC 4760 §3).
+    pub address: IpAddr,
+    /// The index of the device: the scope of a link-local address, or a device that is forced.
+    pub interface: Option<u32>,
+}
+
+impl fmt::Display for NextHop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.interface {
+            Some(index) => write!(f, "{}%{index}", self.address),
+            None => write!(f, "{}", self.address),
+        }
+    }
+}
+
+/// How a next hop is reached over a directly connected device (RFC 4271 §5.1.3, "immediate next hop").
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Resolution {
+    /// The neighbor that takes the packets; the next hop itself where it is on the link.
+    pub gateway: Option<IpAddr>,
+    /// The index of the device.
+    pub interface: u32,
+    /// The metric of the kernel's route, for BGP the interior cost (RFC 4271 §9.1.2.2 e); 0 is connected.
+    pub metric: u32,
+}
+
+/// Next hops that share the traffic by weight, 1..=255. Their order does not matter.
+pub type NextHops = SmallVec<[(NextHop, u8); 2]>;
+
+/// What the kernel shall do with packets to a prefix.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Wanted {
+    /// Send them to one of these.
+    Unicast(NextHops),
+    /// Drop them silently.
+    Blackhole,
+    /// Refuse them with ICMP.
+    Unreachable,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input {
+    /// From now on, this is wanted for a prefix; `None`: nothing. Host bits must be zero.
+    Wanted {
+        /// Where to.
+        prefix: IpNet,
+        /// Which way.
+        route: Option<Wanted>,
+    },
+    /// Somebody wants to hear how this next hop is reached: [`Output::NextHop`] now and whenever it changes.
+    /// Counted: as many [`Input::Untrack`]s end it.
+    Track(NextHop),
+    /// The opposite of [`Input::Track`].
+    Untrack(NextHop),
+    /// The kernel's facts, in the order it told them.
+    Kernel(Vec<Fact>),
+    /// Facts, or answers to batches, were lost: the kernel's buffer ran over.
+    Overrun,
+    /// A batch was carried out.
+    Completed {
+        /// [`Batch::id`].
+        batch: u64,
+        /// What failed; all else succeeded.
+        failures: Vec<Failure>,
+    },
+    /// BGP has converged: routes from an earlier life that nobody wants now may go.
+    StartupDone,
+    /// We end: routes are withdrawn, unless they are to stay. [`Output::Ended`] follows.
+    Shutdown,
+    /// [`Fib::deadline`] passed.
+    Timeout,
+}
+
+/// What the driver must do, in order.
+#[derive(Debug, PartialEq)]
+pub enum Output {
+    /// Carry this out, and answer with [`Input::Completed`]. At most [`plan::BATCHES_MAX`] are unanswered.
+    Send(Batch),
+    /// Dump links, addresses, nexthops and routes: [`Fact::DumpBegin`], the facts, [`Fact::DumpEnd`].
+    Resync,
+    /// How a tracked next hop is reached.
+    NextHop {
+        /// Which.
+        next_hop: NextHop,
+        /// `None`: not at all.
+        resolution: Option<Resolution>,
+    },
+    /// Links, addresses or foreign routes changed: ask [`Fib::interface`], [`Fib::has_address`] and
+    /// [`Fib::has_route`] again.
+    Environment,
+    /// Worth knowing.
+    Notice(Notice),
+    /// After [`Input::Shutdown`]: the kernel is as it shall stay.
+    Ended,
+}
+
+/// Something worth knowing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// The kernel lets us not change routes: CAP_NET_ADMIN is missing. Said once; nothing is installed.
+    NotPermitted,
+    /// The kernel has no nexthop objects; routes carry their next hops themselves.
+    NoNexthopObjects,
+    /// `net.ipv4.nexthop_compat_mode` was 1 and is 0 now; it is not restored.
+    CompatModeOff,
+    /// Routes with our protocol number were found at start.
+    Adopted {
+        /// How many.
+        routes: usize,
+    },
+    /// Routes of an earlier life that nobody wanted were removed.
+    StaleRemoved {
+        /// How many.
+        routes: usize,
+    },
+    /// The kernel refused routes; they are retried. Said of their first attempts only.
+    InstallFailed {
+        /// One of them.
+        prefix: IpNet,
+        /// What the kernel said.
+        errno: i32,
+        /// How many more failed in the same batch.
+        more: usize,
+    },
+    /// A route with another protocol number has our prefix and metric. It is left alone and ours waits.
+    ForeignInTheWay {
+        /// Which.
+        prefix: IpNet,
+    },
+    /// Something keeps changing a route of ours; we put it back more slowly.
+    Contested {
+        /// Which.
+        prefix: IpNet,
+    },
+    /// The kernel's messages came faster than we could read; its state is read anew.
+    Overrun,
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPermitted => write!(f, "CAP_NET_ADMIN is missing: no route is installed"),
+            Self::NoNexthopObjects => write!(
+                f,
+                "this kernel has no nexthop objects: routes carry their next hops"
+            ),
+            Self::CompatModeOff => write!(f, "net.ipv4.nexthop_compat_mode was set to 0"),
+            Self::Adopted { routes } => {
+                write!(f, "{routes} routes of an earlier life found in the kernel")
+            }
+            Self::StaleRemoved { routes } => write!(
+                f,
+                "{routes} routes of an earlier life removed from the kernel"
+            ),
+            Self::InstallFailed {
+                prefix,
+                errno,
+                more,
+            } => {
+                write!(
+                    f,
+                    "the kernel refused {prefix}: {}",
+                    view::errno_text(*errno)
+                )?;
+                if *more > 0 {
+                    write!(f, " (and {more} more)")
+                } else {
+                    Ok(())
+                }
+            }
+            Self::ForeignInTheWay { prefix } => write!(
+                f,
+                "another program's route to {prefix} has our metric: ours waits"
+            ),
+            Self::Contested { prefix } => {
+                write!(f, "something keeps changing our route to {prefix}")
+            }
+            Self::Overrun => write!(f, "the kernel's messages ran over: its state is read anew"),
+        }
+    }
+}
+
+/// The metric IPv6 gives to a route that has none (`IP6_RT_PRIO_USER`).
+pub(crate) const IPV6_METRIC_DEFAULT: u32 = 1024;
+
+/// A family's addresses, where only one of them will do.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PreferredSource {
+    /// For IPv4 routes.
+    pub ipv4: Option<Ipv4Addr>,
+    /// For IPv6 routes.
+    pub ipv6: Option<Ipv6Addr>,
+}

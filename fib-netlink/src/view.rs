@@ -1,0 +1,96 @@
+//! What an operator sees of the FIB: plain values, made when asked for.
+
+use std::time::Instant;
+
+use ipnet::IpNet;
+
+/// How things stand.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Status {
+    /// Configured to install.
+    pub install: bool,
+    /// The kernel lets us (CAP_NET_ADMIN); true until it says otherwise.
+    pub permitted: bool,
+    /// Routes point to nexthop objects.
+    pub nexthop_objects: bool,
+    /// The kernel's state is known: its first dump is complete.
+    pub synchronized: bool,
+    /// Prefixes for which something is wanted.
+    pub wanted: usize,
+    /// Routes in the kernel that are ours.
+    pub actual: usize,
+    /// Prefixes whose wanted and actual route are the same.
+    pub installed: usize,
+    /// Prefixes on their way.
+    pub pending: usize,
+    /// Prefixes the kernel refused, waiting for the next try; foreign routes in the way among them.
+    pub failed: usize,
+    /// Routes of an earlier life that nobody wants yet.
+    pub stale: usize,
+    /// Nexthop objects and groups of ours in the kernel.
+    pub nexthops: usize,
+    /// Changes sent to the kernel since start.
+    pub changes: u64,
+    /// Of those, refused.
+    pub refused: u64,
+    /// Times the kernel's state was read anew.
+    pub resyncs: u64,
+}
+
+/// How wanted and actual compare.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RouteState {
+    /// They are the same.
+    Installed,
+    /// They are not, and the change is on its way, or waits for a next hop to be reachable.
+    Pending,
+    /// The kernel refused.
+    Failed {
+        /// What it said.
+        errno: i32,
+        /// How often.
+        attempts: u32,
+        /// When the next attempt is.
+        retry: Instant,
+    },
+    /// Another program's route has the same prefix and metric.
+    Foreign {
+        /// When the next attempt is.
+        retry: Instant,
+    },
+    /// Ours from an earlier life, and not wanted so far.
+    Stale,
+}
+
+impl RouteState {
+    /// Its name in the API.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Installed => "installed",
+            Self::Pending => "pending",
+            Self::Failed { .. } => "failed",
+            Self::Foreign { .. } => "foreign",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// One prefix.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FibRow {
+    /// Where to.
+    pub prefix: IpNet,
+    /// What is wanted there, in the kernel's words; `None`: nothing.
+    pub wanted: Option<String>,
+    /// What is there; `None`: nothing of ours.
+    pub actual: Option<String>,
+    /// How they compare.
+    pub state: RouteState,
+}
+
+/// What the kernel means by an error number.
+#[must_use]
+pub fn errno_text(errno: i32) -> &'static str {
+    nix::errno::Errno::from_raw(errno).desc()
+}
