@@ -147,3 +147,6 @@ pub(crate) fn message(kind: Kind, body: &[u8]) -> Bytes {
 fn header(bytes: &[u8]) -> Parsed<'_, (&[u8], u16, u8)> {
     (take(MARKER.len()), be_u16, be_u8).parse(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,3 +120,6 @@ const fn has_communication(code: Code) -> bool {
         Code::AdministrativeShutdown | Code::AdministrativeReset
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -139,3 +139,6 @@ fn put_parameter(capabilities: &[u8], out: &mut BytesMut) {
         out.put_slice(capabilities);
     }
 }
+
+#[cfg(test)]
+mod tests;

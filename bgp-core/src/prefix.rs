@@ -153,3 +153,6 @@ prefix!(
     Ipv6Addr,
     V6
 );
+
+#[cfg(test)]
+mod tests;

@@ -88,3 +88,6 @@ fn bad_length(body: &[u8]) -> Reset {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,3 +118,6 @@ fn ipv4<'a>(octets: &'a [u8], context: &DecodeContext) -> Result<Nlri<'a>, Reset
     Nlri::parse(Family::Ipv4Unicast, context.add_path.ipv4, octets)
         .ok_or_else(|| Code::InvalidNetworkField.into())
 }
+
+#[cfg(test)]
+mod tests;

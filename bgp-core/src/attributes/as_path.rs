@@ -420,3 +420,6 @@ fn parse_asn(word: &str) -> Result<u32, String> {
     word.parse()
         .map_err(|_| format!("`{word}` is no AS number: write 0 to 4294967295"))
 }
+
+#[cfg(test)]
+mod tests;

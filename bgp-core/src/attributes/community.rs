@@ -271,3 +271,6 @@ fn from_hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
     }
     Some(octets)
 }
+
+#[cfg(test)]
+mod tests;
