@@ -117,7 +117,12 @@ impl<'a> Draft<'a> {
                 return Err(reset(code, raw.octets));
             }
             Err(code) => self.fault(row.kind, code, row.malformed, raw.octets),
-            Ok(()) if raw.flags & PARTIAL != 0 && row.flags == OPTIONAL | TRANSITIVE => {
+            // AS4_PATH and AS4_AGGREGATOR do not travel on, they are merged.
+            Ok(())
+                if raw.flags & PARTIAL != 0
+                    && row.flags == OPTIONAL | TRANSITIVE
+                    && row.accept == Accept::Always =>
+            {
                 self.attributes.partial.insert(row.kind);
             }
             Ok(()) => {}

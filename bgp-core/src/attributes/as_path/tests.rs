@@ -57,7 +57,7 @@ fn prepending_fills_the_first_sequence_and_then_opens_another() {
     assert_eq!(prepended("{2,3}", 1, 1).to_string(), "1 {2,3}");
     assert_eq!(prepended("(9) 2", 1, 0).to_string(), "(9) 2");
     let full = AsPath::sequence(std::iter::repeat_n(7, 254));
-    let mut longer = full.clone();
+    let mut longer = full;
     longer.prepend(1, 600);
     let lens: Vec<usize> = longer.segments().map(Segment::len).collect();
     assert_eq!(lens, [89, 255, 255, 255]);
