@@ -245,22 +245,16 @@ fn read(path: &Value) -> Path {
     let number = |at: &str| u32::try_from(path.pointer(at)?.as_u64()?).ok();
     Path {
         next_hop: text(path, "/next_hop").to_owned(),
-        as_path: as_path(path),
+        as_path: numbers(text(path, "/as_path")),
         origin: text(path, "/origin").to_lowercase(),
         med: number("/med"),
         local_pref: number("/local_pref"),
         communities: texts(path, "/communities"),
         large_communities: texts(path, "/large_communities"),
         ext_communities: texts(path, "/ext_communities"),
-        aggregator: None,
-        atomic_aggregate: false,
-    }
-}
-
-fn as_path(path: &Value) -> Vec<u32> {
-    match path.pointer("/as_path") {
-        Some(Value::String(words)) => numbers(words),
-        other => numbers(&other.map(Value::to_string).unwrap_or_default()),
+        aggregator: number("/aggregator/asn")
+            .map(|asn| format!("{asn} {}", text(path, "/aggregator/identifier"))),
+        atomic_aggregate: path.pointer("/atomic_aggregate") == Some(&Value::Bool(true)),
     }
 }
 

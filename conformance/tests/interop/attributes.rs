@@ -73,7 +73,10 @@ fn each_attribute_travels_from_each_peer_to_each_peer() -> Result<()> {
     )?;
     let gobgp = GoBgp::start(&star.lab, &star.spokes[2], &gobgp(3, 65004))?;
     gobgp.announce("10.4.0.0/16", GOBGP_ATTRIBUTES)?;
-    gobgp.announce("2001:db8:400::/48", GOBGP_ATTRIBUTES)?;
+    gobgp.announce(
+        "2001:db8:400::/48",
+        &format!("{GOBGP_ATTRIBUTES} nexthop 2001:db8:3::2"),
+    )?;
     let from = [
         (65002, "egp", 12, ["10.2.0.0/16", "2001:db8:200::/48"]),
         (
@@ -158,7 +161,7 @@ fn local_pref_travels_inside_the_as_only() -> Result<()> {
 prefix = "10.1.0.0/16"
 med = 10
 local-pref = 200
-communities = ["65001:100", "no-export"]
+communities = ["65001:100"]
 large-communities = ["65001:1:2"]
 ext-communities = ["rt:65001:5"]
 [[originate]]
@@ -172,8 +175,10 @@ prefix = "10.11.0.0/16"
         peer("192.0.3.2", 65004, ""),
     ];
     let windrosed = star.windrosed(&config.concat())?;
-    let export = "bgp_local_pref = 250; accept;";
-    let config = bird_with(1, 65001, "", &["10.2.0.0/16"], export);
+    let export = "bgp_local_pref = 250; \
+        if net = 10.22.0.0/16 then bgp_community.add((65535,65281)); accept;";
+    let routes = ["10.22.0.0/16", "10.2.0.0/16"];
+    let config = bird_with(1, 65001, "", &routes, export);
     let bird = Bird::start(&star.lab, &star.spokes[0], &config)?;
     let frr = Frr::start(&star.lab, &star.spokes[1], &frr(2, 65001, &[], ""))?;
     let gobgp = GoBgp::start(&star.lab, &star.spokes[2], &gobgp(3, 65004))?;
@@ -196,7 +201,6 @@ prefix = "10.11.0.0/16"
     ] {
         assert_eq!((path.med, path.local_pref), (Some(10), Some(200)), "{who}");
         assert!(path.communities.contains("65001:100"), "{who} {path:?}");
-        assert!(path.communities.contains("no-export"), "{who} {path:?}");
         assert!(
             path.large_communities.contains("65001:1:2"),
             "{who} {path:?}"
@@ -212,8 +216,11 @@ prefix = "10.11.0.0/16"
         );
     }
     star.soon("the other of ours at GoBGP", || gobgp.path("10.11.0.0/16"))?;
-    // RFC 1997: NO_EXPORT "MUST NOT be advertised outside a BGP confederation boundary".
-    assert!(gobgp.paths("10.1.0.0/16")?.is_empty());
+    // RFC 1997: "All routes received carrying [NO_EXPORT] MUST NOT be advertised outside a BGP
+    // confederation boundary".
+    let kept = star.soon("the route to keep", || windrosed.path("10.22.0.0/16"))?;
+    assert!(kept.communities.contains("no-export"), "{kept:?}");
+    assert!(gobgp.paths("10.22.0.0/16")?.is_empty());
     // §9.2: "a route received from an internal peer [shall not be re-distributed] to other internal peers".
     assert!(frr.paths("10.2.0.0/16")?.is_empty());
     Ok(())

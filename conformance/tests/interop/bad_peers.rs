@@ -50,10 +50,15 @@ impl Scene {
         }))
     }
 
+    /// A connection that windrosed has answered with its OPEN: after an error it refuses for a moment.
     fn connect(&self) -> Result<RawPeer> {
         let spoke = &self.star.spokes[0];
-        self.star
-            .soon("a connection", || RawPeer::connect(spoke, HUB))
+        self.star.soon("a connection", || {
+            let mut peer = RawPeer::connect(spoke, HUB)?;
+            let (kind, _) = peer.next(SOON)?;
+            ensure!(kind == 1, "message type {kind}");
+            Ok(peer)
+        })
     }
 
     fn establish(&self) -> Result<RawPeer> {
@@ -70,11 +75,12 @@ impl Scene {
     }
 }
 
-/// A message with its header changed: the marker, the length, the type.
+/// A message with its header changed (the marker, the length, the type), its body as long as it says.
 fn header(marker: u8, length: u16, kind: u8) -> Vec<u8> {
     let mut bytes = vec![marker; 16];
     bytes.extend(length.to_be_bytes());
     bytes.push(kind);
+    bytes.resize(bytes.len().max(length.into()), 0);
     bytes
 }
 
