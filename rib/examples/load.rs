@@ -1,0 +1,171 @@
+//! A full table through the RIB: 1,000,000 prefixes of 167,000 attribute sets in from one peer and out to another.
+//! Prints nanoseconds and octets a route. `cargo run --release -p rib --example load [PREFIXES] [SENDERS] [RECEIVERS]`
+
+use std::net::Ipv4Addr;
+use std::process::ExitCode;
+
+use bgp_core::attributes::{AsPath, NextHop, Origin};
+use bgp_core::family::PerFamily;
+use bgp_core::update::{DecodeContext, EncodeContext, announce, encode_attributes};
+use bgp_core::{Attributes, Ipv4Prefix};
+use bytes::{Bytes, BytesMut};
+use rib::peer::{LocalAddresses, NextHopRule};
+use rib::policy::Chain;
+use rib::{Config, PeerId, PeerSession, Rib};
+
+/// Prefixes that share an attribute set.
+const SHARING: usize = 6;
+
+fn session(number: u32) -> PeerSession {
+    let address = Ipv4Addr::from(0x0a00_0000 + number);
+    PeerSession {
+        asn: 65000 + number,
+        identifier: address,
+        address: address.into(),
+        group: None,
+        local_asn: 64999,
+        local: LocalAddresses {
+            ipv4: Some(Ipv4Addr::new(10, 255, 0, 1)),
+            ..LocalAddresses::default()
+        },
+        interface: None,
+        decode: DecodeContext {
+            four_octet_as: true,
+            external: true,
+            families: PerFamily {
+                ipv4: true,
+                ipv6: false,
+            },
+            ..DecodeContext::default()
+        },
+        four_octet_as: true,
+        max_message: 4096,
+        extended_next_hop: false,
+        import: Some(Chain::accept_all()),
+        export: Some(Chain::accept_all()),
+        next_hop: NextHopRule::Standard,
+        rr_client: false,
+        rs_client: false,
+        allow_local_as: 0,
+        aigp: false,
+        role: None,
+    }
+}
+
+/// UPDATE bodies of one sender.
+fn updates(sender: u32, prefixes: usize) -> Vec<Bytes> {
+    let context = EncodeContext {
+        four_octet_as: true,
+        add_path: false,
+        max_message: 4096,
+    };
+    let next_hop = NextHop::V4(Ipv4Addr::from(0x0a00_0000 + sender));
+    let mut bodies = Vec::new();
+    let mut all = (0..prefixes).map(|n| {
+        let n = u32::try_from(n).unwrap_or_default();
+        Ipv4Prefix::new(Ipv4Addr::from(0x0100_0000 + (n << 8)), 24)
+    });
+    for set in 0..prefixes.div_ceil(SHARING) {
+        let set = u32::try_from(set).unwrap_or_default();
+        let hops = (0..=set % 4).map(|hop| 1000 + (set >> hop) % 60_000);
+        let path = AsPath::sequence(std::iter::once(65000 + sender).chain(hops));
+        let attributes = Attributes {
+            med: Some(set),
+            communities: [bgp_core::attributes::Community(set)].into_iter().collect(),
+            ..Attributes::new(Origin::Igp, path, next_hop)
+        };
+        let mut block = Vec::new();
+        encode_attributes(&attributes, true, &mut block);
+        let shared = all.by_ref().take(SHARING).flatten().map(|p| (0, p));
+        let mut out = BytesMut::new();
+        if announce(&block, next_hop, shared, &context, &mut out).is_ok() {
+            let message = out.freeze();
+            bodies.push(message.slice(19..));
+        }
+    }
+    bodies
+}
+
+fn memory(field: &str) -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(field));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    kib.and_then(|kib| kib.parse().ok()).unwrap_or_default()
+}
+
+#[expect(clippy::print_stdout, reason = "it is what it is for")]
+#[expect(clippy::disallowed_methods, reason = "a benchmark has a clock")]
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1).filter_map(|a| a.parse().ok());
+    let prefixes = arguments.next().unwrap_or(1_000_000);
+    let senders = u32::try_from(arguments.next().unwrap_or(1)).unwrap_or(1);
+    let receivers = u32::try_from(arguments.next().unwrap_or(1)).unwrap_or(1);
+    let tables: Vec<_> = (0..senders).map(|s| updates(s, prefixes)).collect();
+    let mut rib = Rib::new(Config {
+        local_asn: 64999,
+        identifier: Ipv4Addr::new(10, 255, 0, 1),
+        cluster_id: Ipv4Addr::new(10, 255, 0, 1),
+        multipath: 1,
+        seed: 1,
+        assume_reachable: true,
+        fib: false,
+    });
+    for peer in 0..senders + receivers {
+        rib.peer_up(PeerId(peer), session(peer));
+    }
+    let before = memory("VmRSS");
+    let mut out = Vec::new();
+    let (mut octets, mut messages) = (0, 0);
+    let (mut hearing, mut saying) = (std::time::Duration::ZERO, std::time::Duration::ZERO);
+    for part in 0..tables.first().map_or(0, Vec::len).div_ceil(1000) {
+        let start = std::time::Instant::now();
+        for (sender, table) in (0..).zip(&tables) {
+            for body in table.iter().skip(part * 1000).take(1000) {
+                if rib.receive(PeerId(sender), body).is_err() {
+                    return ExitCode::FAILURE;
+                }
+            }
+        }
+        hearing += start.elapsed();
+        let start = std::time::Instant::now();
+        for peer in 0..senders + receivers {
+            while rib.transmit(PeerId(peer), 1 << 18, &mut out) {}
+            octets += out.iter().map(Bytes::len).sum::<usize>();
+            messages += out.len();
+            out.clear();
+        }
+        saying += start.elapsed();
+    }
+    let routes = u32::try_from(prefixes).unwrap_or(1) * senders;
+    let counts = rib.counts();
+    println!(
+        "receive  {:>6} ns/route  {hearing:?}",
+        hearing.as_nanos() / u128::from(routes)
+    );
+    println!(
+        "transmit {:>6} ns/route  {saying:?}  {octets} octets, {messages} segments",
+        saying.as_nanos() / u128::from(routes)
+    );
+    let (after, peak) = (memory("VmRSS"), memory("VmHWM"));
+    println!(
+        "memory   {} KiB more RSS ({} octets/route), peak {peak} KiB; counted {} KiB",
+        after - before,
+        (after - before) * 1024 / u64::from(routes),
+        counts.memory / 1024
+    );
+    println!("{counts:?}");
+    let start = std::time::Instant::now();
+    for peer in 0..senders {
+        rib.peer_down(PeerId(peer));
+    }
+    while rib.transmit(PeerId(senders), 1 << 18, &mut out) {
+        out.clear();
+    }
+    println!(
+        "teardown {:?}, then {} KiB",
+        start.elapsed(),
+        memory("VmRSS")
+    );
+    println!("{:?}", rib.counts());
+    ExitCode::SUCCESS
+}

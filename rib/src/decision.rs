@@ -1,0 +1,262 @@
+//! The decision process (RFC 4271 §9.1.2, RFC 4456 §9, RFC 7311 §4.1).
+//!
+//! Written as the RFC words it: each step *removes candidates*, and the last one standing wins. It is not a
+//! comparison of two routes, and cannot be: MED binds only routes of the same neighboring AS, so "better than"
+//! is not transitive, `Ord` would be a lie, and `sort_by` may panic on it.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::net::IpAddr;
+
+use bgp_core::attributes::Origin;
+use smallvec::SmallVec;
+
+/// The fields the decision reads of a route that is eligible.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    /// LOCAL_PREF, or its default.
+    pub local_pref: u32,
+    /// Who told it.
+    pub class: Class,
+    /// AIGP plus the interior cost to the next hop (RFC 7311 §4.1), if the route has AIGP.
+    pub aigp: Option<u64>,
+    /// The length of AS_PATH; a set counts one.
+    pub as_path_len: u16,
+    /// ORIGIN.
+    pub origin: Origin,
+    /// The AS the route came from; zero when it is our own.
+    pub neighbor_as: u32,
+    /// MULTI_EXIT_DISC, zero when absent.
+    pub med: u32,
+    /// The interior cost to the next hop.
+    pub cost: u64,
+    /// ORIGINATOR_ID, else the peer's BGP Identifier.
+    pub originator: u32,
+    /// The length of CLUSTER_LIST.
+    pub cluster_list_len: u16,
+    /// The peer's address.
+    pub peer: IpAddr,
+    /// The Path Identifier, and who gave it: what tells apart two paths of one peer, or two of our own.
+    pub path: (u32, u32),
+}
+
+/// Where a route was heard, in the order of preference.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Class {
+    /// Ours.
+    Local,
+    /// eBGP.
+    External,
+    /// iBGP.
+    Internal,
+}
+
+/// A step of the decision: the one that removed a candidate, or that left the best one alone.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Step {
+    /// Nobody else was left.
+    OnlyCandidate,
+    /// RFC 4271 §9.1.1: highest degree of preference.
+    LocalPref,
+    /// A route of our own goes before one that was told.
+    LocalFirst,
+    /// RFC 7311 §4.1: lowest AIGP; one with it before one without.
+    Aigp,
+    /// RFC 4271 §9.1.2.2 a.
+    AsPathLength,
+    /// §9.1.2.2 b.
+    Origin,
+    /// §9.1.2.2 c.
+    Med,
+    /// §9.1.2.2 d.
+    ExternalFirst,
+    /// §9.1.2.2 e.
+    InteriorCost,
+    /// §9.1.2.2 f; RFC 4456 §9 has ORIGINATOR_ID stand in for the identifier.
+    Identifier,
+    /// RFC 4456 §9, between f and g.
+    ClusterListLength,
+    /// §9.1.2.2 g.
+    PeerAddress,
+    /// Ours: two paths of one peer (RFC 7911), or of our own.
+    PathId,
+}
+
+/// What was chosen. Candidates are named by their place in the list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Decision {
+    /// The best one.
+    pub best: usize,
+    /// The step that left it alone.
+    pub step: Step,
+    /// All that share the traffic, the best one first; in an order that depends on nothing but the candidates.
+    pub multipath: SmallVec<[usize; 4]>,
+}
+
+type Left = SmallVec<[usize; 32]>;
+type Narrow = fn(&[Candidate], &mut Left);
+
+/// The whole order, at a glance.
+const STEPS: [(Step, Narrow); 12] = [
+    (Step::LocalPref, |c, left| {
+        keep_least(c, left, |r| Reverse(r.local_pref));
+    }),
+    (Step::LocalFirst, |c, left| {
+        keep_least(c, left, |r| r.class != Class::Local);
+    }),
+    (Step::Aigp, |c, left| {
+        keep_least(c, left, |r| (r.aigp.is_none(), r.aigp));
+    }),
+    (Step::AsPathLength, |c, left| {
+        keep_least(c, left, |r| r.as_path_len);
+    }),
+    (Step::Origin, |c, left| keep_least(c, left, |r| r.origin)),
+    (Step::Med, keep_least_med_of_each_as),
+    (Step::ExternalFirst, |c, left| {
+        keep_least(c, left, |r| r.class);
+    }),
+    (Step::InteriorCost, |c, left| {
+        keep_least(c, left, |r| r.cost);
+    }),
+    // Routes that are equal up to here may share the traffic.
+    (Step::Identifier, |c, left| {
+        keep_least(c, left, |r| r.originator);
+    }),
+    (Step::ClusterListLength, |c, left| {
+        keep_least(c, left, |r| r.cluster_list_len);
+    }),
+    (Step::PeerAddress, |c, left| keep_least(c, left, |r| r.peer)),
+    (Step::PathId, |c, left| keep_least(c, left, |r| r.path)),
+];
+
+/// The last step before the traffic may be shared.
+const LAST_BEFORE_MULTIPATH: Step = Step::InteriorCost;
+
+/// Chooses the best of `candidates` and up to `width` that share the traffic with it; `None` if there are none.
+#[must_use]
+pub fn decide(candidates: &[Candidate], width: u8) -> Option<Decision> {
+    run(candidates, width, |_, _| ())
+}
+
+/// The same, with the step that removed each candidate; for the best one, the step that left it alone.
+#[must_use]
+pub fn explain(candidates: &[Candidate], width: u8) -> Option<(Decision, Vec<Step>)> {
+    let mut removed_by = vec![Step::OnlyCandidate; candidates.len()];
+    let decision = run(candidates, width, |index, step| {
+        if let Some(slot) = removed_by.get_mut(index) {
+            *slot = step;
+        }
+    })?;
+    if let Some(slot) = removed_by.get_mut(decision.best) {
+        *slot = decision.step;
+    }
+    Some((decision, removed_by))
+}
+
+/// Whether `new` is worse (`Less`) or better (`Greater`) than `best` in a step before MED, so that nobody else
+/// need be asked: up to there the steps do compare routes. `Equal`: the candidates must be asked.
+#[must_use]
+pub(crate) fn before_med(new: &Candidate, best: &Candidate) -> std::cmp::Ordering {
+    let key = |c: &Candidate| {
+        (
+            Reverse(c.local_pref),
+            c.class != Class::Local,
+            (c.aigp.is_none(), c.aigp),
+            c.as_path_len,
+            c.origin,
+        )
+    };
+    key(best).cmp(&key(new))
+}
+
+fn run(
+    candidates: &[Candidate],
+    width: u8,
+    mut removed: impl FnMut(usize, Step),
+) -> Option<Decision> {
+    let mut left: Left = (0..candidates.len()).collect();
+    let mut settled_by = Step::OnlyCandidate;
+    let mut multipath = SmallVec::new();
+    for (step, narrow) in STEPS {
+        if left.len() > 1 {
+            let before = left.clone();
+            narrow(candidates, &mut left);
+            let mut kept = left.iter().peekable();
+            for index in before {
+                if kept.next_if_eq(&&index).is_none() {
+                    removed(index, step);
+                    settled_by = step;
+                }
+            }
+        }
+        if step == LAST_BEFORE_MULTIPATH {
+            multipath = left.iter().copied().collect();
+        }
+    }
+    let best = *left.first()?;
+    choose_multipath(candidates, &mut multipath, best, width);
+    Some(Decision {
+        best,
+        step: settled_by,
+        multipath,
+    })
+}
+
+/// The steps behind the cut compare plain keys, so the set may be ordered by them.
+fn choose_multipath(
+    candidates: &[Candidate],
+    equal: &mut SmallVec<[usize; 4]>,
+    best: usize,
+    width: u8,
+) {
+    equal.sort_unstable_by_key(|index| {
+        let key = |c: &Candidate| (c.originator, c.cluster_list_len, c.peer, c.path);
+        (*index != best, candidates.get(*index).map(key))
+    });
+    equal.truncate(usize::from(width.max(1)));
+}
+
+fn keep_least<K: Ord>(candidates: &[Candidate], left: &mut Left, key: impl Fn(&Candidate) -> K) {
+    let key = |index: &usize| candidates.get(*index).map(&key);
+    let least = left.iter().map(key).min();
+    if let Some(least) = least {
+        left.retain(|index| key(index) == least);
+    }
+}
+
+fn keep_least_med_of_each_as(candidates: &[Candidate], left: &mut Left) {
+    let mut least: SmallVec<[(u32, u32); 32]> = left
+        .iter()
+        .filter_map(|index| candidates.get(*index))
+        .map(|c| (c.neighbor_as, c.med))
+        .collect();
+    least.sort_unstable();
+    least.dedup_by_key(|(neighbor_as, _)| *neighbor_as);
+    left.retain(|index| {
+        let candidate = candidates.get(*index);
+        candidate.is_some_and(|c| least.binary_search(&(c.neighbor_as, c.med)).is_ok())
+    });
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OnlyCandidate => "the only candidate",
+            Self::LocalPref => "LOCAL_PREF",
+            Self::LocalFirst => "local before learned",
+            Self::Aigp => "AIGP",
+            Self::AsPathLength => "AS_PATH length",
+            Self::Origin => "ORIGIN",
+            Self::Med => "MED",
+            Self::ExternalFirst => "external before internal",
+            Self::InteriorCost => "interior cost",
+            Self::Identifier => "BGP Identifier",
+            Self::ClusterListLength => "CLUSTER_LIST length",
+            Self::PeerAddress => "peer address",
+            Self::PathId => "path identifier",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

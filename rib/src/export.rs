@@ -1,0 +1,214 @@
+//! What a peer is told of a route (RFC 4271 §5 and §9.2, RFC 4456 §8, RFC 1997, RFC 7311 §3.4, RFC 9234 §5).
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use bgp_core::attributes::NextHop;
+use bgp_core::capability::Role;
+use bgp_core::update::EncodeContext;
+use bgp_core::{Attributes, Family};
+
+use crate::attribute_store::{DEFAULT_LOCAL_PREF, Facts, Has};
+use crate::peer::{Kind, LocalAddresses, NextHopRule, PeerSession, Source};
+use crate::policy::Chain;
+
+/// The whole argument of [`export`] beside the route, and so the key of an update group: members with equal views
+/// are told the same bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct View {
+    pub(crate) family: Family,
+    internal: bool,
+    local_asn: u32,
+    cluster_id: Ipv4Addr,
+    rr_client: bool,
+    rs_client: bool,
+    next_hop: NextHopRule,
+    local: LocalAddresses,
+    extended_next_hop: bool,
+    aigp: bool,
+    role: Option<Role>,
+    pub(crate) chain: Option<Chain>,
+    /// Whom policies see, if they look at the peer.
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) encode: EncodeContext,
+}
+
+impl View {
+    pub(crate) fn of(session: &PeerSession, family: Family, cluster_id: Ipv4Addr) -> Self {
+        let chain = session.export.clone();
+        let looks_at_peer = chain.as_ref().is_some_and(Chain::looks_at_peer);
+        Self {
+            family,
+            internal: session.is_internal(),
+            local_asn: session.local_asn,
+            cluster_id,
+            rr_client: session.rr_client,
+            rs_client: session.rs_client,
+            next_hop: session.next_hop,
+            local: session.local,
+            extended_next_hop: session.extended_next_hop,
+            aigp: session.aigp,
+            role: session.role,
+            chain,
+            peer: looks_at_peer.then_some(session.address),
+            encode: EncodeContext {
+                four_octet_as: session.four_octet_as,
+                add_path: false,
+                max_message: session.max_message,
+            },
+        }
+    }
+
+    /// Whether a route may be told at all, as far as that can be said without its attributes.
+    pub(crate) fn admits(&self, facts: &Facts, source: &Source) -> bool {
+        // RFC 1997: NO_ADVERTISE is for nobody, NO_EXPORT and NO_EXPORT_SUBCONFED not for external peers.
+        if facts.has(Has::NoAdvertise) {
+            return false;
+        }
+        if self.internal {
+            // RFC 4271 §9.2: what an internal peer told is not passed on to another, unless we reflect (RFC 4456 §6).
+            return source.kind != Kind::Internal || self.rr_client;
+        }
+        // RFC 9234 §5: a route with OTC is not passed on to providers, peers and route servers.
+        let up = matches!(
+            self.role,
+            Some(Role::Customer | Role::Peer | Role::RouteServerClient)
+        );
+        !facts.has(Has::NoExport)
+            && !facts.has(Has::NoExportSubconfed)
+            && !(up && facts.has(Has::OnlyToCustomer))
+    }
+
+    /// What is done before export policy has its say.
+    pub(crate) fn before_policy(&self, attributes: &mut Attributes, source: &Source) {
+        // RFC 4271 §5.1.4: MED of a neighboring AS is not propagated to other ASes. RFC 7947 §2.2.3: route servers do.
+        if !self.internal && !self.rs_client && source.kind != Kind::Local {
+            attributes.med = None;
+        }
+    }
+
+    /// What is done after it. `chosen` is the next hop of the route in the Loc-RIB; where policy set another, it stands.
+    /// False: there is no next hop that the peer could use.
+    pub(crate) fn after_policy(
+        &self,
+        attributes: &mut Attributes,
+        source: &Source,
+        chosen: NextHop,
+        cost: u64,
+    ) -> bool {
+        if self.internal {
+            self.for_internal(attributes, source);
+        } else {
+            self.for_external(attributes);
+        }
+        if attributes.next_hop == chosen {
+            let Some(next_hop) = self.write_next_hop(chosen) else {
+                return false;
+            };
+            attributes.next_hop = next_hop;
+        }
+        if !self.aigp {
+            // RFC 7311 §3.4: not over a session that is not AIGP-enabled.
+            attributes.aigp = None;
+        } else if attributes.next_hop != chosen {
+            // RFC 7311 §3.4: who makes itself the next hop adds its own cost.
+            attributes.aigp = attributes.aigp.map(|aigp| aigp.saturating_add(cost));
+        }
+        true
+    }
+
+    fn for_internal(&self, attributes: &mut Attributes, source: &Source) {
+        // RFC 4271 §5.1.5: LOCAL_PREF is in all UPDATEs to internal peers.
+        attributes.local_pref.get_or_insert(DEFAULT_LOCAL_PREF);
+        if matches!(source.kind, Kind::Client | Kind::Internal) {
+            // RFC 4456 §8.
+            attributes.originator_id.get_or_insert(source.identifier);
+            attributes.cluster_list.insert(0, self.cluster_id);
+        }
+    }
+
+    fn for_external(&self, attributes: &mut Attributes) {
+        // RFC 4271 §5.1.5: LOCAL_PREF is not for external peers; RFC 4456 §8: nor are these two.
+        attributes.local_pref = None;
+        attributes.originator_id = None;
+        attributes.cluster_list.clear();
+        // RFC 4360 §6: what is not transitive stays in the AS.
+        attributes.ext_communities.retain(|c| c.is_transitive());
+        if attributes.as_path.has_confederation() {
+            attributes.as_path = attributes.as_path.without_confederation();
+        }
+        // RFC 7947 §2.2.2: a route server does not put itself into the path.
+        if !self.rs_client {
+            attributes.as_path.prepend(self.local_asn, 1);
+        }
+        let down = matches!(
+            self.role,
+            Some(Role::Provider | Role::Peer | Role::RouteServer)
+        );
+        if down {
+            // RFC 9234 §5: what goes to customers, peers and clients is marked with our AS, unless it is marked.
+            attributes.only_to_customer.get_or_insert(self.local_asn);
+        }
+    }
+
+    fn write_next_hop(&self, chosen: NextHop) -> Option<NextHop> {
+        let rule = match self.next_hop {
+            NextHopRule::Standard if self.internal || self.rs_client => NextHopRule::Unchanged,
+            NextHopRule::Standard => NextHopRule::Myself,
+            other @ (NextHopRule::Myself | NextHopRule::Unchanged | NextHopRule::Address(_)) => {
+                other
+            }
+        };
+        match (rule, chosen) {
+            (NextHopRule::Address(address), _) => {
+                let address = match address {
+                    IpAddr::V4(address) => NextHop::V4(address),
+                    IpAddr::V6(address) => NextHop::V6(address),
+                };
+                self.fits(address)
+                    .then_some(address)
+                    .or_else(|| self.ourselves())
+            }
+            (NextHopRule::Unchanged, NextHop::V4(address)) if !address.is_unspecified() => {
+                Some(chosen)
+            }
+            // RFC 2545 §3: the link-local address is of no use beyond the link.
+            (
+                NextHopRule::Unchanged,
+                NextHop::V6(address) | NextHop::V6WithLinkLocal(address, _),
+            ) if !address.is_unspecified() && !address.is_unicast_link_local() => {
+                let next_hop = NextHop::V6(address);
+                self.fits(next_hop).then_some(next_hop)
+            }
+            (NextHopRule::Standard | NextHopRule::Unchanged | NextHopRule::Myself, _) => {
+                self.ourselves()
+            }
+        }
+    }
+
+    /// Whether the peer takes such a next hop for the family (RFC 8950).
+    fn fits(&self, next_hop: NextHop) -> bool {
+        match (self.family, next_hop) {
+            (Family::Ipv4Unicast, NextHop::V6(_) | NextHop::V6WithLinkLocal(..)) => {
+                self.extended_next_hop
+            }
+            (Family::Ipv6Unicast, NextHop::V4(_)) => false,
+            (Family::Ipv4Unicast, NextHop::V4(_))
+            | (Family::Ipv6Unicast, NextHop::V6(_) | NextHop::V6WithLinkLocal(..)) => true,
+        }
+    }
+
+    fn ourselves(&self) -> Option<NextHop> {
+        let v6 = self.local.ipv6.map(|global| match self.local.link_local {
+            Some(link_local) if link_local != global => {
+                NextHop::V6WithLinkLocal(global, link_local)
+            }
+            Some(_) | None => NextHop::V6(global),
+        });
+        match (self.family, self.local.ipv4) {
+            (Family::Ipv4Unicast, Some(address)) => Some(NextHop::V4(address)),
+            (Family::Ipv4Unicast, None) if self.extended_next_hop => v6,
+            (Family::Ipv4Unicast, None) => None,
+            (Family::Ipv6Unicast, _) => v6,
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! An update group: the peers that share a [`View`], what they have been told, and the bytes that said it.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::attribute_store::{AttrId, AttributeStore};
+use crate::export::View;
+use crate::journal::Version;
+use crate::peer::PeerId;
+use crate::slab::Chunks;
+
+/// Octets of encoded UPDATEs that a group keeps for members that are behind. Who is further behind gets an encoding
+/// of its own.
+const CACHE_MAX: usize = 4 << 20;
+
+/// Octets that a kept batch counts beside those it says.
+const BATCH_COST: usize = 128;
+
+/// What the group was told about a net: which attributes of the Loc-RIB, and whose they were. It holds a reference to
+/// the attributes, so that their number means the same as long as it stands here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Told {
+    attrs: AttrId,
+    source: u32,
+}
+
+impl Told {
+    /// Nothing, or it was withdrawn.
+    pub(crate) const NOTHING: Self = Self {
+        attrs: AttrId(u32::MAX),
+        source: u32::MAX,
+    };
+    /// Who knows: whatever holds now must be said, be it a withdrawal.
+    pub(crate) const UNSET: Self = Self {
+        attrs: AttrId(u32::MAX),
+        source: u32::MAX - 1,
+    };
+
+    pub(crate) const fn route(attrs: AttrId, source: PeerId) -> Self {
+        Self {
+            attrs,
+            source: source.0,
+        }
+    }
+
+    /// The attributes and the source, if a route was told.
+    #[inline]
+    pub(crate) const fn get(self) -> Option<(AttrId, PeerId)> {
+        if self.attrs.0 == u32::MAX {
+            None
+        } else {
+            Some((self.attrs, PeerId(self.source)))
+        }
+    }
+}
+
+/// Some UPDATEs, whole messages.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) bytes: Bytes,
+    /// Not for this member, whose own routes these are.
+    pub(crate) except: Option<PeerId>,
+    /// What it gets instead: withdrawals of what others had told before.
+    pub(crate) instead: Bytes,
+}
+
+/// What was said about a stretch of the journal.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) from: Version,
+    pub(crate) to: Version,
+    pub(crate) segments: Vec<Segment>,
+    octets: usize,
+    /// Members that have yet to take it, as far as known.
+    takers: usize,
+}
+
+/// The group.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) view: View,
+    /// The version that [`Group::told`] has yet to hear. No member is ahead of it.
+    pub(crate) head: Version,
+    pub(crate) members: usize,
+    told: Chunks<Told>,
+    /// Routes told, all and by source.
+    routes: u32,
+    by_source: Vec<u32>,
+    cache: VecDeque<Batch>,
+    cached: usize,
+}
+
+impl Group {
+    /// A group to which nothing has been told of a table of `nets`.
+    pub(crate) fn new(view: View, head: Version, nets: u32) -> Self {
+        let mut told = Chunks::default();
+        told.grow(nets, Told::UNSET);
+        Self {
+            view,
+            head,
+            members: 0,
+            told,
+            routes: 0,
+            by_source: Vec::new(),
+            cache: VecDeque::new(),
+            cached: 0,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn told(&self, net: u32) -> Told {
+        self.told.get(net).copied().unwrap_or(Told::NOTHING)
+    }
+
+    /// Notes what is told from now on. References and counts follow.
+    pub(crate) fn tell(&mut self, net: u32, told: Told, store: &mut AttributeStore) {
+        self.told.grow(net + 1, Told::NOTHING);
+        let Some(slot) = self.told.get_mut(net) else {
+            return;
+        };
+        let old = std::mem::replace(slot, told);
+        if let Some((attrs, source)) = told.get() {
+            store.acquire(attrs);
+            self.count(source, 1);
+        }
+        if let Some((attrs, source)) = old.get() {
+            store.release(attrs);
+            self.count(source, -1);
+        }
+    }
+
+    /// How many routes `member` has been told, once it has heard all that the group has.
+    pub(crate) fn advertised_to(&self, member: PeerId) -> u32 {
+        self.routes - self.by_source(member)
+    }
+
+    /// How many routes of `source` are told.
+    pub(crate) fn by_source(&self, source: PeerId) -> u32 {
+        self.by_source
+            .get(source.0 as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// The nets of which `wanted` holds.
+    pub(crate) fn nets(&self, wanted: impl Fn(Told) -> bool) -> Vec<u32> {
+        let all = self.told.indices().zip(self.told.iter());
+        all.filter(|(_, told)| wanted(**told))
+            .map(|(net, _)| net)
+            .collect()
+    }
+
+    /// Gives all references back.
+    pub(crate) fn release(self, store: &mut AttributeStore) {
+        for told in self.told.iter() {
+            if let Some((attrs, _)) = told.get() {
+                store.release(attrs);
+            }
+        }
+    }
+
+    /// Keeps what was said about the journal from [`Group::head`] to `to`, for members that are still there.
+    pub(crate) fn keep(&mut self, to: Version, segments: Vec<Segment>, takers: usize) {
+        let said: usize = segments
+            .iter()
+            .map(|s| s.bytes.len() + s.instead.len())
+            .sum();
+        let octets = said + BATCH_COST;
+        self.cached += octets;
+        self.cache.push_back(Batch {
+            from: self.head,
+            to,
+            segments,
+            octets,
+            takers,
+        });
+        self.head = to;
+        while self.cached > CACHE_MAX && self.cache.len() > 1 {
+            self.drop_oldest();
+        }
+    }
+
+    /// What was said from `from` on, if it is still kept. Counts one that takes it.
+    pub(crate) fn take(&mut self, from: Version) -> Option<(Version, Vec<Segment>)> {
+        let at = self.cache.partition_point(|batch| batch.from < from);
+        let batch = self.cache.get_mut(at).filter(|batch| batch.from == from)?;
+        batch.takers = batch.takers.saturating_sub(1);
+        let is_last = batch.takers == 0;
+        let to = batch.to;
+        let segments = if is_last && at == 0 {
+            std::mem::take(&mut batch.segments)
+        } else {
+            batch.segments.clone()
+        };
+        if is_last && at == 0 {
+            self.drop_oldest();
+        }
+        Some((to, segments))
+    }
+
+    /// Where the first kept batch after `from` begins, or the head.
+    pub(crate) fn next_kept(&self, from: Version) -> Version {
+        let at = self.cache.partition_point(|batch| batch.from <= from);
+        self.cache.get(at).map_or(self.head, |batch| batch.from)
+    }
+
+    /// Forgets the bytes: versions are numbered anew, or all have been told by other means.
+    pub(crate) fn forget_bytes(&mut self) {
+        self.cache.clear();
+        self.cached = 0;
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.told.memory() + self.cached + self.by_source.capacity() * size_of::<u32>()
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(batch) = self.cache.pop_front() {
+            self.cached -= batch.octets;
+        }
+    }
+
+    fn count(&mut self, source: PeerId, by: i32) {
+        let at = source.0 as usize;
+        if self.by_source.len() <= at {
+            self.by_source.resize(at + 1, 0);
+        }
+        self.routes = self.routes.saturating_add_signed(by);
+        if let Some(count) = self.by_source.get_mut(at) {
+            *count = count.saturating_add_signed(by);
+        }
+    }
+}

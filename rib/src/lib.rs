@@ -1,0 +1,35 @@
+//! What we heard, what we chose, what we say. Never sees a socket.
+//!
+//! ```text
+//!  UPDATE ─▶ import (loop checks, policy) ─▶ table (Adj-RIB-In: paths) ─▶ decision ─▶ journal: which prefixes changed
+//!                                                                                        │ cursors
+//!                     group (View): export once, encode once ─▶ members ◀────────────────┼──▶ fib, watchers
+//! ```
+
+mod attribute_store;
+pub mod decision;
+mod export;
+mod forwarding;
+mod group;
+mod import;
+mod journal;
+mod local;
+pub mod next_hop;
+mod packer;
+pub mod peer;
+mod plane;
+pub mod policy;
+pub mod query;
+mod rib;
+mod slab;
+mod table;
+mod watch;
+
+pub use decision::Step;
+pub use forwarding::Forwarding;
+pub use local::{LocalForwarding, LocalSource};
+pub use next_hop::{NextHopChange, NextHopKey, Reach};
+pub use peer::{PeerId, PeerSession};
+pub use query::{CandidateView, Explanation, PathRow, Reason, RoutePage, RouteQuery, RouteRow};
+pub use rib::{Config, Counts, OURSELVES, PeerCounts, Received, Rib};
+pub use watch::{WATCHERS_MAX, Watcher};

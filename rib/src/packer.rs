@@ -1,0 +1,277 @@
+//! Packing: routes and withdrawals of one batch become as few UPDATEs as will hold them.
+//!
+//! A route is exported once for each attribute set and source in the batch, not once a prefix, and prefixes whose
+//! exported attributes are equal share messages, wherever the routes came from.
+
+use std::hash::BuildHasher;
+
+use bgp_core::attributes::NextHop;
+use bgp_core::update::{announce, encode_attributes, withdraw};
+use bgp_core::{Attributes, Prefix};
+use bytes::{Bytes, BytesMut};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use crate::attribute_store::AttrId;
+use crate::export::View;
+use crate::group::Segment;
+use crate::peer::PeerId;
+use crate::rib::Core;
+
+/// Octets of a message that are neither attributes of [`encode_attributes`] nor more than one prefix: header, lengths,
+/// NEXT_HOP or MP_REACH_NLRI with two addresses, the longest prefix. Attributes that leave less are not announced.
+const MESSAGE_OVERHEAD: usize = 19 + 4 + 4 + 5 + 32 + 21;
+
+/// Refers to exported attributes within a batch.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct BlockId(u32);
+
+#[derive(Debug)]
+struct Block {
+    start: usize,
+    end: usize,
+    next_hop: NextHop,
+}
+
+#[derive(Debug)]
+struct Announced<P> {
+    /// Sorted by; `u32::MAX` where it is for all.
+    except: u32,
+    block: BlockId,
+    prefix: P,
+    /// Who is left out had been told another's route.
+    instead: bool,
+}
+
+/// What an export came to, for an attribute set of a source.
+type Memo = (AttrId, PeerId, Option<BlockId>);
+
+/// Collects a batch.
+#[derive(Debug)]
+pub(crate) struct Packer<P> {
+    /// Encoded attributes, one after the other.
+    arena: Vec<u8>,
+    blocks: Vec<Block>,
+    by_content: HashTable<u32>,
+    memo: HashTable<Memo>,
+    last: Option<Memo>,
+    announced: Vec<Announced<P>>,
+    withdrawn: Vec<(u32, P)>,
+    hasher: FixedState,
+    out: BytesMut,
+}
+
+impl<P: Prefix> Packer<P> {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            arena: Vec::new(),
+            blocks: Vec::new(),
+            by_content: HashTable::new(),
+            memo: HashTable::new(),
+            last: None,
+            announced: Vec::new(),
+            withdrawn: Vec::new(),
+            hasher: FixedState::with_seed(seed),
+            out: BytesMut::new(),
+        }
+    }
+
+    /// What `view` is told of a route; `None`: nothing.
+    pub(crate) fn export(
+        &mut self,
+        core: &Core,
+        view: &View,
+        (attrs, source): (AttrId, PeerId),
+        prefix: P,
+    ) -> Option<BlockId> {
+        let shared = view.chain.as_ref().is_some_and(|c| !c.looks_at_prefix());
+        if !shared {
+            let exported = exported(core, view, (attrs, source), prefix)?;
+            return self.block(&exported, view);
+        }
+        if let Some((a, s, block)) = self.last
+            && (a, s) == (attrs, source)
+        {
+            return block;
+        }
+        let hash = self.hasher.hash_one((attrs.0, source.0));
+        let known = self
+            .memo
+            .find(hash, |(a, s, _)| (*a, *s) == (attrs, source));
+        let memo = match known {
+            Some(memo) => *memo,
+            None => {
+                let exported = exported(core, view, (attrs, source), prefix);
+                let block = exported.and_then(|exported| self.block(&exported, view));
+                let memo = (attrs, source, block);
+                let hasher = &self.hasher;
+                self.memo
+                    .insert_unique(hash, memo, |(a, s, _)| hasher.hash_one((a.0, s.0)));
+                memo
+            }
+        };
+        self.last = Some(memo);
+        memo.2
+    }
+
+    /// A route is told to all but `except`, which gets a withdrawal if it had been told another.
+    pub(crate) fn announce(
+        &mut self,
+        except: Option<PeerId>,
+        block: BlockId,
+        prefix: P,
+        instead: bool,
+    ) {
+        self.announced.push(Announced {
+            except: except.map_or(u32::MAX, |peer| peer.0),
+            block,
+            prefix,
+            instead,
+        });
+    }
+
+    /// A route is withdrawn from all but `except`.
+    pub(crate) fn withdraw(&mut self, except: Option<PeerId>, prefix: P) {
+        let except = except.map_or(u32::MAX, |peer| peer.0);
+        self.withdrawn.push((except, prefix));
+    }
+
+    /// Writes the messages, and begins anew.
+    pub(crate) fn finish(&mut self, view: &View) -> Vec<Segment> {
+        let mut segments = Vec::new();
+        let mut withdrawn = std::mem::take(&mut self.withdrawn);
+        withdrawn.sort_by_key(|(except, _)| *except);
+        for part in withdrawn.chunk_by(|a, b| a.0 == b.0) {
+            let prefixes = part.iter().map(|(_, prefix)| (0, *prefix));
+            withdraw(prefixes, &view.encode, &mut self.out);
+            let except = part.first().map(|(except, _)| *except);
+            segments.push(Segment {
+                bytes: self.out.split().freeze(),
+                except: only(except),
+                instead: Bytes::new(),
+            });
+        }
+        let mut announced = std::mem::take(&mut self.announced);
+        announced.sort_by_key(|a| (a.except, a.block));
+        for part in announced.chunk_by(|a, b| a.except == b.except) {
+            for shared in part.chunk_by(|a, b| a.block == b.block) {
+                self.write(shared, view);
+            }
+            let bytes = self.out.split().freeze();
+            let instead = part.iter().filter(|a| a.instead).map(|a| (0, a.prefix));
+            withdraw(instead, &view.encode, &mut self.out);
+            segments.push(Segment {
+                bytes,
+                except: only(part.first().map(|a| a.except)),
+                instead: self.out.split().freeze(),
+            });
+        }
+        withdrawn.clear();
+        announced.clear();
+        (self.withdrawn, self.announced) = (withdrawn, announced);
+        self.begin();
+        segments
+    }
+
+    /// Forgets what was exported: another batch, or another view.
+    fn begin(&mut self) {
+        self.arena.clear();
+        self.blocks.clear();
+        self.by_content.clear();
+        self.memo.clear();
+        self.last = None;
+    }
+
+    fn write(&mut self, shared: &[Announced<P>], view: &View) {
+        let block = shared
+            .first()
+            .and_then(|a| self.blocks.get(a.block.0 as usize));
+        let Some(block) = block else { return };
+        let octets = self.arena.get(block.start..block.end).unwrap_or_default();
+        let prefixes = shared.iter().map(|a| (0, a.prefix));
+        // It fits: see `MESSAGE_OVERHEAD`.
+        let _ = announce(
+            octets,
+            block.next_hop,
+            prefixes,
+            &view.encode,
+            &mut self.out,
+        );
+    }
+
+    fn block(&mut self, attributes: &Attributes, view: &View) -> Option<BlockId> {
+        let start = self.arena.len();
+        encode_attributes(attributes, view.encode.four_octet_as, &mut self.arena);
+        let (before, new) = self.arena.split_at_checked(start)?;
+        if new.len() + MESSAGE_OVERHEAD > view.encode.max_message {
+            self.arena.truncate(start);
+            return None;
+        }
+        let next_hop = attributes.next_hop;
+        let (blocks, hasher) = (&self.blocks, &self.hasher);
+        let content = |block: &Block| (before.get(block.start..block.end), block.next_hop);
+        let hash = hasher.hash_one((new, next_hop));
+        let same = |id: &u32| {
+            let block = blocks.get(*id as usize);
+            block.is_some_and(|b| content(b) == (Some(new), next_hop))
+        };
+        if let Some(&id) = self.by_content.find(hash, same) {
+            self.arena.truncate(start);
+            return Some(BlockId(id));
+        }
+        let id = u32::try_from(blocks.len()).ok()?;
+        self.by_content.insert_unique(hash, id, |id| {
+            let block = blocks.get(*id as usize).map(content);
+            block.map_or(0, |(octets, next_hop)| {
+                hasher.hash_one((octets.unwrap_or_default(), next_hop))
+            })
+        });
+        let end = self.arena.len();
+        self.blocks.push(Block {
+            start,
+            end,
+            next_hop,
+        });
+        Some(BlockId(id))
+    }
+}
+
+/// The attributes with which `view` is told a route; `None`: it is not told.
+pub(crate) fn exported<P: Prefix>(
+    core: &Core,
+    view: &View,
+    (attrs, source): (AttrId, PeerId),
+    prefix: P,
+) -> Option<Attributes> {
+    let facts = core.store.facts(attrs)?;
+    let source = core.peers.get(source)?.source;
+    let chain = view.chain.as_ref()?;
+    if !view.admits(facts, &source) {
+        return None;
+    }
+    let mut attributes = core.store.attributes(attrs)?;
+    let chosen = attributes.next_hop;
+    view.before_policy(&mut attributes, &source);
+    if !core.export_policy(chain, prefix.into(), &source, view, &mut attributes) {
+        return None;
+    }
+    let cost = core.store.cost(attrs).unwrap_or_default();
+    view.after_policy(&mut attributes, &source, chosen, cost)
+        .then_some(attributes)
+}
+
+fn only(except: Option<u32>) -> Option<PeerId> {
+    except.filter(|peer| *peer != u32::MAX).map(PeerId)
+}
+
+/// The segments as `member` gets them.
+pub(crate) fn for_member(segments: Vec<Segment>, member: PeerId) -> impl Iterator<Item = Bytes> {
+    let own = move |segment: Segment| {
+        if segment.except == Some(member) {
+            segment.instead
+        } else {
+            segment.bytes
+        }
+    };
+    segments.into_iter().map(own).filter(|b| !b.is_empty())
+}

@@ -1,0 +1,504 @@
+//! One family: its table, its journal, and all who read it. Every change of a path ends in [`Plane::decide`],
+//! every change of a decision in the journal.
+
+use bgp_core::Prefix;
+use smallvec::SmallVec;
+
+use crate::attribute_store::{AttrId, Has};
+use crate::decision::{self, Candidate, before_med};
+use crate::group::{Group, Told};
+use crate::journal::{Journal, Version};
+use crate::next_hop::HopId;
+use crate::packer::Packer;
+use crate::peer::{PeerId, heard};
+use crate::query::Ahead;
+use crate::rib::Core;
+use crate::table::{Flags, NONE, Path, Table};
+
+pub(crate) mod member;
+
+use member::Member;
+
+/// Entries that all have heard may stay in the journal until there are so many more.
+const TRIM_STEP: usize = 64;
+
+/// A family.
+#[derive(Debug)]
+pub(crate) struct Plane<P> {
+    pub(crate) table: Table<P>,
+    pub(crate) journal: Journal,
+    pub(crate) groups: Vec<Option<Group>>,
+    /// By the peer's number.
+    pub(crate) members: Vec<Option<Member>>,
+    pub(crate) fib: Option<Reader>,
+    pub(crate) watchers: Vec<Option<Reader>>,
+    packer: Packer<P>,
+    trim_at: usize,
+    pub(crate) ahead: Option<Ahead<P>>,
+    /// Prefixes that have a best path.
+    pub(crate) routes: usize,
+}
+
+/// A reader of the journal that remembers nothing of what it was told: the FIB, a watcher.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    next: Version,
+    /// The net to be told next, while it walks the whole table first.
+    walk: Option<u32>,
+}
+
+/// A route as it came in. Whoever made it holds references to the attributes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) attrs: AttrId,
+    pub(crate) received: AttrId,
+    pub(crate) flags: Flags,
+}
+
+impl<P: Prefix> Plane<P> {
+    pub(crate) fn new(seed: u64, fib: bool) -> Self {
+        Self {
+            table: Table::new(seed),
+            journal: Journal::default(),
+            groups: Vec::new(),
+            members: Vec::new(),
+            fib: fib.then_some(Reader {
+                next: 1,
+                walk: None,
+            }),
+            watchers: Vec::new(),
+            packer: Packer::new(seed),
+            trim_at: TRIM_STEP,
+            ahead: None,
+            routes: 0,
+        }
+    }
+
+    /// A peer told a route.
+    pub(crate) fn announce(
+        &mut self,
+        core: &mut Core,
+        peer: PeerId,
+        path_id: u32,
+        prefix: P,
+        arrival: Arrival,
+    ) {
+        let net = self.table.find_or_insert(prefix);
+        match self.table.find_path(net, peer, path_id) {
+            Some(path) => self.replace(core, net, path, arrival),
+            None => self.add(core, net, peer, path_id, arrival),
+        }
+    }
+
+    /// A peer withdrew a route. False: it had told none.
+    pub(crate) fn withdraw(
+        &mut self,
+        core: &mut Core,
+        peer: PeerId,
+        path_id: u32,
+        prefix: P,
+    ) -> bool {
+        let Some(net) = self.table.find(prefix) else {
+            return false;
+        };
+        match self.table.find_path(net, peer, path_id) {
+            Some(path) => {
+                self.remove(core, net, path);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// All routes of a peer go.
+    pub(crate) fn withdraw_all(&mut self, core: &mut Core, peer: PeerId) {
+        let told = core
+            .peers
+            .get(peer)
+            .map(|p| p.heard.get(P::FAMILY).received);
+        let mut left = told.unwrap_or_default();
+        for net in self.table.indices() {
+            if left == 0 {
+                break;
+            }
+            while let Some(path) = self.path_of(net, peer) {
+                self.remove(core, net, path);
+                left = left.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Judges all routes of a peer again: `judge` takes what was received and says what becomes of it.
+    pub(crate) fn judge_again(
+        &mut self,
+        core: &mut Core,
+        peer: PeerId,
+        mut judge: impl FnMut(&mut Core, P, AttrId) -> Arrival,
+    ) {
+        for net in self.table.indices() {
+            let of_peer = |path: &u32| {
+                let path = self.table.path(*path);
+                path.is_some_and(|p| p.peer() == peer)
+            };
+            let paths: SmallVec<[u32; 4]> = self.table.paths_of(net).filter(of_peer).collect();
+            for path in paths {
+                let prefix = self.table.net(net).map(|n| n.prefix);
+                let received = self.table.path(path).map(|p| p.received);
+                if let (Some(prefix), Some(received)) = (prefix, received) {
+                    let arrival = judge(core, prefix, received);
+                    self.replace(core, net, path, arrival);
+                }
+            }
+        }
+    }
+
+    /// Decides again wherever a path goes by one of these next hops.
+    pub(crate) fn next_hops_changed(&mut self, core: &mut Core, hops: &[HopId]) {
+        let by_hop = |id: u32| {
+            let facts = core.store.facts(AttrId(id));
+            facts.is_some_and(|f| hops.contains(&f.next_hop))
+        };
+        let affected: Vec<bool> = core.store.ids().map(by_hop).collect();
+        let is_affected = |path: Option<&Path>| {
+            path.is_some_and(|p| affected.get(p.attrs.0 as usize).is_some_and(|a| *a))
+        };
+        for net in self.table.indices() {
+            let hit = |path| is_affected(self.table.path(path));
+            if !self.table.paths_of(net).any(hit) {
+                continue;
+            }
+            self.decide(core, net, false);
+            // Who makes itself the next hop adds its cost to AIGP, which is then another one.
+            let best = self.table.best(net);
+            let facts = best.and_then(|best| core.store.facts(best.attrs));
+            if is_affected(best) && facts.is_some_and(|f| f.has(Has::Aigp)) {
+                self.say_again(core, net);
+            }
+        }
+    }
+
+    /// The routes of a source are told again to all, though their attributes are the same: the source is another.
+    pub(crate) fn source_changed(&mut self, core: &mut Core, source: PeerId) {
+        let told_by = |told: Told| told.get().is_some_and(|(_, s)| s == source);
+        let groups = self.groups.iter().flatten();
+        let mut nets: Vec<u32> = groups
+            .filter(|group| group.by_source(source) > 0)
+            .flat_map(|group| group.nets(told_by))
+            .collect();
+        nets.sort_unstable();
+        nets.dedup();
+        for net in nets {
+            self.say_again(core, net);
+        }
+    }
+
+    /// Chooses again everywhere: the rules changed.
+    pub(crate) fn decide_all(&mut self, core: &mut Core) {
+        for net in self.table.indices() {
+            if self.table.net(net).is_some_and(|n| n.first != NONE) {
+                self.decide(core, net, false);
+            }
+        }
+    }
+
+    /// Something about a route changed that its attributes do not show.
+    pub(crate) fn touch(&mut self, core: &mut Core, prefix: P) {
+        if let Some(net) = self.table.find(prefix) {
+            self.note(core, net);
+        }
+    }
+
+    /// What the decision reads of a path; `None`: it is not eligible.
+    pub(crate) fn candidate(core: &Core, path: &Path) -> Option<Candidate> {
+        if !path.flags().accepted() {
+            return None;
+        }
+        core.candidate(path.attrs, path.peer(), path.path_id)
+    }
+
+    fn add(&mut self, core: &mut Core, net: u32, peer: PeerId, path_id: u32, arrival: Arrival) {
+        let Arrival {
+            attrs,
+            received,
+            flags,
+        } = arrival;
+        core.store.acquire(attrs);
+        if received != attrs {
+            core.store.acquire(received);
+        }
+        if let Some(heard) = heard(&mut core.peers, peer, P::FAMILY) {
+            heard.count(flags.accepted(), 1);
+        }
+        let new = Path::new(peer, path_id, attrs, received, flags);
+        let path = self.table.add_path(net, new);
+        let is_only = self.table.path(path).is_some_and(|p| p.next == NONE);
+        if is_only {
+            if flags.accepted() && core.store.cost(attrs).is_some() {
+                self.set_best(net, path);
+                self.note(core, net);
+            }
+            return;
+        }
+        let Some(candidate) = Self::candidate(core, &new) else {
+            return;
+        };
+        let best = self.table.best(net);
+        let best = best.and_then(|best| Self::candidate(core, best));
+        let is_worse = best.is_some_and(|best| before_med(&candidate, &best).is_lt());
+        if !is_worse {
+            self.decide(core, net, false);
+        }
+    }
+
+    fn replace(&mut self, core: &mut Core, net: u32, path: u32, arrival: Arrival) {
+        let best = self.table.net(net).map(|n| n.best);
+        let Some(old) = self.table.path_mut(path) else {
+            return;
+        };
+        let is_shared = old.flags().has(Flags::MULTIPATH);
+        let flags = arrival.flags.with(Flags::MULTIPATH, is_shared);
+        let before = *old;
+        if (before.attrs, before.received, before.flags())
+            == (arrival.attrs, arrival.received, flags)
+        {
+            return;
+        }
+        old.attrs = arrival.attrs;
+        old.received = arrival.received;
+        old.set_flags(flags);
+        core.store.acquire(arrival.attrs);
+        if arrival.received != arrival.attrs {
+            core.store.acquire(arrival.received);
+        }
+        Self::release(core, &before);
+        if let Some(heard) = heard(&mut core.peers, before.peer(), P::FAMILY) {
+            heard.count(before.flags().accepted(), -1);
+            heard.count(flags.accepted(), 1);
+        }
+        self.decide(core, net, is_shared || best == Some(path));
+    }
+
+    fn remove(&mut self, core: &mut Core, net: u32, path: u32) {
+        let best = self.table.net(net).map(|n| n.best);
+        let Some(removed) = self.table.remove_path(net, path) else {
+            return;
+        };
+        Self::release(core, &removed);
+        if let Some(heard) = heard(&mut core.peers, removed.peer(), P::FAMILY) {
+            heard.count(removed.flags().accepted(), -1);
+        }
+        let was_best = best == Some(path);
+        if was_best {
+            self.set_best(net, NONE);
+        }
+        self.decide(core, net, was_best || removed.flags().has(Flags::MULTIPATH));
+        self.free_if_forgotten(net);
+    }
+
+    /// Chooses among the paths of a net, and notes it if the choice is another, or if `changed` says so.
+    fn decide(&mut self, core: &mut Core, net: u32, mut changed: bool) {
+        let Some((old, first)) = self.table.net(net).map(|n| (n.best, n.first)) else {
+            return;
+        };
+        let only = self.table.path(first).filter(|p| p.next == NONE);
+        let new = if let Some(only) = only.filter(|p| !p.flags().has(Flags::MULTIPATH)) {
+            let eligible = only.flags().accepted() && core.store.cost(only.attrs).is_some();
+            if eligible { first } else { NONE }
+        } else {
+            let (best, shared_changed) = self.eliminate(core, net);
+            changed |= shared_changed;
+            best
+        };
+        if new != old {
+            self.set_best(net, new);
+            changed = true;
+        }
+        if changed {
+            self.note(core, net);
+        }
+    }
+
+    /// The best path, and whether those that share the traffic are others than before.
+    fn eliminate(&mut self, core: &Core, net: u32) -> (u32, bool) {
+        let mut paths: SmallVec<[u32; 16]> = SmallVec::new();
+        let mut candidates: SmallVec<[Candidate; 16]> = SmallVec::new();
+        let mut changed = false;
+        let all: SmallVec<[u32; 16]> = self.table.paths_of(net).collect();
+        for path in &all {
+            let candidate = self.table.path(*path);
+            if let Some(candidate) = candidate.and_then(|p| Self::candidate(core, p)) {
+                paths.push(*path);
+                candidates.push(candidate);
+            }
+        }
+        let decision = decision::decide(&candidates, core.config.multipath);
+        let best = decision.as_ref().and_then(|d| paths.get(d.best)).copied();
+        let shared: SmallVec<[u32; 16]> = decision
+            .iter()
+            .filter(|d| d.multipath.len() > 1)
+            .flat_map(|d| &d.multipath)
+            .filter_map(|at| paths.get(*at).copied())
+            .collect();
+        for path in &all {
+            let is_shared = shared.contains(path);
+            if let Some(path) = self.table.path_mut(*path) {
+                changed |= path.flags().has(Flags::MULTIPATH) != is_shared;
+                path.set_flags(path.flags().with(Flags::MULTIPATH, is_shared));
+            }
+        }
+        (best.unwrap_or(NONE), changed)
+    }
+
+    fn set_best(&mut self, net: u32, best: u32) {
+        if let Some(slot) = self.table.net_mut(net) {
+            let had = slot.best != NONE;
+            slot.best = best;
+            match (had, best != NONE) {
+                (false, true) => self.routes += 1,
+                (true, false) => self.routes -= 1,
+                (true, true) | (false, false) => {}
+            }
+        }
+    }
+
+    /// Something is to be said about a net.
+    fn note(&mut self, core: &mut Core, net: u32) {
+        let version = self.journal.push(net);
+        if let Some(slot) = self.table.net_mut(net) {
+            slot.version = version;
+        }
+        if self.journal.is_due(self.table.nets_used()) {
+            self.compact(core);
+        }
+    }
+
+    /// Everybody is told a net again, whatever they know.
+    fn say_again(&mut self, core: &mut Core, net: u32) {
+        for group in self.groups.iter_mut().flatten() {
+            if group.told(net) != Told::NOTHING {
+                group.tell(net, Told::UNSET, &mut core.store);
+            }
+        }
+        self.note(core, net);
+    }
+
+    /// Lets go of journal entries that all have heard, and of nets without paths among them.
+    pub(crate) fn trim(&mut self) {
+        if self.journal.len() < self.trim_at {
+            return;
+        }
+        let heard = self.heard_by_all();
+        while let Some((version, net)) = self.journal.pop_before(heard) {
+            if let Some(slot) = self.table.net_mut(net)
+                && slot.version == version
+            {
+                slot.version = 0;
+                self.free_if_forgotten(net);
+            }
+        }
+        self.trim_at = 2 * self.journal.len() + TRIM_STEP;
+    }
+
+    fn free_if_forgotten(&mut self, net: u32) {
+        let forgotten = |n: &crate::table::Net<P>| n.live && n.first == NONE && n.version == 0;
+        if self.table.net(net).is_some_and(forgotten) {
+            self.table.free_net(net);
+        }
+    }
+
+    fn heard_by_all(&self) -> Version {
+        let members = self.members.iter().flatten().map(Member::hold);
+        let readers = self.watchers.iter().flatten().chain(&self.fib);
+        let all = members.chain(readers.map(|reader| reader.next));
+        all.min().unwrap_or_else(|| self.journal.end())
+    }
+
+    /// Compacts the journal. First the groups take in all of it, so that no stale entry has a meaning for anybody:
+    /// members that are behind hear the live entries, and those say what the group was told last.
+    fn compact(&mut self, core: &mut Core) {
+        for group in 0..self.groups.len() {
+            self.catch_up(core, group);
+        }
+        self.trim_at = 0;
+        self.trim();
+        let table = &mut self.table;
+        let renumbered = self.journal.compact(|net, old, new| {
+            let net = table.net_mut(net).filter(|n| n.version == old);
+            net.map(|n| n.version = new).is_some()
+        });
+        let places = self.members.iter_mut().flatten().flat_map(Member::places);
+        let heads = self.groups.iter_mut().flatten().map(|g| &mut g.head);
+        let readers = self.watchers.iter_mut().flatten().chain(&mut self.fib);
+        for place in places.chain(heads).chain(readers.map(|r| &mut r.next)) {
+            *place = renumbered.map(*place);
+        }
+        self.trim_at = 2 * self.journal.len() + TRIM_STEP;
+    }
+
+    fn path_of(&self, net: u32, peer: PeerId) -> Option<u32> {
+        let of_peer = |path: &u32| self.table.path(*path).is_some_and(|p| p.peer() == peer);
+        self.table.paths_of(net).find(of_peer)
+    }
+
+    fn release(core: &mut Core, path: &Path) {
+        core.store.release(path.attrs);
+        if path.received != path.attrs {
+            core.store.release(path.received);
+        }
+    }
+
+    /// A reader that walks the whole table, then follows.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader {
+            next: self.journal.end(),
+            walk: Some(0),
+        }
+    }
+
+    /// A reader of what changes from now on.
+    pub(crate) fn follower(&self) -> Reader {
+        Reader {
+            next: self.journal.end(),
+            walk: None,
+        }
+    }
+
+    /// Moves a reader on, over at most `max` nets, which it gets as `told`. Says whether there is more.
+    pub(crate) fn read(&self, reader: &mut Reader, max: usize, mut told: impl FnMut(u32)) -> bool {
+        let mut left = max;
+        while let Some(net) = reader.walk {
+            if left == 0 {
+                return true;
+            }
+            if net >= self.table.indices().end {
+                reader.walk = None;
+                break;
+            }
+            if self.table.best(net).is_some() {
+                told(net);
+                left -= 1;
+            }
+            reader.walk = Some(net + 1);
+        }
+        while let Some(net) = self.journal.get(reader.next) {
+            if left == 0 {
+                return true;
+            }
+            let is_live = self
+                .table
+                .net(net)
+                .is_some_and(|n| n.version == reader.next);
+            reader.next += 1;
+            if is_live {
+                told(net);
+                left -= 1;
+            }
+        }
+        false
+    }
+
+    /// Whether there is something for the reader.
+    pub(crate) fn has_news(&self, reader: &Reader) -> bool {
+        reader.walk.is_some() || reader.next < self.journal.end()
+    }
+}

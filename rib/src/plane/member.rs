@@ -1,0 +1,460 @@
+//! Members of update groups: a place in the journal each, and what is said from there.
+
+use bgp_core::Prefix;
+use bgp_core::capability::Afi;
+use bgp_core::refresh::{RouteRefresh, Subtype};
+use bgp_core::update::end_of_rib;
+use bytes::Bytes;
+
+use crate::export::View;
+use crate::group::{Group, Segment, Told};
+use crate::journal::Version;
+use crate::packer::for_member;
+use crate::peer::PeerId;
+use crate::plane::Plane;
+use crate::rib::Core;
+
+/// Nets or journal entries of one batch.
+const BATCH: u32 = 4096;
+
+/// A peer that is told the routes of a family.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) group: usize,
+    /// The version it hears next, once it has walked.
+    next: Version,
+    /// Nets that changed from here on must not be forgotten yet; at most [`Member::next`].
+    hold: Version,
+    walk: Option<Walk>,
+    /// End-of-RIB is due (RFC 4724 §2), as soon as it has heard all before [`Member::end_at`].
+    end_of_rib: bool,
+    /// Likewise the end of a route refresh (RFC 7313 §4).
+    end_of_refresh: bool,
+    end_at: Version,
+}
+
+/// A walk over the whole table.
+#[derive(Debug)]
+struct Walk {
+    at: u32,
+    /// The beginning of a route refresh is to be said first.
+    begin: bool,
+    /// Nets that it may know of from another group: what the walk does not tell, it withdraws.
+    known: Vec<bool>,
+}
+
+impl Member {
+    pub(crate) fn hold(&self) -> Version {
+        self.hold.min(self.next)
+    }
+
+    pub(crate) fn places(&mut self) -> [&mut Version; 3] {
+        [&mut self.next, &mut self.hold, &mut self.end_at]
+    }
+
+    fn has_pending(&self, end: Version) -> bool {
+        self.walk.is_some() || self.next < end || self.end_of_rib || self.end_of_refresh
+    }
+}
+
+impl<P: Prefix> Plane<P> {
+    /// A peer's session is up: it is to be told all.
+    pub(crate) fn join(&mut self, core: &mut Core, peer: PeerId, view: View) {
+        self.leave(core, peer);
+        self.enter(peer, view, Vec::new(), None, true);
+    }
+
+    /// Its session is down.
+    pub(crate) fn leave(&mut self, core: &mut Core, peer: PeerId) {
+        let slot = self.members.get_mut(peer.0 as usize);
+        if let Some(member) = slot.and_then(Option::take) {
+            self.leave_group(core, member.group);
+        }
+    }
+
+    /// It is to be told by other rules. What it was told by the old ones and not by the new ones is withdrawn.
+    pub(crate) fn change_view(&mut self, core: &mut Core, peer: PeerId, view: View) {
+        let Some(member) = self.member(peer) else {
+            return;
+        };
+        let Some(group) = self.group(member.group) else {
+            return;
+        };
+        if group.view == view {
+            return;
+        }
+        let mut known: Vec<bool> = self.table.indices().map(|_| false).collect();
+        let told = |told: Told| told.get().is_some_and(|(_, source)| source != peer);
+        let unheard = (member.next..self.journal.end()).filter_map(|v| self.journal.get(v));
+        let before = member.walk.iter().flat_map(|walk| {
+            let known = (0..).zip(&walk.known);
+            known.filter(|(_, known)| **known).map(|(net, _)| net)
+        });
+        for net in group.nets(told).into_iter().chain(unheard).chain(before) {
+            if let Some(known) = known.get_mut(net as usize) {
+                *known = true;
+            }
+        }
+        let (hold, end_of_rib) = (member.hold(), member.end_of_rib);
+        let left = member.group;
+        if let Some(slot) = self.members.get_mut(peer.0 as usize) {
+            *slot = None;
+        }
+        self.enter(peer, view, known, Some(hold), end_of_rib);
+        self.leave_group(core, left);
+    }
+
+    /// It asks to be told all again (RFC 2918 §3), between two marks if `enhanced` (RFC 7313 §4).
+    pub(crate) fn refresh(&mut self, peer: PeerId, enhanced: bool) {
+        if let Some(member) = self.member_mut(peer) {
+            let known = member.walk.take().map(|w| w.known).unwrap_or_default();
+            member.walk = Some(Walk {
+                at: 0,
+                begin: enhanced,
+                known,
+            });
+            // From here on all is told anyway; but what it has not heard of yet may be gone.
+            member.hold = member.hold.min(member.next);
+            member.end_of_refresh |= enhanced;
+        }
+    }
+
+    /// Whether there is something to say to a peer.
+    pub(crate) fn has_pending(&self, peer: PeerId) -> bool {
+        let member = self.member(peer);
+        member.is_some_and(|m| m.has_pending(self.journal.end()))
+    }
+
+    /// How many routes a peer is told.
+    pub(crate) fn advertised_to(&self, peer: PeerId) -> u32 {
+        let group = self.member(peer).and_then(|m| self.group(m.group));
+        group.map_or(0, |group| group.advertised_to(peer))
+    }
+
+    /// Says what there is to say, until `out` has `max_octets` more than `octets`. Whole messages, and whole batches:
+    /// it may be more, by what a batch of [`BATCH`] nets takes.
+    pub(crate) fn transmit(
+        &mut self,
+        core: &mut Core,
+        peer: PeerId,
+        max_octets: usize,
+        octets: &mut usize,
+        out: &mut Vec<Bytes>,
+    ) {
+        while *octets < max_octets && self.has_pending(peer) {
+            let said = out.len();
+            self.step(core, peer, out);
+            let new = out.get(said..).unwrap_or_default();
+            *octets += new.iter().map(Bytes::len).sum::<usize>();
+        }
+        self.trim();
+    }
+
+    fn step(&mut self, core: &mut Core, peer: PeerId, out: &mut Vec<Bytes>) {
+        let end = self.journal.end();
+        let Some(member) = self.member(peer) else {
+            return;
+        };
+        let (id, next) = (member.group, member.next);
+        if member.walk.is_some() {
+            return self.walk(core, peer, out);
+        }
+        if next >= member.end_at && (member.end_of_rib || member.end_of_refresh) {
+            return self.say_end(peer, out);
+        }
+        let Some(group) = self.groups.get_mut(id).and_then(Option::as_mut) else {
+            return;
+        };
+        let to = if next < group.head {
+            if let Some((to, segments)) = group.take(next) {
+                out.extend(for_member(segments, peer));
+                to
+            } else {
+                let to = group.next_kept(next).min(next.saturating_add(BATCH));
+                self.tell_late(core, peer, id, next..to, out);
+                to
+            }
+        } else {
+            let to = end.min(next.saturating_add(BATCH));
+            let segments = self.tell(core, id, to);
+            self.keep(id, to, &segments);
+            out.extend(for_member(segments, peer));
+            to
+        };
+        if let Some(member) = self.member_mut(peer) {
+            member.next = to;
+            member.hold = to;
+        }
+    }
+
+    /// The group hears the journal from its head up to `to`; returns what is to be said to its members.
+    fn tell(&mut self, core: &mut Core, id: usize, to: Version) -> Vec<Segment> {
+        let Self {
+            table,
+            journal,
+            groups,
+            members,
+            packer,
+            ..
+        } = self;
+        let Some(group) = groups.get_mut(id).and_then(Option::as_mut) else {
+            return Vec::new();
+        };
+        let is_member = |peer: &PeerId| {
+            let member = members.get(peer.0 as usize).and_then(Option::as_ref);
+            member.is_some_and(|m| m.group == id)
+        };
+        for version in group.head..to {
+            let Some(at) = journal.get(version) else {
+                continue;
+            };
+            let Some(net) = table.net(at).filter(|n| n.version == version) else {
+                continue;
+            };
+            let best = table.best(at).map(|best| (best.attrs, best.peer()));
+            let old = group.told(at);
+            if best.is_some() && old.get() == best || best.is_none() && old == Told::NOTHING {
+                continue;
+            }
+            let route = best.and_then(|best| {
+                let block = packer.export(core, &group.view, best, net.prefix)?;
+                Some((best, block))
+            });
+            let old_source = old.get().map(|(_, source)| source);
+            let new = match route {
+                Some(((attrs, source), block)) => {
+                    let instead = old == Told::UNSET || old_source.is_some_and(|s| s != source);
+                    let except = Some(source).filter(is_member);
+                    packer.announce(except, block, net.prefix, instead);
+                    Told::route(attrs, source)
+                }
+                None => {
+                    if old != Told::NOTHING {
+                        packer.withdraw(old_source.filter(is_member), net.prefix);
+                    }
+                    Told::NOTHING
+                }
+            };
+            group.tell(at, new, &mut core.store);
+        }
+        packer.finish(&group.view)
+    }
+
+    fn keep(&mut self, id: usize, to: Version, segments: &[Segment]) {
+        if let Some(group) = self.groups.get_mut(id).and_then(Option::as_mut) {
+            match group.members.saturating_sub(1) {
+                0 => group.head = to,
+                others => group.keep(to, segments.to_vec(), others),
+            }
+        }
+    }
+
+    /// A member that is behind hears, for all nets that changed in a stretch of the journal, what the group was told last.
+    /// A stale entry counts too, unless its net comes again within the stretch: the group may have nothing new to say
+    /// about it later.
+    fn tell_late(
+        &mut self,
+        core: &Core,
+        peer: PeerId,
+        id: usize,
+        stretch: std::ops::Range<Version>,
+        out: &mut Vec<Bytes>,
+    ) {
+        let Some(group) = self.groups.get(id).and_then(Option::as_ref) else {
+            return;
+        };
+        for version in stretch.clone() {
+            let Some(at) = self.journal.get(version) else {
+                continue;
+            };
+            let comes_again = |v: Version| v != version && stretch.contains(&v);
+            let net = self.table.net(at).filter(|n| !comes_again(n.version));
+            let Some(net) = net else { continue };
+            let told = group.told(at).get().filter(|(_, source)| *source != peer);
+            let block = told.and_then(|t| self.packer.export(core, &group.view, t, net.prefix));
+            match block {
+                Some(block) => self.packer.announce(None, block, net.prefix, false),
+                None => self.packer.withdraw(None, net.prefix),
+            }
+        }
+        out.extend(for_member(self.packer.finish(&group.view), peer));
+    }
+
+    /// A member walks on: it is told what the group has been told, and nets that the group has not looked at yet.
+    fn walk(&mut self, core: &mut Core, peer: PeerId, out: &mut Vec<Bytes>) {
+        let Self {
+            table,
+            groups,
+            members,
+            packer,
+            journal,
+            ..
+        } = self;
+        let member = members.get_mut(peer.0 as usize).and_then(Option::as_mut);
+        let Some(member) = member else { return };
+        let Some(walk) = &mut member.walk else { return };
+        let Some(group) = groups.get_mut(member.group).and_then(Option::as_mut) else {
+            return;
+        };
+        if std::mem::take(&mut walk.begin) {
+            out.push(mark::<P>(Subtype::Begin));
+        }
+        let end = table.indices().end;
+        let to = end.min(walk.at.saturating_add(BATCH));
+        for at in walk.at..to {
+            let Some(net) = table.net(at).filter(|n| n.live) else {
+                continue;
+            };
+            if group.told(at) == Told::UNSET && net.version < group.head {
+                let best = table.best(at).map(|best| (best.attrs, best.peer()));
+                let route = best.filter(|best| {
+                    packer
+                        .export(core, &group.view, *best, net.prefix)
+                        .is_some()
+                });
+                let told = route.map_or(Told::NOTHING, |(a, s)| Told::route(a, s));
+                group.tell(at, told, &mut core.store);
+            }
+            let told = group.told(at);
+            let known = walk.known.get(at as usize).is_some_and(|known| *known);
+            let route = told.get().filter(|(_, source)| *source != peer);
+            let block = route.and_then(|t| packer.export(core, &group.view, t, net.prefix));
+            if route.is_some() && block.is_none() {
+                // Its source is gone; the change is on its way.
+                group.tell(at, Told::UNSET, &mut core.store);
+            }
+            match block {
+                Some(block) => packer.announce(None, block, net.prefix, false),
+                None if known => packer.withdraw(None, net.prefix),
+                None => {}
+            }
+        }
+        walk.at = to;
+        if to == end {
+            member.walk = None;
+            member.hold = member.next;
+            member.end_at = journal.end();
+        }
+        let segments = packer.finish(&group.view);
+        out.extend(for_member(segments, peer));
+    }
+
+    /// The group hears all of the journal, without a word said: its members will be told late.
+    pub(crate) fn catch_up(&mut self, core: &mut Core, id: usize) {
+        let end = self.journal.end();
+        loop {
+            let head = self.group(id).map(|group| group.head);
+            let Some(head) = head.filter(|head| *head < end) else {
+                break;
+            };
+            let to = end.min(head.saturating_add(BATCH));
+            self.tell(core, id, to);
+            if let Some(group) = self.groups.get_mut(id).and_then(Option::as_mut) {
+                group.head = to;
+            }
+        }
+        if let Some(group) = self.groups.get_mut(id).and_then(Option::as_mut) {
+            group.forget_bytes();
+        }
+    }
+
+    fn say_end(&mut self, peer: PeerId, out: &mut Vec<Bytes>) {
+        let Some(member) = self.member_mut(peer) else {
+            return;
+        };
+        if std::mem::take(&mut member.end_of_rib) {
+            out.push(end_of_rib(P::FAMILY));
+        }
+        if std::mem::take(&mut member.end_of_refresh) {
+            out.push(mark::<P>(Subtype::End));
+        }
+    }
+
+    fn enter(
+        &mut self,
+        peer: PeerId,
+        view: View,
+        known: Vec<bool>,
+        hold: Option<Version>,
+        end_of_rib: bool,
+    ) {
+        let id = self.find_or_make_group(view);
+        let Some(group) = self.groups.get_mut(id).and_then(Option::as_mut) else {
+            return;
+        };
+        group.members += 1;
+        let next = group.head;
+        let member = Member {
+            group: id,
+            next,
+            hold: hold.unwrap_or(next).min(next),
+            walk: Some(Walk {
+                at: 0,
+                begin: false,
+                known,
+            }),
+            end_of_rib,
+            end_of_refresh: false,
+            end_at: next,
+        };
+        let at = peer.0 as usize;
+        if self.members.len() <= at {
+            self.members.resize_with(at + 1, || None);
+        }
+        if let Some(slot) = self.members.get_mut(at) {
+            *slot = Some(member);
+        }
+    }
+
+    fn find_or_make_group(&mut self, view: View) -> usize {
+        let same = |group: &Option<Group>| group.as_ref().is_some_and(|g| g.view == view);
+        if let Some(id) = self.groups.iter().position(same) {
+            return id;
+        }
+        let group = Group::new(view, self.journal.end(), self.table.indices().end);
+        match self.groups.iter().position(Option::is_none) {
+            Some(id) => {
+                if let Some(slot) = self.groups.get_mut(id) {
+                    *slot = Some(group);
+                }
+                id
+            }
+            None => {
+                self.groups.push(Some(group));
+                self.groups.len() - 1
+            }
+        }
+    }
+
+    fn leave_group(&mut self, core: &mut Core, id: usize) {
+        let Some(slot) = self.groups.get_mut(id) else {
+            return;
+        };
+        if let Some(group) = slot {
+            group.members -= 1;
+            if group.members == 0
+                && let Some(group) = slot.take()
+            {
+                group.release(&mut core.store);
+            }
+        }
+        self.trim();
+    }
+
+    pub(crate) fn member(&self, peer: PeerId) -> Option<&Member> {
+        self.members.get(peer.0 as usize)?.as_ref()
+    }
+
+    pub(crate) fn group(&self, id: usize) -> Option<&Group> {
+        self.groups.get(id)?.as_ref()
+    }
+
+    fn member_mut(&mut self, peer: PeerId) -> Option<&mut Member> {
+        self.members.get_mut(peer.0 as usize)?.as_mut()
+    }
+}
+
+fn mark<P: Prefix>(subtype: Subtype) -> Bytes {
+    let family = Afi::from(P::FAMILY);
+    RouteRefresh { family, subtype }.encode()
+}

@@ -1,0 +1,274 @@
+//! The prefixes of a family and their paths: Adj-RIBs-In and Loc-RIB in one, as small records linked by index.
+//!
+//! A path is what a peer told, and stays if policy rejects it, so that another policy needs no refresh.
+
+use std::hash::BuildHasher;
+
+use bgp_core::Prefix;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+
+use crate::attribute_store::AttrId;
+use crate::journal::Version;
+use crate::peer::PeerId;
+use crate::slab::Slab;
+
+/// No index.
+pub(crate) const NONE: u32 = u32::MAX;
+
+/// A prefix with its paths. 20 octets for IPv4.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Net<P> {
+    pub(crate) prefix: P,
+    /// Not a free slot.
+    pub(crate) live: bool,
+    pub(crate) first: u32,
+    pub(crate) best: u32,
+    /// Its last entry in the journal that somebody has yet to hear; zero: none.
+    pub(crate) version: Version,
+}
+
+/// One path. 20 octets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Path {
+    pub(crate) next: u32,
+    /// After import policy. The path holds a reference.
+    pub(crate) attrs: AttrId,
+    /// Before. Holds a reference too, if it is another.
+    pub(crate) received: AttrId,
+    peer_and_flags: u32,
+    pub(crate) path_id: u32,
+}
+
+/// What is known about a path, a bit each.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Flags(pub(crate) u8);
+
+impl Flags {
+    /// By import policy, or because there is none (RFC 8212).
+    pub(crate) const REJECTED: Self = Self(1);
+    /// Our AS is in AS_PATH too often (RFC 4271 §9.1.2).
+    pub(crate) const AS_LOOP: Self = Self(2);
+    /// ORIGINATOR_ID is us (RFC 4456 §8).
+    pub(crate) const ORIGINATOR_LOOP: Self = Self(4);
+    /// Our cluster is in CLUSTER_LIST (RFC 4456 §8).
+    pub(crate) const CLUSTER_LOOP: Self = Self(8);
+    /// A route leak (RFC 9234 §5).
+    pub(crate) const LEAK: Self = Self(16);
+    /// Shares the traffic with others.
+    pub(crate) const MULTIPATH: Self = Self(32);
+
+    /// Those that make a path ineligible.
+    const INELIGIBLE: u8 = 1 | 2 | 4 | 8 | 16;
+
+    pub(crate) const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub(crate) const fn with(self, other: Self, whether: bool) -> Self {
+        Self(if whether {
+            self.0 | other.0
+        } else {
+            self.0 & !other.0
+        })
+    }
+
+    /// Policy and loop checks let it pass.
+    pub(crate) const fn accepted(self) -> bool {
+        self.0 & Self::INELIGIBLE == 0
+    }
+}
+
+impl Path {
+    pub(crate) const fn new(
+        peer: PeerId,
+        path_id: u32,
+        attrs: AttrId,
+        received: AttrId,
+        flags: Flags,
+    ) -> Self {
+        Self {
+            next: NONE,
+            attrs,
+            received,
+            peer_and_flags: peer.0 << 8 | flags.0 as u32,
+            path_id,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn peer(&self) -> PeerId {
+        PeerId(self.peer_and_flags >> 8)
+    }
+
+    #[inline]
+    pub(crate) const fn flags(&self) -> Flags {
+        let [.., low] = self.peer_and_flags.to_be_bytes();
+        Flags(low)
+    }
+
+    pub(crate) const fn set_flags(&mut self, flags: Flags) {
+        self.peer_and_flags = self.peer_and_flags & !0xff | flags.0 as u32;
+    }
+}
+
+/// The table of a family.
+#[derive(Debug)]
+pub(crate) struct Table<P> {
+    nets: Slab<Net<P>>,
+    paths: Slab<Path>,
+    index: HashTable<u32>,
+    hasher: FixedState,
+}
+
+impl<P: Prefix> Table<P> {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            nets: Slab::default(),
+            paths: Slab::default(),
+            index: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn net(&self, index: u32) -> Option<&Net<P>> {
+        self.nets.get(index)
+    }
+
+    #[inline]
+    pub(crate) fn net_mut(&mut self, index: u32) -> Option<&mut Net<P>> {
+        self.nets.get_mut(index)
+    }
+
+    #[inline]
+    pub(crate) fn path(&self, index: u32) -> Option<&Path> {
+        self.paths.get(index)
+    }
+
+    #[inline]
+    pub(crate) fn path_mut(&mut self, index: u32) -> Option<&mut Path> {
+        self.paths.get_mut(index)
+    }
+
+    /// The best path of a net.
+    #[inline]
+    pub(crate) fn best(&self, net: u32) -> Option<&Path> {
+        self.paths.get(self.nets.get(net)?.best)
+    }
+
+    /// Indices of nets, free ones too.
+    pub(crate) const fn indices(&self) -> std::ops::Range<u32> {
+        self.nets.indices()
+    }
+
+    /// Nets in use, those among them that have lost their last path and are yet to be heard of.
+    pub(crate) fn nets_used(&self) -> usize {
+        self.nets.used()
+    }
+
+    pub(crate) fn paths_used(&self) -> usize {
+        self.paths.used()
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.nets.memory() + self.paths.memory() + self.index.allocation_size()
+    }
+
+    pub(crate) fn find(&self, prefix: P) -> Option<u32> {
+        let same = |net: &u32| self.nets.get(*net).is_some_and(|n| n.prefix == prefix);
+        self.index.find(hash(&self.hasher, prefix), same).copied()
+    }
+
+    pub(crate) fn find_or_insert(&mut self, prefix: P) -> u32 {
+        let Self {
+            nets,
+            index,
+            hasher,
+            ..
+        } = self;
+        let hash_of = |net: &u32| nets.get(*net).map_or(0, |n| hash(hasher, n.prefix));
+        let same = |net: &u32| nets.get(*net).is_some_and(|n| n.prefix == prefix);
+        let entry = match index.entry(hash(hasher, prefix), same, hash_of) {
+            hashbrown::hash_table::Entry::Occupied(entry) => return *entry.get(),
+            hashbrown::hash_table::Entry::Vacant(entry) => entry,
+        };
+        let net = nets.insert(Net {
+            prefix,
+            live: true,
+            first: NONE,
+            best: NONE,
+            version: 0,
+        });
+        entry.insert(net);
+        net
+    }
+
+    /// Frees a net that has no path and of which nobody has to hear.
+    pub(crate) fn free_net(&mut self, net: u32) {
+        let Some(slot) = self.nets.get_mut(net) else {
+            return;
+        };
+        slot.live = false;
+        let hash = hash(&self.hasher, slot.prefix);
+        if let Ok(entry) = self.index.find_entry(hash, |other| *other == net) {
+            entry.remove();
+        }
+        self.nets.free(net);
+    }
+
+    /// The indices of a net's paths.
+    pub(crate) fn paths_of(&self, net: u32) -> impl Iterator<Item = u32> {
+        let mut next = self.nets.get(net).map_or(NONE, |n| n.first);
+        std::iter::from_fn(move || {
+            let path = self.paths.get(next)?;
+            Some(std::mem::replace(&mut next, path.next))
+        })
+    }
+
+    pub(crate) fn find_path(&self, net: u32, peer: PeerId, path_id: u32) -> Option<u32> {
+        self.paths_of(net).find(|path| {
+            let path = self.paths.get(*path);
+            path.is_some_and(|p| p.peer() == peer && p.path_id == path_id)
+        })
+    }
+
+    pub(crate) fn add_path(&mut self, net: u32, mut path: Path) -> u32 {
+        let Some(slot) = self.nets.get_mut(net) else {
+            return NONE;
+        };
+        path.next = slot.first;
+        slot.first = self.paths.insert(path);
+        slot.first
+    }
+
+    /// Takes a path out of its net. References of attributes are the caller's matter.
+    pub(crate) fn remove_path(&mut self, net: u32, path: u32) -> Option<Path> {
+        let before = self
+            .paths_of(net)
+            .find(|p| self.paths.get(*p).is_some_and(|p| p.next == path));
+        let removed = *self.paths.get(path)?;
+        match before {
+            Some(before) => self.paths.get_mut(before)?.next = removed.next,
+            None => self.nets.get_mut(net)?.first = removed.next,
+        }
+        self.paths.free(path);
+        Some(removed)
+    }
+}
+
+#[inline]
+fn hash<P: Prefix>(hasher: &FixedState, prefix: P) -> u64 {
+    let mut octets = [0; 16];
+    let own = prefix.octets();
+    if let Some(octets) = octets.get_mut(..own.len()) {
+        octets.copy_from_slice(own);
+    }
+    let [a, b, c, d, ..] = octets;
+    let len = prefix.len();
+    if P::BITS == 32 {
+        hasher.hash_one(u64::from(u32::from_be_bytes([a, b, c, d])) << 8 | u64::from(len))
+    } else {
+        hasher.hash_one((u128::from_be_bytes(octets), len))
+    }
+}
