@@ -164,7 +164,7 @@ impl<'a> Printer<'a> {
         {
             table.add_row([dim(label), cell(&word)]);
         }
-        self.table(&table)
+        self.table(table)
     }
 
     /// What happened, in one line.
@@ -211,7 +211,10 @@ impl<'a> Printer<'a> {
         writeln!(self.out)
     }
 
-    fn table(&mut self, table: &Table) -> io::Result<()> {
+    fn table(&mut self, mut table: Table) -> io::Result<()> {
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
         for line in table.lines() {
             writeln!(self.out, "{}", line.trim_end())?;
         }
@@ -276,7 +279,7 @@ impl List<'_, '_> {
                 drawn.set_cell_alignment(CellAlignment::Right);
             }
         }
-        self.printer.table(&table)
+        self.printer.table(table)
     }
 }
 

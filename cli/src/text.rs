@@ -97,9 +97,7 @@ pub(crate) fn parse_as_path(s: &str) -> Result<Vec<AsPathSegment>, String> {
             closed.ok_or_else(|| format!("`{s}` is no AS path: `{after}` is missing"))?
         };
         let words = inside.split([' ', ',']).filter(|word| !word.is_empty());
-        let asns = words
-            .map(parse_asn)
-            .collect::<Result<_, _>>()?;
+        let asns = words.map(parse_asn).collect::<Result<_, _>>()?;
         path.push(AsPathSegment {
             kind: kind.into(),
             asns,

@@ -1,1 +1,81 @@
-//! Tests.
+use serde_json::json;
+
+use super::*;
+use crate::output::Format;
+
+fn answer() -> GetStatusResponse {
+    GetStatusResponse {
+        version: "0.1.0".into(),
+        uptime: Some(prost_types::Duration {
+            seconds: 90_061,
+            nanos: 0,
+        }),
+        asn: 65001,
+        router_id: "10.255.0.1".into(),
+        peers: 3,
+        established: 2,
+        prefixes_ipv4: 1000,
+        prefixes_ipv6: 50,
+        paths: 2100,
+        attribute_sets: 12,
+        fib: Some(FibStatus {
+            install: true,
+            permitted: true,
+            installed: 1049,
+            pending: 0,
+            failed: 1,
+        }),
+        problems: vec!["1 route is not installed".into()],
+    }
+}
+
+#[test]
+fn status_says_what_is_wrong() {
+    let mut out = Vec::new();
+    let status = StatusRow::from(answer());
+    let mut printer = Printer::new(Format::Table, false, &mut out);
+    printer.details(&status, || status.details()).unwrap();
+    let expected = "\
+version   0.1.0
+uptime    1d01h
+router    10.255.0.1, AS 65001
+health    degraded
+peers     2 of 3 established
+prefixes  1000 ipv4, 50 ipv6
+paths     2100, 12 attribute sets
+kernel    1049 routes installed, 0 pending, 1 failed
+problem   1 route is not installed
+";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
+}
+
+#[test]
+fn json_has_the_names_that_scripts_rely_on() {
+    let json = serde_json::to_value(StatusRow::from(answer())).unwrap();
+    let expected = json!({
+        "version": "0.1.0", "uptime_s": 90061, "asn": 65001, "router_id": "10.255.0.1",
+        "health": "degraded", "problems": ["1 route is not installed"],
+        "peers": 3, "established": 2, "prefixes": {"ipv4": 1000, "ipv6": 50},
+        "paths": 2100, "attribute_sets": 12,
+        "fib": {"install": true, "permitted": true, "installed": 1049, "pending": 0, "failed": 1},
+    });
+    assert_eq!(json, expected);
+}
+
+#[test]
+fn a_kernel_that_does_not_let_us_is_named() {
+    let fib = Fib {
+        install: true,
+        permitted: false,
+        installed: 0,
+        pending: 0,
+        failed: 0,
+    };
+    assert_eq!(
+        fib.words(),
+        Word::new(
+            "routes are not installed: CAP_NET_ADMIN is missing",
+            Tone::Bad
+        )
+    );
+}

@@ -1,0 +1,10 @@
+//! The one place that translates: what clients say into what the core takes, and what the core has into what they read.
+
+mod answers;
+mod requests;
+
+pub(crate) use answers::*;
+pub(crate) use requests::*;
+
+#[cfg(test)]
+mod tests;

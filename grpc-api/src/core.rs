@@ -1,0 +1,79 @@
+//! The way to the core's thread.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use speaker::event::Effect;
+use speaker::{Notice, Speaker};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tonic::Status;
+
+/// Runs on the core's thread.
+pub type Job = Box<dyn FnOnce(&mut Speaker, Instant, &mut Vec<Effect>) + Send>;
+
+/// Jobs that may wait for the core; whoever has one more waits until there is room.
+pub const JOBS_MAX: usize = 256;
+
+/// Notices that a reader may be behind; one who is further behind misses some, and is told so.
+pub const NOTICES_MAX: usize = 1024;
+
+/// A future that is made by a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The handle to the core. The daemon makes it, and all its channels.
+#[derive(Clone)]
+pub struct Core {
+    /// Orders and questions; bounded by [`JOBS_MAX`].
+    pub jobs: mpsc::Sender<Job>,
+    /// What happens; bounded by [`NOTICES_MAX`].
+    pub notices: broadcast::Sender<Arc<Notice>>,
+    /// Changes whenever best routes changed.
+    pub routes_changed: watch::Receiver<u64>,
+    /// The configuration.
+    pub config: Arc<dyn ConfigControl>,
+    /// Tells this life of the daemon from its others: resume tokens of those are worth nothing.
+    pub epoch: u64,
+}
+
+/// What the daemon does with configurations. An `Err` is the report: every mistake, with line and remedy.
+pub trait ConfigControl: Send + Sync {
+    /// Whether `text` is a good configuration.
+    fn check(&self, text: &str) -> Result<(), String>;
+    /// What would change with `text`, or with the daemon's own file: a line a change.
+    fn diff(&self, text: Option<&str>) -> Result<Vec<String>, String>;
+    /// Takes the daemon's own file anew: what changed, a line a change.
+    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, String>>;
+    /// The configuration in force as TOML, defaults filled in, secrets left out.
+    fn effective(&self) -> String;
+}
+
+impl Core {
+    /// Has the core do something and waits for its answer.
+    pub(crate) async fn ask<T, F>(&self, question: F) -> Result<T, Status>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Speaker, Instant, &mut Vec<Effect>) -> T + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |speaker, now, effects| {
+            // Nobody may be waiting any more: the client went away.
+            let _ = answer.send(question(speaker, now, effects));
+        });
+        self.jobs.send(job).await.map_err(|_| ending())?;
+        answered.await.map_err(|_| ending())
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+fn ending() -> Status {
+    Status::unavailable("windrosed is ending")
+}
