@@ -110,7 +110,10 @@ impl<'a> Draft<'a> {
         if (raw.flags ^ row.flags) & (OPTIONAL | TRANSITIVE) != 0 {
             let code = Code::AttributeFlagsError;
             self.fault(row.kind, code, row.wrong_flags, raw.octets);
-            return Ok(());
+            // Prefixes are read all the same: treat-as-withdraw has to know them (RFC 7606 §3 j).
+            if row.malformed != Remedy::SessionReset {
+                return Ok(());
+            }
         }
         match (row.decode)(self, raw.value) {
             Err(code) if row.malformed == Remedy::SessionReset => {

@@ -30,7 +30,7 @@ pub struct Row {
     /// Its name, as its RFC spells it.
     pub name: &'static str,
     /// Its Optional and Transitive bits.
-    pub(crate) flags: u8,
+    pub flags: u8,
     /// From which peers it is taken.
     pub(crate) accept: Accept,
     /// What to do if it is malformed.

@@ -458,6 +458,18 @@ fn conflicting_flags_are_treated_as_withdraw() {
             }
         }
     }
+    // §3 j: the prefixes that MP_REACH_NLRI and MP_UNREACH_NLRI name are gone, as far as they can be read.
+    let mut reach = mp_reach(2, &GLOBAL, NLRI_V6);
+    reach[0] = 0xc0;
+    let message = body(&[], &[&reach, ORIGIN, AS_PATH], &[]);
+    assert_eq!(
+        withdraws(&message, &external()),
+        (14, Code::AttributeFlagsError)
+    );
+    assert_eq!(
+        v6(&decode(&message, &external()).unwrap().withdrawn),
+        ["2001:db8::/32"]
+    );
     // The Partial and Extended Length bits, and the unused ones, are in conflict with nothing.
     let odd = [0xff, 8, 0, 4, 0, 1, 0, 2];
     assert_eq!(discards(&with(&odd), &external()).0.communities.len(), 1);

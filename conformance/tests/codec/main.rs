@@ -3,6 +3,10 @@
 mod broken;
 mod sound;
 
-#[allow(clippy::unwrap_used, unreachable_pub, reason = "shared with bgp-core's own tests")]
+#[allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "shared with bgp-core's own tests"
+)]
 #[path = "../../../bgp-core/tests/strategies/mod.rs"]
 mod strategies;

@@ -1,14 +1,11 @@
 //! Sound UPDATEs, drawn by proptest, written by us, read by bgpkit-parser and rustbgpd-wire.
 
-use std::net::IpAddr;
-
 use bgp_core::attributes::{Attributes, NextHop};
 use bgp_core::header;
 use bgp_core::update::{self, EncodeContext};
 use bgp_core::{Ipv6Prefix, Prefix};
 use bgpkit_parser::models::{
-    AsnLength, AtomicAggregate, AttributeValue, BgpMessage, BgpUpdateMessage, MetaCommunity,
-    NextHopAddress,
+    AsnLength, AttributeValue, BgpMessage, BgpUpdateMessage, MetaCommunity, NextHopAddress,
 };
 use bytes::{Bytes, BytesMut};
 use ipnet::IpNet;
@@ -16,6 +13,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::strategies::{attributes, ipv4, ipv6, next_hop_v6};
+
+/// Without default routes: bgpkit-parser takes the zero of their length for a Path Identifier's.
+fn routed<P: Prefix>(prefixes: impl Strategy<Value = P>) -> impl Strategy<Value = P> {
+    prefixes.prop_filter("a default route", |prefix| prefix.len() > 0)
+}
 
 /// An UPDATE as a stream of octets.
 fn written<P: Prefix>(attributes: &Attributes, prefixes: &[P]) -> Bytes {
@@ -33,7 +35,11 @@ fn written<P: Prefix>(attributes: &Attributes, prefixes: &[P]) -> Bytes {
 }
 
 fn bgpkit(bytes: &Bytes) -> BgpUpdateMessage {
-    let message = bgpkit_parser::parser::bgp::parse_bgp_message(&mut bytes.clone(), false, &AsnLength::Bits32);
+    let message = bgpkit_parser::parser::bgp::parse_bgp_message(
+        &mut bytes.clone(),
+        false,
+        &AsnLength::Bits32,
+    );
     match message.unwrap() {
         BgpMessage::Update(update) => update,
         other => panic!("{other:?}"),
@@ -44,7 +50,10 @@ fn bgpkit(bytes: &Bytes) -> BgpUpdateMessage {
 fn agrees(update: &BgpUpdateMessage, ours: &Attributes) {
     let theirs = &update.attributes;
     assert_eq!(theirs.origin() as u8, ours.origin.number());
-    let path = theirs.as_path().map(ToString::to_string).unwrap_or_default();
+    let path = theirs
+        .as_path()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     assert_eq!(path, ours.as_path.to_string());
     assert_eq!(theirs.multi_exit_discriminator(), ours.med);
     assert_eq!(theirs.local_preference(), ours.local_pref);
@@ -54,21 +63,37 @@ fn agrees(update: &BgpUpdateMessage, ours: &Attributes) {
     assert_eq!(theirs.origin_id(), ours.originator_id);
     let clusters: Vec<u32> = ours.cluster_list.iter().map(|id| (*id).into()).collect();
     assert_eq!(theirs.clusters().unwrap_or_default(), clusters);
-    assert_eq!(theirs.only_to_customer().map(|asn| asn.to_u32()), ours.only_to_customer);
-    assert_eq!(theirs.accumulated_metric(), ours.aigp);
-    let (mut large, mut ext, mut ipv6, mut plain) = (Vec::new(), 0, 0, 0);
+    assert_eq!(
+        theirs.only_to_customer().map(|asn| asn.to_u32()),
+        ours.only_to_customer
+    );
+    let aigp = theirs.iter().find_map(|value| match value {
+        AttributeValue::Aigp(aigp) => aigp.accumulated_metric(),
+        _ => None,
+    });
+    assert_eq!(aigp, ours.aigp);
+    let ipv6 = theirs.iter().find_map(|value| match value {
+        AttributeValue::Ipv6AddressSpecificExtendedCommunities(list) => Some(list.len()),
+        _ => None,
+    });
+    let (mut large, mut ext, mut plain) = (Vec::new(), 0, 0);
     for community in theirs.iter_communities() {
         match community {
             MetaCommunity::Large(c) => large.push(c.to_string()),
             MetaCommunity::Extended(_) => ext += 1,
-            MetaCommunity::Ipv6Extended(_) => ipv6 += 1,
             MetaCommunity::Plain(_) => plain += 1,
+            MetaCommunity::Ipv6Extended(other) => panic!("{other:?} has an attribute of its own"),
         }
     }
-    let ours_large: Vec<String> = ours.large_communities.iter().map(|c| c.to_string()).collect();
+    let ours_large: Vec<String> = ours
+        .large_communities
+        .iter()
+        .map(|c| c.to_string())
+        .collect();
     assert_eq!(large, ours_large);
     assert_eq!(plain, ours.communities.len());
-    assert_eq!((ext, ipv6), (ours.ext_communities.len(), ours.ipv6_ext_communities.len()));
+    assert_eq!(ext, ours.ext_communities.len());
+    assert_eq!(ipv6.unwrap_or(0), ours.ipv6_ext_communities.len());
 }
 
 fn rustbgpd(bytes: &Bytes) -> rustbgpd_wire::update::RevisedParsedUpdate {
@@ -82,7 +107,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn ipv4_updates_say_the_same_to_all(attributes in attributes(false), prefixes in vec(ipv4(), 1..50)) {
+    fn ipv4_updates_say_the_same_to_all(attributes in attributes(false), prefixes in vec(routed(ipv4()), 1..50)) {
         let bytes = written(&attributes, &prefixes);
         let nets: Vec<IpNet> = prefixes.iter().map(|p| (*p).into()).collect();
         let theirs = bgpkit(&bytes);
@@ -94,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn ipv6_updates_say_the_same_to_all(attributes in attributes(false), next_hop in next_hop_v6(), prefixes in vec(ipv6(), 1..50)) {
+    fn ipv6_updates_say_the_same_to_all(attributes in attributes(false), next_hop in next_hop_v6(), prefixes in vec(routed(ipv6()), 1..50)) {
         let attributes = Attributes { next_hop, ..attributes };
         let theirs = bgpkit(&written(&attributes, &prefixes));
         agrees(&theirs, &attributes);
