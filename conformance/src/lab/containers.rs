@@ -9,8 +9,10 @@ use super::{Host, place, run};
 
 /// Names an image to use (and, where that can be, to pull) instead of making one.
 const IMAGE_VARIABLE: &str = "WINDROSE_FRR_IMAGE";
-/// The image made here.
-const IMAGE: &str = "localhost/windrose-lab-frr:bookworm";
+/// The image made here; its tag is the release of Debian in it.
+const IMAGE: &str = "localhost/windrose-lab-frr";
+/// The release, where this machine runs no Debian that says its own.
+const RELEASE: &str = "bookworm";
 /// What is in it besides Debian's minimum.
 const PACKAGES: &str = "frr,iproute2,iputils-ping,procps";
 /// Kept between runs: making the root file system takes half a minute.
@@ -41,9 +43,10 @@ impl Engine {
             }
             return Ok(Self { image });
         }
-        let image = IMAGE.to_owned();
+        let release = release();
+        let image = format!("{IMAGE}:{release}");
         if run(podman().args(["image", "exists", &image])).is_err() {
-            let archive = root_file_system()?;
+            let archive = root_file_system(&release)?;
             run(podman().arg("import").arg(&archive).arg(&image))?;
         }
         Ok(Self { image })
@@ -123,9 +126,19 @@ fn cache() -> PathBuf {
     std::env::temp_dir().join(CACHE)
 }
 
+/// This machine's release of Debian: a program built here runs in an image of the same.
+fn release() -> String {
+    let text = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key));
+    match (value("ID="), value("VERSION_CODENAME=")) {
+        (Some("debian"), Some(release)) => release.to_owned(),
+        _ => RELEASE.to_owned(),
+    }
+}
+
 /// A Debian with FRR in it, as an archive.
-fn root_file_system() -> Result<PathBuf> {
-    let archive = cache().join("frr-bookworm.tar");
+fn root_file_system(release: &str) -> Result<PathBuf> {
+    let archive = cache().join(format!("frr-{release}.tar"));
     if archive.is_file() {
         return Ok(archive);
     }
@@ -135,7 +148,7 @@ fn root_file_system() -> Result<PathBuf> {
     for folder in ["man", "doc", "locale"] {
         command.arg(format!("--dpkgopt=path-exclude=/usr/share/{folder}/*"));
     }
-    run(command.arg("bookworm").arg(&half_done))?;
+    run(command.arg(release).arg(&half_done))?;
     std::fs::rename(&half_done, &archive).context("keep the archive")?;
     Ok(archive)
 }

@@ -10,6 +10,7 @@
     reason = "a demonstration speaks to its audience"
 )]
 
+use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -122,10 +123,12 @@ pub fn run(keep: bool) -> Result<()> {
 
 impl Demo {
     fn step(&self, what: &str) {
-        println!(
-            "\n\x1b[1m[{:5.1} s] {what}\x1b[0m",
-            self.start.elapsed().as_secs_f32()
-        );
+        let (bold, plain) = match std::io::stdout().is_terminal() {
+            true => ("\x1b[1m", "\x1b[0m"),
+            false => ("", ""),
+        };
+        let seconds = self.start.elapsed().as_secs_f32();
+        println!("\n{bold}[{seconds:5.1} s] {what}{plain}");
     }
 
     fn build(&mut self) -> Result<()> {
@@ -312,9 +315,9 @@ impl Demo {
             let at_pod = self.pods.iter().find(|(address, _)| *address == pod);
             let (_, at_pod) = at_pod.context("the Pod of the region")?;
             at_pod.address("lo", VIP)?;
-            daemon.ask(&format!("route inject {VIP} --next-hop {pod} --owner demo"))?;
+            daemon.ask(&format!("route inject {VIP} --next-hop {pod} --owner demo --install"))?;
             println!(
-                "{}: windrose route inject {VIP} --next-hop {pod} --owner demo",
+                "{}: windrose route inject {VIP} --next-hop {pod} --owner demo --install",
                 region.name
             );
             self.lab

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use conformance::lab::raw::{RawPeer, message, open, update};
-use conformance::lab::{Bird, Windrosed};
+use conformance::lab::{Bird, Windrosed, run};
 
 use crate::star::{ROUTER, SOON, Star, bird, peer};
 
@@ -386,6 +386,13 @@ fn a_peer_that_never_reads_holds_up_nobody() -> Result<()> {
     let Some(scene) = Scene::new("")? else {
         return Ok(());
     };
+    // Small buffers at both ends, so that much less than a table fills them.
+    for (host, buffer) in [
+        (&scene.star.hub, "net.ipv4.tcp_wmem=4096 8192 8192"),
+        (&scene.star.spokes[0], "net.ipv4.tcp_rmem=4096 8192 8192"),
+    ] {
+        run(host.command("sysctl").args(["-qw", buffer]))?;
+    }
     let deaf = scene.establish()?;
     let many: Vec<String> = (0..20_000u32)
         .map(|i| format!("10.{}.{}.0/24", 128 + i / 256, i % 256))
@@ -402,6 +409,7 @@ fn a_peer_that_never_reads_holds_up_nobody() -> Result<()> {
         .star
         .soon("one more", || scene.windrosed.path("10.4.0.0/16"))?;
     scene.untouched()?;
+    scene.windrosed.established("192.0.1.2")?;
     drop(deaf);
     scene.star.soon("its end to be noticed", || {
         ensure!(

@@ -115,6 +115,29 @@ fn a_crash_loses_no_route_and_leaves_none() -> Result<()> {
     Ok(())
 }
 
+/// RFC 4271 §6.7 and RFC 4486: Cease with Administrative Shutdown, and nothing of ours stays.
+#[test]
+fn a_clean_stop_says_so_and_leaves_nothing() -> Result<()> {
+    let Some(star) = Star::new(&["bird"], 1)? else {
+        return Ok(());
+    };
+    let mut windrosed = star.windrosed(&format!("{ROUTER}{}", peer("192.0.1.2", 65002, "")))?;
+    let config = bird(1, 65002, "", &["10.1.0.0/16", "2001:db8:100::/48"]);
+    let bird = Bird::start(&star.lab, &star.spokes[0], &config)?;
+    for prefix in ["10.1.0.0/16", "2001:db8:100::/48"] {
+        star.soon(prefix, || goes_over(&star, prefix, &["eth1"]))?;
+    }
+    windrosed.process().stop()?;
+    assert_eq!(windrosed.process().wait()?, 0);
+    let left = star.hub.kernel_routes()?;
+    ensure!(left.iter().all(|r| r.protocol != OURS), "{left:?}");
+    star.soon("BIRD to hear why", || {
+        let said = bird.ask("show protocols all w")?;
+        ensure!(said.contains("Administrative shutdown"), "{said}");
+        Ok(())
+    })
+}
+
 #[test]
 fn a_route_deleted_by_hand_returns() -> Result<()> {
     let Some(star) = Star::new(&["bird"], 1)? else {

@@ -13,6 +13,7 @@ mod attributes;
 mod bad_configurations;
 mod bad_peers;
 mod containers;
+mod injection;
 mod kernel;
 mod lab_itself;
 mod sessions;

@@ -112,6 +112,81 @@ fn ipv4_goes_over_ipv6_next_hops() -> Result<()> {
     })
 }
 
+/// RFC 8950 and a link-local session: no address but fe80:: anywhere, and IPv4 flows all the same.
+#[test]
+fn a_link_local_session_carries_both_families() -> Result<()> {
+    let Some(star) = Star::new(&["bird"], 1)? else {
+        return Ok(());
+    };
+    star.hub.address("eth1", "fe80::1/64")?;
+    star.spokes[0].address("eth0", "fe80::2/64")?;
+    let extended = "extended-next-hop = true";
+    let config = [
+        ROUTER.to_owned(),
+        peer("fe80::2%eth1", 65002, extended),
+        "[[originate]]\nprefix = \"10.1.0.0/16\"\n".to_owned(),
+    ];
+    let windrosed = star.windrosed(&config.concat())?;
+    let config = bird(1, 65002, "", &["10.2.0.0/16", "2001:db8:200::/48"])
+        .replace("local 192.0.1.2", "local fe80::2%'eth0'")
+        .replace("neighbor 192.0.1.1", "neighbor fe80::1%'eth0'")
+        .replace("ipv4 { import", "ipv4 { extended next hop; import");
+    let bird = Bird::start(&star.lab, &star.spokes[0], &config)?;
+    star.soon("ours at BIRD", || bird.path("10.1.0.0/16"))?;
+    for prefix in ["10.2.0.0/16", "2001:db8:200::/48"] {
+        star.soon(prefix, || windrosed.path(prefix))?;
+        star.soon("the kernel's route", || {
+            let route = star.hub.kernel_route(prefix)?;
+            let hop = route.and_then(|r| r.next_hops.into_iter().next());
+            ensure!(hop.as_ref().is_some_and(|h| h.device == "eth1"), "{hop:?}");
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// RFC 8212 §2: "Routes contained in an Adj-RIB-In associated with an EBGP peer SHALL NOT be considered
+/// eligible in the Decision Process if no explicit Import Policy has been applied", nor exported without one.
+#[test]
+fn without_policy_nothing_passes() -> Result<()> {
+    let Some(star) = Star::new(&["bird"], 2)? else {
+        return Ok(());
+    };
+    let bare = peer("192.0.1.2", 65002, "")
+        .replace("import = [\"accept\"]", "")
+        .replace("export = [\"accept\"]", "");
+    let config = format!("{ROUTER}{bare}{}", peer("192.0.2.2", 65003, ""));
+    let windrosed = star.windrosed(&config)?;
+    let first = Bird::start(
+        &star.lab,
+        &star.spokes[0],
+        &bird(1, 65002, "", &["10.2.0.0/16"]),
+    )?;
+    let second = Bird::start(
+        &star.lab,
+        &star.spokes[1],
+        &bird(2, 65003, "", &["10.3.0.0/16"]),
+    )?;
+    star.soon("both sessions", || {
+        first.established("w")?;
+        second.established("w")
+    })?;
+    star.soon("the route of the one with policies", || {
+        windrosed.path("10.3.0.0/16")
+    })?;
+    star.lab.throughout("silence", Duration::from_secs(1), || {
+        ensure!(
+            first.paths("10.3.0.0/16")?.is_empty(),
+            "exported without a policy"
+        );
+        ensure!(
+            second.paths("10.2.0.0/16")?.is_empty(),
+            "imported without a policy"
+        );
+        Ok(())
+    })
+}
+
 /// RFC 6793 §4.2.2: "a NEW BGP speaker MUST send the AS path information to the OLD BGP speaker in the
 /// AS_PATH attribute with AS_TRANS and [...] the AS4_PATH attribute".
 #[test]
