@@ -12,7 +12,7 @@ use crate::slab::Chunks;
 
 /// Octets of encoded UPDATEs that a group keeps for members that are behind. Who is further behind gets an encoding
 /// of its own.
-const CACHE_MAX: usize = 4 << 20;
+const CACHE_MAX: usize = if cfg!(test) { 2000 } else { 4 << 20 };
 
 /// Octets that a kept batch counts beside those it says.
 const BATCH_COST: usize = 128;

@@ -20,7 +20,7 @@ pub(crate) mod member;
 use member::Member;
 
 /// Entries that all have heard may stay in the journal until there are so many more.
-const TRIM_STEP: usize = 64;
+const TRIM_STEP: usize = if cfg!(test) { 4 } else { 64 };
 
 /// A family.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(crate) struct Plane<P> {
     pub(crate) ahead: Option<Ahead<P>>,
     /// Prefixes that have a best path.
     pub(crate) routes: usize,
+    /// Changes so far.
+    pub(crate) changes: u64,
 }
 
 /// A reader of the journal that remembers nothing of what it was told: the FIB, a watcher.
@@ -71,6 +73,7 @@ impl<P: Prefix> Plane<P> {
             trim_at: TRIM_STEP,
             ahead: None,
             routes: 0,
+            changes: 0,
         }
     }
 
@@ -181,10 +184,19 @@ impl<P: Prefix> Plane<P> {
     pub(crate) fn source_changed(&mut self, core: &mut Core, source: PeerId) {
         let told_by = |told: Told| told.get().is_some_and(|(_, s)| s == source);
         let groups = self.groups.iter().flatten();
-        let mut nets: Vec<u32> = groups
+        let told = groups
             .filter(|group| group.by_source(source) > 0)
-            .flat_map(|group| group.nets(told_by))
-            .collect();
+            .flat_map(|group| group.nets(told_by));
+        let heard = core
+            .peers
+            .get(source)
+            .map(|p| p.heard.get(P::FAMILY).received);
+        let all = self
+            .table
+            .indices()
+            .take_while(|_| heard.is_some_and(|heard| heard > 0));
+        let is_best = |net: &u32| self.table.best(*net).is_some_and(|p| p.peer() == source);
+        let mut nets: Vec<u32> = told.chain(all.filter(is_best)).collect();
         nets.sort_unstable();
         nets.dedup();
         for net in nets {
@@ -364,6 +376,7 @@ impl<P: Prefix> Plane<P> {
     /// Something is to be said about a net.
     fn note(&mut self, core: &mut Core, net: u32) {
         let version = self.journal.push(net);
+        self.changes += 1;
         if let Some(slot) = self.table.net_mut(net) {
             slot.version = version;
         }

@@ -22,7 +22,7 @@ use crate::next_hop::{NextHopChange, NextHopKey, Reach};
 use crate::peer::{Kind, PeerId, PeerSession, Peers, Source};
 use crate::plane::{Arrival, Plane};
 use crate::policy::{Chain, Policies, RouteContext, Verdict};
-use crate::table::Flags;
+use crate::table::{Flags, Path};
 
 /// What holds for all peers.
 #[derive(Clone, Debug, PartialEq)]
@@ -368,6 +368,21 @@ impl Rib {
         });
     }
 
+    /// Counts the changes since start: what was looked at is still true while it stays the same.
+    #[must_use]
+    pub const fn version(&self) -> u64 {
+        self.ipv4.changes + self.ipv6.changes
+    }
+
+    /// Who told the best route to exactly `prefix`.
+    #[must_use]
+    pub fn best_source(&self, prefix: IpNet) -> Option<PeerId> {
+        if let Some(prefix) = Ipv4Prefix::from_net(prefix) {
+            return self.ipv4.best_source(prefix);
+        }
+        self.ipv6.best_source(Ipv6Prefix::from_net(prefix)?)
+    }
+
     /// The counts of a peer. Costs nothing.
     #[must_use]
     pub fn peer_counts(&self, peer: PeerId) -> PerFamily<PeerCounts> {
@@ -428,6 +443,11 @@ impl Rib {
 impl<P: Prefix> Plane<P> {
     const fn family(&self) -> Family {
         P::FAMILY
+    }
+
+    fn best_source(&self, prefix: P) -> Option<PeerId> {
+        let net = self.table.find(prefix)?;
+        self.table.best(net).map(Path::peer)
     }
 
     fn import(
@@ -588,3 +608,6 @@ impl Core {
 
 /// The next hop of routes that are to be announced with ourselves as next hop.
 pub const OURSELVES: NextHop = NextHop::V4(Ipv4Addr::UNSPECIFIED);
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,8 @@ use crate::peer::PeerId;
 use crate::plane::Plane;
 use crate::rib::Core;
 
-/// Nets or journal entries of one batch.
-const BATCH: u32 = 4096;
+/// Nets or journal entries of one batch. Small in tests, so that members lag.
+const BATCH: u32 = if cfg!(test) { 3 } else { 4096 };
 
 /// A peer that is told the routes of a family.
 #[derive(Debug)]

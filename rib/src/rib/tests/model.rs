@@ -1,0 +1,467 @@
+//! The model: Adj-RIBs-In as a map, everything else computed anew each time, by brute force.
+
+use super::*;
+
+const PREFIXES: u64 = 12;
+const PEERS: u32 = 6;
+const SORTS: [Sort; 4] = [Sort::External, Sort::External, Sort::Internal, Sort::Client];
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % n
+    }
+
+    fn small(&mut self, n: u64) -> u32 {
+        u32::try_from(self.below(n)).unwrap()
+    }
+}
+
+#[derive(Clone, Debug)]
+struct ModelPeer {
+    session: PeerSession,
+    sort: Sort,
+    told: BTreeMap<IpNet, Attributes>,
+    listener: Listener,
+}
+
+struct World {
+    seed: u64,
+    rib: Rib,
+    random: Random,
+    peers: BTreeMap<u32, ModelPeer>,
+    costs: BTreeMap<IpAddr, Option<u64>>,
+    multipath: u8,
+    fib: BTreeMap<IpNet, Forwarding>,
+}
+
+fn prefix(n: u64) -> IpNet {
+    match n % 4 {
+        3 => format!("2001:db8:{n:x}::/48").parse().unwrap(),
+        _ => format!("10.{n}.0.0/16").parse().unwrap(),
+    }
+}
+
+fn hop(n: u64, prefix: IpNet) -> NextHop {
+    match prefix {
+        IpNet::V4(_) => NextHop::V4(Ipv4Addr::new(172, 16, 0, u8::try_from(n).unwrap())),
+        IpNet::V6(_) => NextHop::V6(format!("2001:db8:ffff::{n}").parse().unwrap()),
+    }
+}
+
+fn ip(next_hop: NextHop) -> IpAddr {
+    match next_hop {
+        NextHop::V4(address) => address.into(),
+        NextHop::V6(address) | NextHop::V6WithLinkLocal(address, _) => address.into(),
+    }
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = Random(seed);
+        let multipath = [1, 1, 2, 4][usize::try_from(random.below(4)).unwrap()];
+        let config = Config {
+            multipath,
+            assume_reachable: random.below(4) > 0,
+            ..config()
+        };
+        Self {
+            seed,
+            rib: Rib::new(config),
+            random,
+            peers: BTreeMap::new(),
+            costs: BTreeMap::new(),
+            multipath,
+            fib: BTreeMap::new(),
+        }
+    }
+
+    fn step(&mut self) {
+        let peer = self.random.small(PEERS.into());
+        let n = self.random.below(PREFIXES);
+        match self.random.below(40) {
+            0 => self.up(peer),
+            1 => {
+                self.rib.peer_down(PeerId(peer));
+                self.peers.remove(&peer);
+            }
+            2 => self.change_policy(peer),
+            3 => self.next_hop(),
+            4 => {
+                let family = Family::ALL[usize::try_from(n % 2).unwrap()];
+                self.rib.refresh_requested(PeerId(peer), family, n % 3 == 0);
+            }
+            5..=16 => self.announce(peer, n),
+            17..=22 => self.withdraw(peer, n),
+            23 => self.local(n),
+            24 => drop(self.hear_fib(1)),
+            // Peers read at paces of their own: the last ones seldom.
+            pace => {
+                if pace % 8 >= u64::from(peer) {
+                    self.transmit(peer, 1);
+                }
+            }
+        }
+    }
+
+    fn up(&mut self, peer: u32) {
+        let sort = SORTS[usize::try_from(self.random.below(4)).unwrap()];
+        let mut session = session(peer, sort);
+        if self.random.below(3) == 0 {
+            session.identifier = address(100 + peer);
+        }
+        self.rib.peer_up(PeerId(peer), session.clone());
+        let model = ModelPeer {
+            session,
+            sort,
+            told: BTreeMap::new(),
+            listener: Listener::of(sort),
+        };
+        self.peers.insert(peer, model);
+    }
+
+    fn change_policy(&mut self, peer: u32) {
+        let which = self.random.below(3);
+        let Some(model) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let flip = |chain: &mut Option<Chain>| {
+            *chain = if chain.is_some() {
+                None
+            } else {
+                Some(Chain::accept_all())
+            };
+        };
+        match which {
+            0 => flip(&mut model.session.import),
+            1 => flip(&mut model.session.export),
+            _ if model.sort == Sort::External => {}
+            _ => model.session.rr_client = !model.session.rr_client,
+        }
+        let session = model.session.clone();
+        self.rib.update_peer(PeerId(peer), session);
+    }
+
+    fn next_hop(&mut self) {
+        let (n, prefix) = (self.random.below(3), prefix(self.random.below(4)));
+        let address = ip(hop(n, prefix));
+        let cost =
+            [None, Some(0), Some(5), Some(10)][usize::try_from(self.random.below(4)).unwrap()];
+        self.costs.insert(address, cost);
+        let key = NextHopKey {
+            address,
+            interface: None,
+        };
+        self.rib.set_next_hop(key, cost);
+    }
+
+    fn announce(&mut self, peer: u32, n: u64) {
+        let prefix = prefix(n);
+        let attributes = self.attributes(prefix, peer);
+        let Some(model) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let body = update(&prefix.to_string(), Some(&attributes));
+        self.rib.receive(PeerId(peer), &body).unwrap();
+        let mut attributes = attributes;
+        if model.sort == Sort::External {
+            attributes.local_pref = None;
+        }
+        model.told.insert(prefix, attributes);
+        self.tell_costs();
+    }
+
+    fn attributes(&mut self, prefix: IpNet, peer: u32) -> Attributes {
+        let random = &mut self.random;
+        let mut path =
+            vec![65000 + random.small(2) + peer / 3; usize::try_from(1 + random.below(2)).unwrap()];
+        if random.below(12) == 0 {
+            path.push(OURS);
+        }
+        let mut attributes = route(path);
+        attributes.next_hop = hop(random.below(3), prefix);
+        attributes.med = [None, Some(0), Some(5)][usize::try_from(random.below(3)).unwrap()];
+        attributes.local_pref =
+            Some([100, 100, 100, 200][usize::try_from(random.below(4)).unwrap()]);
+        attributes.aigp = [None, None, Some(7)][usize::try_from(random.below(3)).unwrap()];
+        if random.below(8) == 0 {
+            attributes.communities.push(Community::NO_EXPORT);
+        }
+        attributes
+    }
+
+    /// The resolver tells again what it knows of next hops that were untracked meanwhile.
+    fn tell_costs(&mut self) {
+        for change in self.rib.drain_next_hop_changes() {
+            if let NextHopChange::Track(key) = change
+                && let Some(cost) = self.costs.get(&key.address)
+            {
+                self.rib.set_next_hop(key, *cost);
+            }
+        }
+    }
+
+    fn withdraw(&mut self, peer: u32, n: u64) {
+        let Some(model) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let prefix = prefix(n);
+        let body = update(&prefix.to_string(), None);
+        self.rib.receive(PeerId(peer), &body).unwrap();
+        model.told.remove(&prefix);
+    }
+
+    fn local(&mut self, n: u64) {
+        let prefix = prefix(n);
+        let source = LocalSource {
+            peer: PeerId(100),
+            path_id: 0,
+        };
+        let local = self.peers.entry(100).or_insert_with(|| ModelPeer {
+            session: PeerSession {
+                identifier: OUR_ID,
+                address: Ipv4Addr::UNSPECIFIED.into(),
+                ..session(100, Sort::Internal)
+            },
+            sort: Sort::Internal,
+            told: BTreeMap::new(),
+            listener: Listener::default(),
+        });
+        if local.told.remove(&prefix).is_some() {
+            assert!(self.rib.withdraw_local(source, prefix));
+            return;
+        }
+        let mut attributes = route([]);
+        attributes.next_hop = OURSELVES;
+        attributes.med = Some(3);
+        self.rib.announce_local(source, prefix, &attributes, None);
+        local.told.insert(prefix, attributes);
+    }
+
+    fn transmit(&mut self, peer: u32, max: usize) {
+        let mut out = Vec::new();
+        self.rib.transmit(PeerId(peer), max, &mut out);
+        if let Some(model) = self.peers.get_mut(&peer) {
+            model.listener.hear(&out);
+        }
+    }
+
+    fn hear_fib(&mut self, max: usize) -> bool {
+        let fib = &mut self.fib;
+        self.rib.fib_next(max, &mut |prefix, forwarding| {
+            match forwarding {
+                Some(forwarding) => fib.insert(prefix, forwarding),
+                None => fib.remove(&prefix),
+            };
+        })
+    }
+
+    fn cost(&self, next_hop: NextHop) -> Option<u64> {
+        if ip(next_hop).is_unspecified() {
+            return Some(0);
+        }
+        let unknown = self.rib.core.config.assume_reachable.then_some(0);
+        self.costs.get(&ip(next_hop)).copied().unwrap_or(unknown)
+    }
+
+    /// The routes to `prefix` that may be chosen, with their interior costs.
+    fn eligible(&self, prefix: IpNet) -> Vec<(u32, &ModelPeer, &Attributes, u64)> {
+        let mut eligible = Vec::new();
+        for (id, peer) in &self.peers {
+            let Some(attributes) = peer.told.get(&prefix) else {
+                continue;
+            };
+            let Some(cost) = self.cost(attributes.next_hop) else {
+                continue;
+            };
+            if peer.session.import.is_some() && !attributes.as_path.contains(OURS) {
+                eligible.push((*id, peer, attributes, cost));
+            }
+        }
+        eligible
+    }
+
+    /// All that share the traffic, the best one first. By removing whoever is beaten by anybody, step by step.
+    fn chosen(&self, prefix: IpNet) -> Vec<(u32, &ModelPeer, &Attributes, u64)> {
+        type Route<'a> = (u32, &'a ModelPeer, &'a Attributes, u64);
+        let class = |r: &Route<'_>| match (r.0, r.1.sort) {
+            (100, _) => 0,
+            (_, Sort::External) => 1,
+            (_, Sort::Internal | Sort::Client) => 2,
+        };
+        let before_med = |r: &Route<'_>| {
+            (
+                u32::MAX - r.2.local_pref.unwrap_or(100),
+                class(r) != 0,
+                r.2.aigp.map_or(u64::MAX, |aigp| aigp + r.3),
+                r.2.as_path.len_for_decision(),
+            )
+        };
+        let mut left = self.eligible(prefix);
+        let all = left.clone();
+        left.retain(|r| all.iter().all(|o| before_med(r) <= before_med(o)));
+        let all = left.clone();
+        let med = |r: &Route<'_>| r.2.med.unwrap_or(0);
+        left.retain(|r| {
+            let rivals = all
+                .iter()
+                .filter(|o| o.2.as_path.neighbor_as() == r.2.as_path.neighbor_as());
+            rivals.into_iter().all(|o| med(r) <= med(o))
+        });
+        let all = left.clone();
+        left.retain(|r| all.iter().all(|o| (class(r), r.3) <= (class(o), o.3)));
+        left.sort_by_key(|r| (r.1.session.identifier, r.1.session.address, r.0));
+        left.truncate(usize::from(self.multipath));
+        left
+    }
+
+    /// What `to` must know of `prefix`.
+    fn expected(&self, to: u32, prefix: IpNet) -> Option<Attributes> {
+        let listener = &self.peers[&to].session;
+        let chosen = self.chosen(prefix);
+        let (id, from, attributes, cost) = chosen.first()?;
+        let local = *id == 100;
+        if *id == to || listener.export.is_none() {
+            return None;
+        }
+        let mut told = (*attributes).clone();
+        let from_internal = from.session.is_internal() && !local;
+        let hidden = attributes.communities.contains(&Community::NO_EXPORT);
+        if listener.is_internal() {
+            if from_internal && !from.session.rr_client && !listener.rr_client {
+                return None;
+            }
+            told.local_pref = Some(told.local_pref.unwrap_or(100));
+            if from_internal {
+                told.originator_id = Some(from.session.identifier);
+                told.cluster_list = [OUR_ID].into_iter().collect();
+            }
+        } else {
+            if hidden {
+                return None;
+            }
+            told.local_pref = None;
+            told.as_path.prepend(OURS, 1);
+            if !local {
+                told.med = None;
+            }
+        }
+        if !listener.is_internal() || local {
+            told.next_hop = match prefix {
+                IpNet::V4(_) => NextHop::V4(OUR_ID),
+                IpNet::V6(_) => NextHop::V6("2001:db8::1".parse().unwrap()),
+            };
+            told.aigp = told.aigp.map(|aigp| aigp + cost);
+        }
+        Some(told)
+    }
+
+    fn expected_fib(&self, prefix: IpNet) -> Option<Forwarding> {
+        let chosen = self.chosen(prefix);
+        if chosen.first()?.0 == 100 {
+            return None;
+        }
+        let mut hops: SmallVec<[(NextHopKey, u8); 2]> = chosen
+            .iter()
+            .map(|(_, _, a, _)| {
+                (
+                    NextHopKey {
+                        address: ip(a.next_hop),
+                        interface: None,
+                    },
+                    1,
+                )
+            })
+            .collect();
+        hops.sort_unstable();
+        hops.dedup();
+        Some(Forwarding::Via(hops))
+    }
+
+    /// At rest, everybody knows what the model says, and nothing else is kept.
+    fn check(&mut self) {
+        let ids: Vec<u32> = self.peers.keys().copied().filter(|id| *id != 100).collect();
+        for id in &ids {
+            while self.rib.has_pending(PeerId(*id)) {
+                self.transmit(*id, 1);
+            }
+        }
+        while self.hear_fib(2) {}
+        for n in 0..PREFIXES {
+            let prefix = prefix(n);
+            for id in &ids {
+                let known = self.peers[id].listener.routes.get(&prefix);
+                assert_eq!(
+                    known,
+                    self.expected(*id, prefix).as_ref(),
+                    "{prefix} at {id}, seed {}",
+                    self.seed
+                );
+            }
+            assert_eq!(
+                self.fib.get(&prefix),
+                self.expected_fib(prefix).as_ref(),
+                "{prefix} in the FIB, seed {}",
+                self.seed
+            );
+        }
+        for id in &ids {
+            let model = &self.peers[id];
+            let counts = self.rib.peer_counts(PeerId(*id));
+            let told = |c: PeerCounts| c.advertised;
+            let advertised = told(counts.ipv4) + told(counts.ipv6);
+            assert_eq!(advertised as usize, model.listener.routes.len());
+            let received = counts.ipv4.received + counts.ipv6.received;
+            assert_eq!(received as usize, model.told.len());
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_everybody_ends_up_knowing_what_the_model_says() {
+    for seed in 0..400 {
+        let mut world = World::new(seed);
+        for peer in 0..PEERS {
+            world.up(peer);
+        }
+        for round in 0..4 {
+            for _ in 0..60 + round * 60 {
+                world.step();
+            }
+            world.check();
+        }
+        for peer in 0..PEERS {
+            world.rib.peer_down(PeerId(peer));
+            world.peers.remove(&peer);
+        }
+        world.hear_fib(1000);
+        for prefix in world
+            .peers
+            .remove(&100)
+            .map(|local| local.told)
+            .unwrap_or_default()
+            .keys()
+        {
+            world.rib.withdraw_local(
+                LocalSource {
+                    peer: PeerId(100),
+                    path_id: 0,
+                },
+                *prefix,
+            );
+        }
+        world.hear_fib(1000);
+        let counts = world.rib.counts();
+        assert_eq!(
+            (counts.paths, counts.attribute_sets, counts.groups),
+            (0, 0, 0),
+            "seed {seed}"
+        );
+        assert_eq!(counts.routes, PerFamily { ipv4: 0, ipv6: 0 });
+    }
+}

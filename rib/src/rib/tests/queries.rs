@@ -1,0 +1,3 @@
+//! Pages, explanations, counts.
+
+use super::*;
