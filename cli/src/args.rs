@@ -54,6 +54,7 @@ pub(crate) struct Tls {
     #[arg(
         long = "tls-ca",
         global = true,
+        hide_short_help = true,
         env = "WINDROSE_TLS_CA",
         value_name = "FILE"
     )]
@@ -62,6 +63,7 @@ pub(crate) struct Tls {
     #[arg(
         long = "tls-cert",
         global = true,
+        hide_short_help = true,
         env = "WINDROSE_TLS_CERT",
         value_name = "FILE"
     )]
@@ -70,6 +72,7 @@ pub(crate) struct Tls {
     #[arg(
         long = "tls-key",
         global = true,
+        hide_short_help = true,
         env = "WINDROSE_TLS_KEY",
         value_name = "FILE"
     )]

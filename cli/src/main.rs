@@ -56,7 +56,10 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
     } = windrose;
     match &command {
         Command::Completion { shell } => {
-            clap_complete::generate(*shell, &mut Windrose::command(), "windrose", &mut { out });
+            // Into memory first: the generator panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Windrose::command(), "windrose", &mut script);
+            out.write_all(&script)?;
             return Ok(());
         }
         Command::Man { dir } => return Ok(man(dir)?),

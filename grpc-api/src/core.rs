@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use speaker::event::Effect;
-use speaker::{Notice, Speaker};
+use speaker::{Effect, Notice, Speaker};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tonic::Status;
 
@@ -29,7 +28,7 @@ pub struct Core {
     pub jobs: mpsc::Sender<Job>,
     /// What happens; bounded by [`NOTICES_MAX`].
     pub notices: broadcast::Sender<Arc<Notice>>,
-    /// Changes whenever best routes changed.
+    /// Changes whenever best routes may have changed.
     pub routes_changed: watch::Receiver<u64>,
     /// The configuration.
     pub config: Arc<dyn ConfigControl>,

@@ -22,7 +22,7 @@ impl InjectionService for Injections {
             .0
             .ask(move |speaker, now, effects| speaker.inject(now, batch, effects));
         let done = done.await?.map_err(convert::status)?;
-        Ok(Response::new(convert::injected(&done)))
+        Ok(Response::new(convert::injected(done)))
     }
 
     async fn withdraw(
@@ -37,7 +37,7 @@ impl InjectionService for Injections {
             batch.lease = owner.and_then(|owner| owner.lease);
             speaker.inject(now, batch, effects)
         });
-        let withdrawn = convert::injected(&done.await?.map_err(convert::status)?).withdrawn;
+        let withdrawn = convert::injected(done.await?.map_err(convert::status)?).withdrawn;
         Ok(Response::new(v1::WithdrawResponse { withdrawn }))
     }
 

@@ -72,7 +72,7 @@ pub async fn serve(
 
 async fn router(core: Core) -> io::Result<Router> {
     let peers = PeerServiceServer::new(Peers(core.clone()));
-    let routes = RouteServiceServer::new(Routes(core.clone()));
+    let routes = RouteServiceServer::new(Routes::new(core.clone()));
     let injections = InjectionServiceServer::new(Injections(core.clone()))
         .max_decoding_message_size(REQUEST_OCTETS_MAX);
     let fib = FibServiceServer::new(Fib(core.clone()));

@@ -8,10 +8,11 @@ use crate::args::{Command, RouteCommand, Windrose};
 /// What `windrose route inject` with these words asks for.
 fn asked(words: &[&str]) -> Result<InjectRequest, String> {
     let words = ["windrose", "route", "inject"].iter().chain(words);
-    match Windrose::try_parse_from(words).unwrap().command {
-        Command::Route(RouteCommand::Inject(inject)) => request(inject),
-        other => panic!("{other:?}"),
-    }
+    let command = Windrose::try_parse_from(words).unwrap().command;
+    let Command::Route(RouteCommand::Inject(inject)) = command else {
+        panic!("{command:?}");
+    };
+    request(inject)
 }
 
 /// What it asks for with this file.

@@ -10,10 +10,12 @@ use ipnet::IpNet;
 use proto::v1;
 use proto::v1::as_path_segment::Kind;
 use proto::v1::source::Local;
-use speaker::command::{Injected, PeerName, Refusal};
+use speaker::RouteChange;
+use speaker::command::{PeerName, Refusal};
+use speaker::inject::Done;
 use speaker::view::{
-    Explanation, FibStatus, FibView, OwnerView, PathView, PeerView, PrefixCounts, RouteChange,
-    RouteView, SessionView, Source, Status,
+    Explanation, FibStatus, FibView, OwnerView, PathView, PeerView, PrefixCounts, RouteView,
+    SessionView, Source, Status,
 };
 use tonic::metadata::MetadataValue;
 
@@ -119,11 +121,6 @@ pub(crate) fn route_change(change: RouteChange) -> v1::RouteChange {
     }
 }
 
-/// What [`resume_point`](super::resume_point) reads.
-pub(crate) fn resume_token(epoch: u64, point: u64) -> String {
-    format!("{epoch:x}-{point}")
-}
-
 pub(crate) fn explanation(view: Explanation) -> v1::ExplainRouteResponse {
     let traces = view.policy.into_iter();
     v1::ExplainRouteResponse {
@@ -134,7 +131,7 @@ pub(crate) fn explanation(view: Explanation) -> v1::ExplainRouteResponse {
     }
 }
 
-pub(crate) fn injected(done: &Injected) -> v1::InjectResponse {
+pub(crate) fn injected(done: Done) -> v1::InjectResponse {
     v1::InjectResponse {
         announced: count(done.announced),
         withdrawn: count(done.withdrawn),
@@ -144,7 +141,7 @@ pub(crate) fn injected(done: &Injected) -> v1::InjectResponse {
 pub(crate) fn owner(view: OwnerView) -> v1::Owner {
     v1::Owner {
         name: view.owner,
-        routes: count(view.routes),
+        routes: count(view.routes.len()),
         lease_left: view.lease_left.and_then(|left| left.try_into().ok()),
     }
 }

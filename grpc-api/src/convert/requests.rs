@@ -52,7 +52,7 @@ pub(crate) fn prefix(field: &str, text: &str) -> Parsed<IpNet> {
 /// The prefix behind which a page begins; empty is the first page.
 pub(crate) fn prefix_token(token: &str) -> Parsed<Option<IpNet>> {
     let prefix = (!token.is_empty()).then(|| token.parse()).transpose();
-    prefix.map_err(|_| unknown_token("page_token"))
+    prefix.map_err(|_| unknown_token())
 }
 
 /// The peer behind which a page begins; empty is the first page.
@@ -60,14 +60,12 @@ pub(crate) fn peer_token(token: &str) -> Parsed<Option<PeerName>> {
     let name = (!token.is_empty())
         .then(|| peer_name("page_token", token))
         .transpose();
-    name.map_err(|_| unknown_token("page_token"))
+    name.map_err(|_| unknown_token())
 }
 
-fn unknown_token(field: &str) -> Refusal {
-    invalid(
-        field,
-        "it is not one that an answer gave: leave it empty to start anew",
-    )
+fn unknown_token() -> Refusal {
+    let why = "it is not one that an answer gave: leave it empty to start anew";
+    invalid("page_token", why)
 }
 
 /// An address; a link-local one with its interface.
@@ -156,19 +154,6 @@ pub(crate) fn route_query(request: v1::ListRoutesRequest) -> Parsed<RouteQuery> 
         return Err(invalid("advertised_to", "not together with received_from"));
     }
     Ok(query)
-}
-
-/// From where a watch goes on: `None` starts with the whole table. A token of another life of the daemon does too.
-pub(crate) fn resume_point(epoch: u64, token: Option<&str>) -> Parsed<Option<u64>> {
-    let Some(token) = token else {
-        return Ok(None);
-    };
-    let parse = || {
-        let (life, point) = token.split_once('-')?;
-        Some((u64::from_str_radix(life, 16).ok()?, point.parse().ok()?))
-    };
-    let (life, point) = parse().ok_or_else(|| unknown_token("resume_token"))?;
-    Ok((life == epoch).then_some(point))
 }
 
 /// Who owns injected routes.
