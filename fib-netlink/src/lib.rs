@@ -5,8 +5,12 @@
 
 pub mod fact;
 pub mod kernel;
+mod nexthops;
 pub mod op;
 pub mod plan;
+mod resolve;
+mod retry;
+mod table;
 pub mod view;
 
 pub use fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
@@ -158,6 +162,11 @@ pub enum Notice {
         /// Which.
         prefix: IpNet,
     },
+    /// The preferred source address is not on this machine: routes are installed without it until it is.
+    PreferredSourceMissing {
+        /// Which.
+        address: IpAddr,
+    },
     /// The kernel's messages came faster than we could read; its state is read anew.
     Overrun,
 }
@@ -201,13 +210,16 @@ impl fmt::Display for Notice {
             Self::Contested { prefix } => {
                 write!(f, "something keeps changing our route to {prefix}")
             }
+            Self::PreferredSourceMissing { address } => {
+                write!(
+                    f,
+                    "no device has the preferred source {address}: routes go without it until one has"
+                )
+            }
             Self::Overrun => write!(f, "the kernel's messages ran over: its state is read anew"),
         }
     }
 }
-
-/// The metric IPv6 gives to a route that has none (`IP6_RT_PRIO_USER`).
-pub(crate) const IPV6_METRIC_DEFAULT: u32 = 1024;
 
 /// A family's addresses, where only one of them will do.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -1,15 +1,34 @@
-//! Wanted and actual are two columns of one table; this is the difference.
+//! Wanted and actual are two columns of one table; this is the difference. Start, overrun, crash and
+//! a route deleted by hand are the same to it: the columns differ.
 
-use std::time::Instant;
+mod answer;
+mod contest;
+mod observe;
+mod show;
+mod write;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
-use crate::{FibRow, Input, NextHop, Output, PreferredSource, Resolution, Status};
+use crate::nexthops::{Nexthops, Presence};
+use crate::resolve::Resolver;
+use crate::retry::{Retries, Subject};
+use crate::table::{Slot, Table};
+use crate::{Input, NextHop, Notice, Output, PreferredSource, Resolution, Wanted};
+use contest::Contests;
 
 /// Changes in one batch, at most: under 16 KiB of netlink.
 pub const OPS_MAX: usize = 250;
 /// Batches sent and not yet answered, at most.
 pub const BATCHES_MAX: usize = 4;
+/// Changes of what is wanted are gathered for so long, unless they fill a batch sooner.
+pub const GATHER: Duration = Duration::from_millis(1);
+
+/// The metric IPv6 gives to a route that has none (`IP6_RT_PRIO_USER`).
+const IPV6_METRIC_DEFAULT: u32 = 1024;
 
 /// How routes are installed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -28,7 +47,7 @@ pub struct FibConfig {
     pub nexthop_groups: bool,
     /// Routes stay after [`Input::Shutdown`].
     pub keep_on_exit: bool,
-    /// The tables in which next hops are looked up, the first one that knows the way rules.
+    /// The tables in which next hops are looked up; the first one that knows the way rules.
     pub resolve_tables: Vec<u32>,
     /// The default route is good enough to reach a next hop.
     pub resolve_via_default: bool,
@@ -54,22 +73,136 @@ impl Default for FibConfig {
 #[derive(Debug)]
 pub struct Fib {
     config: FibConfig,
+    resolver: Resolver,
+    table: Table,
+    nexthops: Nexthops,
+    retries: Retries,
+    contests: Contests,
+    /// Next hops of which somebody wants to hear, counted.
+    tracked: BTreeMap<NextHop, u32>,
+    /// Routes of ours with a metric or TOS that we do not use now.
+    strays: BTreeSet<Stray>,
+    flights: VecDeque<Flight>,
+    next_batch: u64,
+    knowledge: Knowledge,
+    phase: Phase,
+    permitted: bool,
+    /// The preferred sources that are on this machine.
+    prefsrc: PreferredSource,
+    /// When the queues are to be looked at, if something is in them.
+    look_at: Option<Instant>,
+    totals: Totals,
+}
+
+/// What we know of the kernel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Knowledge {
+    /// A dump is under way; with `again`, something was lost meanwhile.
+    Dumping { first: bool, again: bool },
+    /// All there is.
+    Complete,
+    /// Not all: once all batches are answered, a dump is asked for.
+    Lossy,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Phase {
+    /// Routes of an earlier life are left alone.
+    Starting,
+    Running,
+    Ending,
+    Ended,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+struct Stray {
+    prefix: IpNet,
+    metric: u32,
+    tos: u8,
+}
+
+/// A batch that is not answered.
+#[derive(Debug)]
+struct Flight {
+    id: u64,
+    pending: Vec<Pending>,
+}
+
+/// What an operation of a batch is about.
+#[derive(Debug)]
+enum Pending {
+    /// Makes a route; `swept`: one of ours that may have been there was removed just before.
+    Put { prefix: IpNet, swept: bool },
+    /// Changes the route that is there.
+    Replace { prefix: IpNet },
+    /// Removes a route.
+    Remove { prefix: IpNet },
+    /// Makes or changes a nexthop object.
+    Object { index: usize, before: Presence },
+    /// It does not matter if it was not there.
+    Sweep,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    changes: u64,
+    refused: u64,
+    resyncs: u64,
 }
 
 impl Fib {
     /// A planner that knows nothing of the kernel yet: its driver dumps the kernel's state first.
     #[must_use]
     pub fn new(config: FibConfig) -> Self {
-        Self { config }
+        Self {
+            resolver: Resolver::new(config.resolve_tables.clone(), config.resolve_via_default),
+            table: Table::default(),
+            nexthops: Nexthops::new(config.nexthop_groups),
+            retries: Retries::default(),
+            contests: Contests::default(),
+            tracked: BTreeMap::new(),
+            strays: BTreeSet::new(),
+            flights: VecDeque::new(),
+            next_batch: 0,
+            knowledge: Knowledge::Dumping {
+                first: true,
+                again: false,
+            },
+            phase: Phase::Starting,
+            permitted: true,
+            prefsrc: PreferredSource::default(),
+            look_at: None,
+            totals: Totals::default(),
+            config,
+        }
     }
 
     /// Takes in what happened at `now`, and pushes what follows from it.
-    pub fn handle(&mut self, _now: Instant, _input: Input, _out: &mut Vec<Output>) {}
+    pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Wanted { prefix, route } => self.want(now, prefix.trunc(), route),
+            Input::Track(next_hop) => self.track(next_hop, out),
+            Input::Untrack(next_hop) => self.untrack(next_hop),
+            Input::Kernel(facts) => self.observe(now, facts, out),
+            Input::Overrun => self.overrun(out),
+            Input::Completed { batch, failures } => self.completed(now, batch, &failures, out),
+            Input::StartupDone => self.started(now, out),
+            Input::Shutdown => self.shutdown(now, out),
+            Input::Timeout => {}
+        }
+        self.proceed(now, out);
+    }
 
     /// When to call with [`Input::Timeout`], if ever.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        if self.phase == Phase::Ended {
+            return None;
+        }
+        let look = self
+            .look_at
+            .filter(|_| self.may_write() && self.flights.len() < BATCHES_MAX);
+        [look, self.retries.deadline()].into_iter().flatten().min()
     }
 
     /// How it is configured.
@@ -78,46 +211,219 @@ impl Fib {
         &self.config
     }
 
-    /// How things stand. Walks the table.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        Status::default()
-    }
-
-    /// At most `limit` rows after `after`, in the order of their prefixes, IPv4 first; with
-    /// `diff_only` those that are not [`Installed`](crate::RouteState::Installed). Walks the table.
-    #[must_use]
-    pub fn routes(&self, _after: Option<IpNet>, _limit: usize, _diff_only: bool) -> Vec<FibRow> {
-        Vec::new()
-    }
-
-    /// One row.
-    #[must_use]
-    pub fn route(&self, _prefix: IpNet) -> Option<FibRow> {
-        None
-    }
-
     /// How a next hop is reached now, tracked or not.
     #[must_use]
-    pub fn resolve(&self, _next_hop: NextHop) -> Option<Resolution> {
-        None
+    pub fn resolve(&self, next_hop: NextHop) -> Option<Resolution> {
+        self.resolver.lookup(next_hop).map(Resolution::from)
     }
 
     /// The index of a link.
     #[must_use]
-    pub fn interface(&self, _name: &str) -> Option<u32> {
-        None
+    pub fn interface(&self, name: &str) -> Option<u32> {
+        self.resolver.interface(name)
+    }
+
+    /// The name of a link.
+    #[must_use]
+    pub fn interface_name(&self, index: u32) -> Option<&str> {
+        self.resolver.interface_name(index)
     }
 
     /// Whether one of our links has this address.
     #[must_use]
-    pub fn has_address(&self, _address: std::net::IpAddr) -> bool {
-        false
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.resolver.has_address(address)
     }
 
-    /// Whether the kernel has a route to exactly this prefix that is not ours.
+    /// All addresses of the link that has this one, in their order; none if no link has it.
     #[must_use]
-    pub fn has_route(&self, _prefix: IpNet) -> bool {
-        false
+    pub fn addresses_beside(&self, address: IpAddr) -> Vec<IpAddr> {
+        self.resolver.addresses_beside(address)
+    }
+
+    /// Whether the kernel has a route to exactly this prefix that is not ours, in a table where next hops are looked up.
+    #[must_use]
+    pub fn has_route(&self, prefix: IpNet) -> bool {
+        self.resolver.has_route(prefix.trunc())
+    }
+
+    fn want(&mut self, now: Instant, prefix: IpNet, route: Option<Wanted>) {
+        if matches!(self.phase, Phase::Ending | Phase::Ended) {
+            return;
+        }
+        let wanted = match route {
+            Some(Wanted::Unicast(members)) if !members.is_empty() => {
+                Slot::at(self.nexthops.want(members, &mut self.resolver))
+            }
+            Some(Wanted::Blackhole) => Slot::BLACKHOLE,
+            Some(Wanted::Unreachable) => Slot::UNREACHABLE,
+            Some(Wanted::Unicast(_)) | None => Slot::NOTHING,
+        };
+        let mut before = Slot::NOTHING;
+        self.table.update(prefix, |row| {
+            before = std::mem::replace(&mut row.wanted, wanted);
+            before != wanted
+        });
+        self.unwant(before);
+        if before != wanted {
+            self.retries.forget(&Subject::Row(prefix));
+            self.look_by(now + GATHER);
+        }
+    }
+
+    fn unwant(&mut self, wanted: Slot) {
+        if let Some(set) = wanted.index()
+            && let Some(gone) = self.nexthops.unwant(set, &mut self.resolver)
+        {
+            self.retries.forget(&Subject::Set(gone));
+        }
+    }
+
+    fn track(&mut self, next_hop: NextHop, out: &mut Vec<Output>) {
+        *self.tracked.entry(next_hop).or_default() += 1;
+        let resolution = self.resolver.using(next_hop).map(Resolution::from);
+        out.push(Output::NextHop {
+            next_hop,
+            resolution,
+        });
+    }
+
+    fn untrack(&mut self, next_hop: NextHop) {
+        if let Some(count) = self.tracked.get_mut(&next_hop) {
+            *count -= 1;
+            if *count == 0 {
+                self.tracked.remove(&next_hop);
+            }
+            self.resolver.used_no_more(next_hop);
+        }
+    }
+
+    fn overrun(&mut self, out: &mut Vec<Output>) {
+        out.push(Output::Notice(Notice::Overrun));
+        self.distrust();
+    }
+
+    /// What we know may be wrong: the kernel is to be asked for all of it.
+    fn distrust(&mut self) {
+        self.knowledge = match self.knowledge {
+            Knowledge::Dumping { first, .. } => Knowledge::Dumping { first, again: true },
+            Knowledge::Complete | Knowledge::Lossy => Knowledge::Lossy,
+        };
+    }
+
+    fn started(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.phase != Phase::Starting {
+            return;
+        }
+        self.phase = Phase::Running;
+        self.nexthops.started();
+        let mut stale = self.strays.len();
+        self.table.scan(|_, row| {
+            let unwanted = row.wanted == Slot::NOTHING && row.actual != Slot::NOTHING;
+            stale += usize::from(unwanted);
+            unwanted
+        });
+        if stale > 0 && self.may_ever_write() {
+            out.push(Output::Notice(Notice::StaleRemoved { routes: stale }));
+        }
+        self.look_by(now);
+    }
+
+    fn shutdown(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if matches!(self.phase, Phase::Ending | Phase::Ended) {
+            return;
+        }
+        if self.config.keep_on_exit || !self.may_ever_write() {
+            self.phase = Phase::Ended;
+            out.push(Output::Ended);
+            return;
+        }
+        self.phase = Phase::Ending;
+        let mut wanted = Vec::new();
+        self.table.scan(|_, row| {
+            wanted.push(std::mem::replace(&mut row.wanted, Slot::NOTHING));
+            row.actual != Slot::NOTHING
+        });
+        for slot in wanted {
+            self.unwant(slot);
+        }
+        self.nexthops.started();
+        self.retries = Retries::default();
+        self.look_by(now);
+    }
+
+    fn proceed(&mut self, now: Instant, out: &mut Vec<Output>) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        while let Some(subject) = self.retries.pop_due(now) {
+            self.retry(now, subject);
+        }
+        if self.knowledge == Knowledge::Lossy && self.flights.is_empty() {
+            self.knowledge = Knowledge::Dumping {
+                first: false,
+                again: false,
+            };
+            self.totals.resyncs += 1;
+            out.push(Output::Resync);
+        }
+        if self.may_write()
+            && (self.look_at.is_some_and(|at| at <= now) || self.table.queued() >= OPS_MAX)
+        {
+            self.write(now, out);
+        }
+        let nothing_left = self.look_at.is_none() && self.flights.is_empty();
+        if self.phase == Phase::Ending && (nothing_left && self.may_write() || !self.permitted) {
+            self.phase = Phase::Ended;
+            out.push(Output::Ended);
+        }
+    }
+
+    fn retry(&mut self, now: Instant, subject: Subject) {
+        match subject {
+            Subject::Row(prefix) => self.table.update(prefix, |_| true),
+            Subject::Hop(next_hop) => self.nexthops.retry_hop(next_hop, &self.resolver),
+            Subject::Set(members) => self.nexthops.retry_set(&members, &self.resolver),
+        }
+        self.look_by(now);
+    }
+
+    /// The queues are to be looked at by then.
+    fn look_by(&mut self, at: Instant) {
+        self.look_at = Some(self.look_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    fn may_ever_write(&self) -> bool {
+        self.config.install && self.permitted
+    }
+
+    fn may_write(&self) -> bool {
+        self.may_ever_write() && self.knowledge == Knowledge::Complete
+    }
+
+    fn metric(&self, prefix: IpNet) -> u32 {
+        match prefix {
+            IpNet::V6(_) if self.config.metric == 0 => IPV6_METRIC_DEFAULT,
+            IpNet::V4(_) | IpNet::V6(_) => self.config.metric,
+        }
+    }
+
+    /// Of this prefix, the kernel will have `actual` once all that was sent is carried out.
+    fn set_actual(&mut self, prefix: IpNet, actual: Slot, look: bool) {
+        if let Some(object) = actual.index() {
+            self.nexthops.hold(object);
+        }
+        let mut before = Slot::NOTHING;
+        self.table.update(prefix, |row| {
+            before = std::mem::replace(&mut row.actual, actual);
+            row.seen = true;
+            look
+        });
+        if let Some(object) = before.index() {
+            self.nexthops.release(object);
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,643 @@
+//! Nexthop objects: what each is in the kernel, what it should be, and the changes between.
+
+use std::collections::BTreeSet;
+
+use smallvec::SmallVec;
+
+use super::{Members, Nexthops, Paths};
+use crate::op::{Op, Path, Target};
+use crate::resolve::Resolver;
+use crate::retry::Subject;
+
+/// Our objects' ids begin here, so that they are easily told from those of others.
+pub(super) const FIRST_ID: u32 = 0x5744_0000;
+
+/// What an object is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Content {
+    Path(Path),
+    Group(Members),
+    /// No object of the kernel: what a route carries.
+    Inline(Paths),
+    /// Something that is never wanted.
+    Other,
+}
+
+/// What the kernel has.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Presence {
+    Absent,
+    /// Perhaps there, perhaps not.
+    Doubtful,
+    There(Content),
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Owner {
+    Hop(usize),
+    Set(usize),
+    Nobody,
+}
+
+#[derive(Debug)]
+pub(super) struct Object {
+    id: u32,
+    owner: Owner,
+    presence: Presence,
+    /// Rows whose actual is this object, groups in the kernel that contain it, and sets that aim at a list of paths.
+    uses: u32,
+    /// The dump that is under way told of it.
+    seen: bool,
+    /// It went, and with it the routes that pointed to it.
+    pub(super) lost: bool,
+}
+
+/// One change to an object.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) object: usize,
+    pub(crate) op: Op,
+    /// What it was before.
+    pub(crate) before: Presence,
+}
+
+impl Nexthops {
+    /// One more row's actual is this object.
+    pub(crate) fn hold(&mut self, index: usize) {
+        if let Some(object) = self.objects.get_mut(index) {
+            object.uses += 1;
+        }
+    }
+
+    /// One less.
+    pub(crate) fn release(&mut self, index: usize) {
+        let Some(object) = self.objects.get_mut(index) else {
+            return;
+        };
+        object.uses = object.uses.saturating_sub(1);
+        if object.uses > 0 {
+            return;
+        }
+        if let Presence::There(Content::Inline(paths)) = &object.presence {
+            self.by_paths.remove(paths);
+            self.objects.remove(index);
+        } else {
+            self.touch(index);
+        }
+    }
+
+    /// What a route that points to the object says.
+    pub(crate) fn route_target(&self, index: usize) -> Option<Target> {
+        let object = self.objects.get(index)?;
+        Some(match &object.presence {
+            Presence::There(Content::Inline(paths)) => Target::Paths(paths.clone()),
+            Presence::There(_) | Presence::Absent | Presence::Doubtful => {
+                Target::Nexthop(object.id)
+            }
+        })
+    }
+
+    pub(crate) fn by_id(&self, id: u32) -> Option<usize> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// The object for paths that a route carries itself.
+    pub(crate) fn inline(&mut self, paths: Paths) -> usize {
+        let paths = canonical(paths);
+        if let Some(&index) = self.by_paths.get(&paths) {
+            return index;
+        }
+        let presence = Presence::There(Content::Inline(paths.clone()));
+        let index = self.objects.insert(Object {
+            id: 0,
+            owner: Owner::Nobody,
+            presence,
+            uses: 0,
+            seen: true,
+            lost: false,
+        });
+        self.by_paths.insert(paths, index);
+        index
+    }
+
+    pub(crate) fn is_inline(&self, index: usize) -> bool {
+        self.objects
+            .get(index)
+            .is_some_and(|o| matches!(o.presence, Presence::There(Content::Inline(_))))
+    }
+
+    pub(crate) fn is_lost(&self, index: usize) -> bool {
+        self.objects.get(index).is_some_and(|object| object.lost)
+    }
+
+    /// The kernel's objects of ours.
+    pub(crate) fn count(&self) -> usize {
+        self.by_id
+            .values()
+            .filter(|i| {
+                self.objects
+                    .get(**i)
+                    .is_some_and(|o| o.presence != Presence::Absent)
+            })
+            .count()
+    }
+
+    /// The paths of an object with their weights, for those who read.
+    pub(crate) fn describe(&self, index: usize) -> Paths {
+        match self.objects.get(index).map(|object| &object.presence) {
+            Some(Presence::There(Content::Path(path))) => SmallVec::from_elem((*path, 1), 1),
+            Some(Presence::There(Content::Inline(paths))) => paths.clone(),
+            Some(Presence::There(Content::Group(members))) => members
+                .iter()
+                .filter_map(|(id, weight)| Some((self.path_of(self.by_id(*id)?)?, *weight)))
+                .collect(),
+            Some(Presence::There(Content::Other) | Presence::Absent | Presence::Doubtful)
+            | None => Paths::new(),
+        }
+    }
+
+    // What the kernel tells.
+
+    /// A dump begins.
+    pub(crate) fn unseen(&mut self) {
+        for (_, object) in &mut self.objects {
+            object.seen = false;
+        }
+    }
+
+    /// The dump is over: what it did not tell of is gone.
+    pub(crate) fn seen(&mut self) {
+        let gone: Vec<u32> = self
+            .by_id
+            .iter()
+            .filter(|(_, i)| self.objects.get(**i).is_some_and(|o| !o.seen))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.gone(id, &Presence::Absent);
+        }
+    }
+
+    /// The kernel has this, with our protocol number.
+    pub(crate) fn told(&mut self, id: u32, content: Content) {
+        let index = match self.by_id.get(&id) {
+            Some(&index) => index,
+            None => self.insert(id),
+        };
+        if let Some(object) = self.objects.get_mut(index) {
+            object.seen = true;
+        }
+        self.set_presence(index, Presence::There(content));
+        self.touch(index);
+    }
+
+    /// The object is gone, the routes that pointed to it too, and groups have a member less.
+    pub(crate) fn gone(&mut self, id: u32, presence: &Presence) {
+        let Some(&index) = self.by_id.get(&id) else {
+            return;
+        };
+        let Some(object) = self.objects.get_mut(index) else {
+            return;
+        };
+        object.lost |= object.uses > 0;
+        self.rows_concerned |= object.lost;
+        self.set_presence(index, presence.clone());
+        self.touch(index);
+        let groups: Vec<usize> = self.by_id.values().copied().collect();
+        for group in groups {
+            let Some(Presence::There(Content::Group(members))) =
+                self.objects.get(group).map(|o| &o.presence)
+            else {
+                continue;
+            };
+            if !members.iter().any(|(member, _)| *member == id) {
+                continue;
+            }
+            let rest: Members = members
+                .iter()
+                .filter(|(member, _)| *member != id)
+                .copied()
+                .collect();
+            if let (true, Some(group_id)) = (rest.is_empty(), self.objects.get(group).map(|o| o.id))
+            {
+                self.gone(group_id, presence);
+            } else {
+                self.set_presence(group, Presence::There(Content::Group(rest)));
+                self.touch(group);
+            }
+        }
+    }
+
+    /// A link went down or away: the kernel drops nexthop objects that use it, and routes, and does not say so.
+    pub(crate) fn link_lost(&mut self, interface: u32) {
+        let uses_it = |index: &usize| {
+            self.path_of(*index)
+                .is_some_and(|path| path.interface == interface)
+        };
+        let ids: Vec<u32> = self
+            .by_id
+            .iter()
+            .filter(|(_, index)| uses_it(index))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.gone(id, &Presence::Doubtful);
+        }
+        for (_, object) in &mut self.objects {
+            if let Presence::There(Content::Inline(paths)) = &object.presence
+                && paths.iter().any(|(path, _)| path.interface == interface)
+            {
+                object.lost = true;
+                self.rows_concerned = true;
+            }
+        }
+    }
+
+    /// The kernel refused a change. Whoever owns the object gets another one, later; routes that
+    /// point to this one stay until they point to that one. Says who waits.
+    pub(crate) fn refused(
+        &mut self,
+        index: usize,
+        before: Presence,
+        resolver: &Resolver,
+    ) -> Option<Subject> {
+        self.set_presence(index, before);
+        let owner = self.objects.get(index)?.owner;
+        let subject = self.subject(index);
+        self.disown(index);
+        match owner {
+            Owner::Hop(hop) => {
+                let refused = self.hops.get_mut(hop)?;
+                refused.refused = true;
+                refused.object = None;
+                self.hop_changed(hop, resolver);
+            }
+            Owner::Set(set) => {
+                let refused = self.sets.get_mut(set)?;
+                refused.refused = true;
+                refused.group = None;
+                self.reconsider(set, resolver);
+            }
+            Owner::Nobody => {}
+        }
+        subject
+    }
+
+    /// Who would wait if the kernel refused the object.
+    pub(crate) fn subject(&self, index: usize) -> Option<Subject> {
+        match self.objects.get(index)?.owner {
+            Owner::Hop(hop) => self.hops.get(hop).map(|hop| Subject::Hop(hop.next_hop)),
+            Owner::Set(set) => self
+                .sets
+                .get(set)
+                .map(|set| Subject::Set(set.members.clone())),
+            Owner::Nobody => None,
+        }
+    }
+
+    // What should be, and how to get there.
+
+    /// The next change that makes or changes an object.
+    pub(crate) fn next_put(&mut self) -> Option<Step> {
+        while let Some(index) = self.paths.pop_first().or_else(|| self.groups.pop_first()) {
+            let Some(object) = self.objects.get(index) else {
+                continue;
+            };
+            let (id, before) = (object.id, object.presence.clone());
+            let Some(content) = self.should_be(index) else {
+                self.consider_leaving(index);
+                continue;
+            };
+            let op = match (&before, &content) {
+                (Presence::There(is), should) if is == should => continue,
+                (Presence::Doubtful, _) => {
+                    self.set_presence(index, Presence::Absent);
+                    self.touch(index);
+                    return Some(Step {
+                        object: index,
+                        op: Op::RemoveNexthop { id },
+                        before,
+                    });
+                }
+                (Presence::There(Content::Path(_)) | Presence::Absent, Content::Path(path)) => {
+                    Op::PutPath {
+                        id,
+                        path: *path,
+                        replace: before != Presence::Absent,
+                    }
+                }
+                (
+                    Presence::There(Content::Group(_)) | Presence::Absent,
+                    Content::Group(members),
+                ) => Op::PutGroup {
+                    id,
+                    members: members.clone(),
+                    replace: before != Presence::Absent,
+                },
+                (Presence::There(_) | Presence::Absent, _) => {
+                    // Somebody made something else of it; whatever points to it comes anew.
+                    self.gone(id, &Presence::Doubtful);
+                    continue;
+                }
+            };
+            self.set_presence(index, Presence::There(content));
+            return Some(Step {
+                object: index,
+                op,
+                before,
+            });
+        }
+        None
+    }
+
+    /// The next object that goes, when nothing points to it any more.
+    pub(crate) fn next_removal(&mut self) -> Option<Step> {
+        while let Some(index) = self
+            .leaving_groups
+            .pop_first()
+            .or_else(|| self.leaving_paths.pop_first())
+        {
+            if !self.may_go(index) {
+                continue;
+            }
+            let Some(object) = self.objects.get(index) else {
+                continue;
+            };
+            let (id, before) = (object.id, object.presence.clone());
+            self.set_presence(index, Presence::Absent);
+            self.drop_if_idle(index);
+            if before != Presence::Absent {
+                return Some(Step {
+                    object: index,
+                    op: Op::RemoveNexthop { id },
+                    before,
+                });
+            }
+        }
+        None
+    }
+
+    /// Objects of an earlier life that nobody wants may go now.
+    pub(crate) fn started(&mut self) {
+        self.may_remove = true;
+        let all: Vec<usize> = self.by_id.values().copied().collect();
+        for index in all {
+            self.touch(index);
+        }
+    }
+
+    /// Whether changes to objects are waiting.
+    pub(crate) fn is_idle(&self) -> bool {
+        [
+            &self.paths,
+            &self.groups,
+            &self.leaving_groups,
+            &self.leaving_paths,
+        ]
+        .iter()
+        .all(|queue| queue.is_empty())
+    }
+
+    pub(super) fn touch(&mut self, index: usize) {
+        let Some(object) = self.objects.get(index) else {
+            return;
+        };
+        let queue = if is_group(object) {
+            &mut self.groups
+        } else {
+            &mut self.paths
+        };
+        if object.id != 0 {
+            queue.insert(index);
+        }
+    }
+
+    pub(super) fn own(&mut self, index: usize, owner: Owner) {
+        if let Some(object) = self.objects.get_mut(index) {
+            object.owner = owner;
+        }
+    }
+
+    pub(super) fn disown(&mut self, index: usize) {
+        self.own(index, Owner::Nobody);
+        self.touch(index);
+    }
+
+    /// A new object with an id that nobody has.
+    pub(super) fn create(&mut self, resolver: &Resolver) -> usize {
+        let mut id = self.next_id;
+        while self.by_id.contains_key(&id) || resolver.has_nexthop(id) {
+            id = id.checked_add(1).unwrap_or(FIRST_ID);
+        }
+        self.next_id = id.checked_add(1).unwrap_or(FIRST_ID);
+        self.insert(id)
+    }
+
+    /// A next hop's object: its own, else an equal one of an earlier life, else a new one.
+    pub(super) fn hop_object(
+        &mut self,
+        hop: usize,
+        present: Option<usize>,
+        resolver: &Resolver,
+    ) -> usize {
+        if let Some(object) = self.hops.get(hop).and_then(|hop| hop.object) {
+            return object;
+        }
+        let path = self.hops.get(hop).and_then(|hop| hop.path);
+        let fits =
+            |index: &usize| path.is_some() && self.path_of(*index) == path && self.is_free(*index);
+        let adopted = self.candidates(present).into_iter().find(fits);
+        let index = adopted.unwrap_or_else(|| self.create(resolver));
+        self.give(index, hop);
+        index
+    }
+
+    /// A group of an earlier life that says the same; its members become the next hops' objects.
+    pub(super) fn adopt_group(
+        &mut self,
+        hops: &[(usize, Path, u8)],
+        present: Option<usize>,
+    ) -> Option<usize> {
+        for group in self.candidates(present) {
+            if let Some(pairs) = self.match_group(group, hops) {
+                for (hop, object) in pairs {
+                    self.give(object, hop);
+                }
+                return Some(group);
+            }
+        }
+        None
+    }
+
+    fn match_group(
+        &self,
+        group: usize,
+        hops: &[(usize, Path, u8)],
+    ) -> Option<SmallVec<[(usize, usize); 4]>> {
+        let Presence::There(Content::Group(members)) = &self.objects.get(group)?.presence else {
+            return None;
+        };
+        if !self.is_free(group) || members.len() != hops.len() {
+            return None;
+        }
+        let mut taken = BTreeSet::new();
+        let mut pairs = SmallVec::new();
+        for (hop, path, weight) in hops {
+            let own = self.hops.get(*hop)?.object;
+            let fits = |object: usize| match own {
+                Some(own) => own == object,
+                None => self.is_free(object) && self.path_of(object) == Some(*path),
+            };
+            let mut objects = members
+                .iter()
+                .filter(|(_, w)| w == weight)
+                .filter_map(|(id, _)| self.by_id(*id));
+            let object = objects.find(|object| !taken.contains(object) && fits(*object))?;
+            taken.insert(object);
+            pairs.push((*hop, object));
+        }
+        Some(pairs)
+    }
+
+    /// Which objects may be taken over: after start-up, only the one at hand.
+    fn candidates(&self, present: Option<usize>) -> Vec<usize> {
+        let others = self.by_id.values().copied().filter(|_| !self.may_remove);
+        present.into_iter().chain(others).collect()
+    }
+
+    fn is_free(&self, index: usize) -> bool {
+        self.objects
+            .get(index)
+            .is_some_and(|object| object.owner == Owner::Nobody)
+    }
+
+    fn give(&mut self, index: usize, hop: usize) {
+        self.own(index, Owner::Hop(hop));
+        if let Some(hop) = self.hops.get_mut(hop) {
+            hop.object = Some(index);
+        }
+        self.paths.insert(index);
+    }
+
+    fn insert(&mut self, id: u32) -> usize {
+        let object = Object {
+            id,
+            owner: Owner::Nobody,
+            presence: Presence::Absent,
+            uses: 0,
+            seen: true,
+            lost: false,
+        };
+        let index = self.objects.insert(object);
+        self.by_id.insert(id, index);
+        index
+    }
+
+    fn path_of(&self, index: usize) -> Option<Path> {
+        match &self.objects.get(index)?.presence {
+            Presence::There(Content::Path(path)) => Some(*path),
+            Presence::There(Content::Group(_) | Content::Inline(_) | Content::Other)
+            | Presence::Absent
+            | Presence::Doubtful => None,
+        }
+    }
+
+    fn should_be(&self, index: usize) -> Option<Content> {
+        match self.objects.get(index)?.owner {
+            Owner::Hop(hop) => self.hops.get(hop)?.usable().map(Content::Path),
+            Owner::Set(set) => {
+                let set = self.sets.get(set)?;
+                let member = |hop: usize| Some(self.objects.get(self.hops.get(hop)?.object?)?.id);
+                let usable = self.usable(&set.hops);
+                let mut members: Members = usable
+                    .iter()
+                    .filter_map(|(hop, _, weight)| Some((member(*hop)?, *weight)))
+                    .collect();
+                members.sort_unstable();
+                (!members.is_empty() && !set.refused).then_some(Content::Group(members))
+            }
+            Owner::Nobody => None,
+        }
+    }
+
+    fn consider_leaving(&mut self, index: usize) {
+        let Some(object) = self.objects.get(index) else {
+            return;
+        };
+        let queue = if is_group(object) {
+            &mut self.leaving_groups
+        } else {
+            &mut self.leaving_paths
+        };
+        queue.insert(index);
+    }
+
+    fn may_go(&self, index: usize) -> bool {
+        let Some(object) = self.objects.get(index) else {
+            return false;
+        };
+        let adopted = object.owner == Owner::Nobody && !self.may_remove;
+        object.uses == 0
+            && self.should_be(index).is_none()
+            && (!adopted || object.presence == Presence::Absent)
+    }
+
+    fn drop_if_idle(&mut self, index: usize) {
+        let Some(object) = self.objects.get(index) else {
+            return;
+        };
+        if object.owner == Owner::Nobody && object.uses == 0 && object.presence == Presence::Absent
+        {
+            self.by_id.remove(&object.id);
+            self.objects.remove(index);
+        }
+    }
+
+    /// Groups in the kernel keep their members alive.
+    fn set_presence(&mut self, index: usize, presence: Presence) {
+        for id in group_members(&presence) {
+            let member = match self.by_id.get(&id) {
+                Some(&member) => member,
+                None => self.insert(id),
+            };
+            self.hold(member);
+        }
+        let Some(object) = self.objects.get_mut(index) else {
+            return;
+        };
+        let before = std::mem::replace(&mut object.presence, presence);
+        for id in group_members(&before) {
+            if let Some(member) = self.by_id(id) {
+                self.release(member);
+            }
+        }
+    }
+}
+
+fn group_members(presence: &Presence) -> SmallVec<[u32; 4]> {
+    match presence {
+        Presence::There(Content::Group(members)) => members.iter().map(|(id, _)| *id).collect(),
+        Presence::There(Content::Path(_) | Content::Inline(_) | Content::Other)
+        | Presence::Absent
+        | Presence::Doubtful => SmallVec::new(),
+    }
+}
+
+/// An object is one of the two from its beginning to its end.
+fn is_group(object: &Object) -> bool {
+    matches!(object.owner, Owner::Set(_))
+        || matches!(object.presence, Presence::There(Content::Group(_)))
+}
+
+/// Sorted, each path once, weights added up.
+fn canonical(mut paths: Paths) -> Paths {
+    paths.sort_unstable();
+    paths.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 = kept.1.saturating_add(next.1);
+        }
+        same
+    });
+    paths
+}

@@ -1,0 +1,440 @@
+//! How next hops are reached (RFC 4271 §5.1.3: route resolvability and the immediate next hop): the
+//! kernel's links, addresses and the routes of others, and the answer for each next hop somebody uses.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+use smallvec::SmallVec;
+
+use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
+use crate::op::Path;
+use crate::{NextHop, Resolution};
+
+/// `RTPROT_KERNEL`: what is connected.
+const PROTOCOL_KERNEL: u8 = 2;
+/// How deep groups of nexthop objects may nest before we lose interest; the kernel allows one level.
+const GROUP_DEPTH_MAX: u8 = 2;
+
+/// A way out, and its cost.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Answer {
+    pub(crate) path: Path,
+    pub(crate) metric: u32,
+}
+
+impl From<Answer> for Resolution {
+    fn from(answer: Answer) -> Self {
+        Self {
+            gateway: answer.path.gateway,
+            interface: answer.path.interface,
+            metric: answer.metric,
+        }
+    }
+}
+
+/// The kernel's picture, without our own routes: ours must never resolve a next hop through itself.
+#[derive(Debug)]
+pub(crate) struct Resolver {
+    tables: Vec<u32>,
+    via_default: bool,
+    links: BTreeMap<u32, Link>,
+    addresses: BTreeSet<(IpAddr, u32)>,
+    routes: BTreeMap<IpNet, SmallVec<[KernelRoute; 1]>>,
+    /// How many prefixes of each length there are, so that a lookup tries no others.
+    ipv4_lengths: [u32; 33],
+    ipv6_lengths: [u32; 129],
+    nexthops: BTreeMap<u32, KernelNexthop>,
+    used: BTreeMap<NextHop, Used>,
+    doubt: Doubt,
+}
+
+#[derive(Debug)]
+struct Link {
+    name: String,
+    up: bool,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    users: u32,
+    answer: Option<Answer>,
+}
+
+/// Which answers may be wrong since the last [`Resolver::refresh`].
+#[derive(Debug)]
+enum Doubt {
+    Within(Vec<IpNet>),
+    All,
+}
+
+impl Resolver {
+    pub(crate) fn new(tables: Vec<u32>, via_default: bool) -> Self {
+        Self {
+            tables,
+            via_default,
+            links: BTreeMap::new(),
+            addresses: BTreeSet::new(),
+            routes: BTreeMap::new(),
+            ipv4_lengths: [0; 33],
+            ipv6_lengths: [0; 129],
+            nexthops: BTreeMap::new(),
+            used: BTreeMap::new(),
+            doubt: Doubt::Within(Vec::new()),
+        }
+    }
+
+    /// Forgets the kernel, for a dump; the answers stay until [`Resolver::refresh`].
+    pub(crate) fn forget(&mut self) {
+        self.links.clear();
+        self.addresses.clear();
+        self.routes.clear();
+        self.ipv4_lengths = [0; 33];
+        self.ipv6_lengths = [0; 129];
+        self.nexthops.clear();
+        self.doubt = Doubt::All;
+    }
+
+    /// Takes in a fact that is not about a route or nexthop object of ours. Says whether it changed anything.
+    pub(crate) fn learn(&mut self, fact: Fact) -> bool {
+        match fact {
+            Fact::Link { index, name, up } => self.link(index, name, up),
+            Fact::LinkGone { index } => {
+                self.doubt = Doubt::All;
+                self.addresses.retain(|(_, link)| *link != index);
+                self.links.remove(&index).is_some()
+            }
+            Fact::Address { index, address } => {
+                self.doubt(host(address));
+                self.addresses.insert((address, index))
+            }
+            Fact::AddressGone { index, address } => {
+                self.doubt(host(address));
+                self.addresses.remove(&(address, index))
+            }
+            Fact::Nexthop(nexthop) => {
+                self.doubt = Doubt::All;
+                self.nexthops.insert(nexthop.id, nexthop);
+                true
+            }
+            Fact::NexthopGone { id } => {
+                self.doubt = Doubt::All;
+                self.nexthops.remove(&id).is_some()
+            }
+            Fact::Route(route) => self.route(route),
+            Fact::RouteGone(route) => self.route_gone(&route),
+            Fact::DumpBegin | Fact::DumpEnd | Fact::Abilities { .. } => false,
+        }
+    }
+
+    /// The next hop is used from now on. Counted.
+    pub(crate) fn using(&mut self, next_hop: NextHop) -> Option<Answer> {
+        if !self.used.contains_key(&next_hop) {
+            let answer = self.lookup(next_hop);
+            self.used.insert(next_hop, Used { users: 0, answer });
+        }
+        let used = self.used.entry(next_hop).or_default();
+        used.users += 1;
+        used.answer
+    }
+
+    /// The opposite of [`Resolver::using`].
+    pub(crate) fn used_no_more(&mut self, next_hop: NextHop) {
+        if let Some(used) = self.used.get_mut(&next_hop) {
+            used.users -= 1;
+            if used.users == 0 {
+                self.used.remove(&next_hop);
+            }
+        }
+    }
+
+    /// Answers that changed since the last time.
+    pub(crate) fn refresh(&mut self) -> Vec<(NextHop, Option<Answer>)> {
+        let doubt = std::mem::replace(&mut self.doubt, Doubt::Within(Vec::new()));
+        let candidates: BTreeSet<NextHop> = match doubt {
+            Doubt::All => self.used.keys().copied().collect(),
+            Doubt::Within(nets) => nets.iter().flat_map(|net| self.used_within(*net)).collect(),
+        };
+        let mut changed = Vec::new();
+        for next_hop in candidates {
+            let answer = self.lookup(next_hop);
+            if let Some(used) = self.used.get_mut(&next_hop)
+                && used.answer != answer
+            {
+                used.answer = answer;
+                changed.push((next_hop, answer));
+            }
+        }
+        changed
+    }
+
+    /// How a next hop is reached.
+    pub(crate) fn lookup(&self, next_hop: NextHop) -> Option<Answer> {
+        let NextHop { address, interface } = next_hop;
+        if self.has_address(address) || address.is_unspecified() || address.is_multicast() {
+            return None;
+        }
+        match interface {
+            Some(index) => self.on_device(address, index),
+            None if is_link_local(address) => None,
+            None => self
+                .tables
+                .iter()
+                .find_map(|table| self.in_table(address, *table))
+                .flatten(),
+        }
+    }
+
+    pub(crate) fn interface(&self, name: &str) -> Option<u32> {
+        self.links
+            .iter()
+            .find(|(_, link)| link.name == name)
+            .map(|(index, _)| *index)
+    }
+
+    pub(crate) fn interface_name(&self, index: u32) -> Option<&str> {
+        self.links.get(&index).map(|link| link.name.as_str())
+    }
+
+    pub(crate) fn is_up(&self, index: u32) -> bool {
+        self.links.get(&index).is_some_and(|link| link.up)
+    }
+
+    /// All addresses of the link that has this one.
+    pub(crate) fn addresses_beside(&self, address: IpAddr) -> Vec<IpAddr> {
+        let link = self.addresses.iter().find(|(a, _)| *a == address).map(|(_, link)| *link);
+        let beside = self.addresses.iter().filter(|(_, l)| Some(*l) == link);
+        beside.map(|(address, _)| *address).collect()
+    }
+
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses
+            .range((address, 0)..=(address, u32::MAX))
+            .next()
+            .is_some()
+    }
+
+    pub(crate) fn has_route(&self, prefix: IpNet) -> bool {
+        self.routes.contains_key(&prefix)
+    }
+
+    /// Whether somebody else's nexthop object has this id.
+    pub(crate) fn has_nexthop(&self, id: u32) -> bool {
+        self.nexthops.contains_key(&id)
+    }
+
+    fn link(&mut self, index: u32, name: String, up: bool) -> bool {
+        let link = self.links.get(&index);
+        let same = link.is_some_and(|link| link.up == up && link.name == name);
+        if link.is_some_and(|link| link.up) != up {
+            self.doubt = Doubt::All;
+        }
+        self.links.insert(index, Link { name, up });
+        !same
+    }
+
+    fn route(&mut self, route: KernelRoute) -> bool {
+        if !self.tables.contains(&route.table) || route.tos != 0 {
+            return false;
+        }
+        let prefix = route.prefix;
+        if !self.routes.contains_key(&prefix) {
+            self.count(prefix, 1);
+        }
+        let routes = self.routes.entry(prefix).or_default();
+        match routes.iter_mut().find(|r| replaces(&route, r)) {
+            Some(old) => *old = route,
+            None => routes.push(route),
+        }
+        self.doubt(prefix);
+        true
+    }
+
+    fn route_gone(&mut self, gone: &KernelRoute) -> bool {
+        let Some(routes) = self.routes.get_mut(&gone.prefix) else {
+            return false;
+        };
+        routes.retain(|route| !(replaces(gone, route) && strip(route, gone)));
+        if routes.is_empty() {
+            self.routes.remove(&gone.prefix);
+            self.count(gone.prefix, -1);
+        }
+        self.doubt(gone.prefix);
+        true
+    }
+
+    fn count(&mut self, prefix: IpNet, by: i32) {
+        let length = usize::from(prefix.prefix_len());
+        let count = match prefix {
+            IpNet::V4(_) => self.ipv4_lengths.get_mut(length),
+            IpNet::V6(_) => self.ipv6_lengths.get_mut(length),
+        };
+        if let Some(count) = count {
+            *count = count.saturating_add_signed(by);
+        }
+    }
+
+    fn doubt(&mut self, net: IpNet) {
+        if let Doubt::Within(nets) = &mut self.doubt
+            && !self.used.is_empty()
+        {
+            nets.push(net);
+        }
+    }
+
+    fn used_within(&self, net: IpNet) -> impl Iterator<Item = NextHop> + '_ {
+        let first = NextHop {
+            address: net.network(),
+            interface: None,
+        };
+        let last = NextHop {
+            address: net.broadcast(),
+            interface: Some(u32::MAX),
+        };
+        self.used.range(first..=last).map(|(next_hop, _)| *next_hop)
+    }
+
+    /// A link-local address needs no route, nor does a next hop whose device is forced.
+    fn on_device(&self, address: IpAddr, index: u32) -> Option<Answer> {
+        if !self.is_up(index) {
+            return None;
+        }
+        let onlink = !is_link_local(address) && !self.is_on_link(address, index);
+        let path = Path {
+            gateway: Some(address),
+            interface: index,
+            onlink,
+        };
+        Some(Answer { path, metric: 0 })
+    }
+
+    fn is_on_link(&self, address: IpAddr, index: u32) -> bool {
+        self.covering(address).any(|(_, routes)| {
+            let mut paths = routes
+                .iter()
+                .filter_map(|route| self.way(route, |path| path.interface == index));
+            paths.any(|path| path.gateway.is_none())
+        })
+    }
+
+    /// The longest match in a table; `Some(None)`: the table knows that there is no way.
+    fn in_table(&self, address: IpAddr, table: u32) -> Option<Option<Answer>> {
+        for (prefix, routes) in self.covering(address) {
+            let mut here: SmallVec<[&KernelRoute; 4]> =
+                routes.iter().filter(|r| r.table == table).collect();
+            here.sort_by_key(|route| route.metric);
+            for route in here {
+                if !matches!(route.kind, RouteKind::Unicast(_)) {
+                    return Some(None);
+                }
+                if let Some(path) = self.way(route, |path| self.is_up(path.interface)) {
+                    if prefix.prefix_len() == 0 && !self.via_default {
+                        return Some(None);
+                    }
+                    let metric = if route.protocol == PROTOCOL_KERNEL {
+                        0
+                    } else {
+                        route.metric
+                    };
+                    let gateway = path.gateway.or(Some(address));
+                    return Some(Some(Answer {
+                        path: Path { gateway, ..path },
+                        metric,
+                    }));
+                }
+            }
+        }
+        None
+    }
+
+    fn covering(
+        &self,
+        address: IpAddr,
+    ) -> impl Iterator<Item = (IpNet, &SmallVec<[KernelRoute; 1]>)> {
+        let lengths: &[u32] = match address {
+            IpAddr::V4(_) => &self.ipv4_lengths,
+            IpAddr::V6(_) => &self.ipv6_lengths,
+        };
+        let present = lengths
+            .iter()
+            .zip(0..=u8::MAX)
+            .rev()
+            .filter(|(count, _)| **count > 0);
+        present.filter_map(move |(_, length)| {
+            let net = IpNet::new(address, length).ok()?.trunc();
+            self.routes.get(&net).map(|routes| (net, routes))
+        })
+    }
+
+    /// The first way of a route that passes.
+    fn way(&self, route: &KernelRoute, pass: impl Fn(&Path) -> bool) -> Option<Path> {
+        match &route.kind {
+            RouteKind::Unicast(RouteVia::Paths(paths)) => {
+                paths.iter().map(|(path, _)| *path).find(&pass)
+            }
+            RouteKind::Unicast(RouteVia::Nexthop(id)) => {
+                self.nexthop_way(*id, &pass, GROUP_DEPTH_MAX)
+            }
+            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Other => None,
+        }
+    }
+
+    fn nexthop_way(&self, id: u32, pass: &dyn Fn(&Path) -> bool, depth: u8) -> Option<Path> {
+        match &self.nexthops.get(&id)?.kind {
+            NexthopKind::Path(path) => Some(*path).filter(pass),
+            NexthopKind::Group(members) => {
+                let depth = depth.checked_sub(1)?;
+                members
+                    .iter()
+                    .find_map(|(member, _)| self.nexthop_way(*member, pass, depth))
+            }
+            NexthopKind::Other => None,
+        }
+    }
+}
+
+/// Whether the kernel means the same route. IPv6 has several device routes to one prefix with one metric.
+fn replaces(new: &KernelRoute, old: &KernelRoute) -> bool {
+    let device = |route: &KernelRoute| match (&route.prefix, &route.kind) {
+        (IpNet::V6(_), RouteKind::Unicast(RouteVia::Paths(paths))) => paths
+            .first()
+            .filter(|(path, _)| path.gateway.is_none())
+            .map(|(path, _)| path.interface),
+        _ => None,
+    };
+    new.table == old.table && new.metric == old.metric && device(new) == device(old)
+}
+
+/// Takes from `route` what is `gone`, and says whether nothing is left: of an IPv6 route, the kernel
+/// may tell of one next hop alone.
+fn strip(route: &mut KernelRoute, gone: &KernelRoute) -> bool {
+    match (&mut route.kind, &gone.kind) {
+        (RouteKind::Unicast(RouteVia::Paths(paths)), RouteKind::Unicast(RouteVia::Paths(gone))) => {
+            paths.retain(|(path, _)| !gone.iter().any(|(other, _)| other == path));
+            paths.is_empty()
+        }
+        _ => true,
+    }
+}
+
+fn host(address: IpAddr) -> IpNet {
+    IpNet::from(address)
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => is_unicast_link_local(address),
+    }
+}
+
+/// RFC 4291 §2.5.6.
+fn is_unicast_link_local(address: Ipv6Addr) -> bool {
+    address
+        .segments()
+        .first()
+        .is_some_and(|first| first & 0xffc0 == 0xfe80)
+}
+
+#[cfg(test)]
+mod tests;
