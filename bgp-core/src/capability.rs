@@ -1,5 +1,7 @@
 //! Capabilities (RFC 5492), kept in the order in which they were sent.
 
+use std::fmt;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use nom::Parser;
 use nom::combinator::all_consuming;
@@ -336,4 +338,40 @@ fn long_lived(input: &[u8]) -> Parsed<'_, LongLived> {
         stale_time: bits & STALE_TIME,
     };
     Ok((rest, one))
+}
+
+/// As an operator reads it.
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Multiprotocol(family) => write!(f, "multiprotocol {family}"),
+            Self::RouteRefresh => f.write_str("route refresh"),
+            Self::ExtendedNextHop(_) => f.write_str("extended next hop"),
+            Self::ExtendedMessage => f.write_str("extended message"),
+            Self::Role(role) => write!(f, "role {role:?}"),
+            Self::GracefulRestart(restart) => {
+                write!(f, "graceful restart {} s", restart.restart_time)
+            }
+            Self::FourOctetAs(asn) => write!(f, "4-octet AS {asn}"),
+            Self::AddPath(families) => {
+                f.write_str("add-path")?;
+                families
+                    .iter()
+                    .try_for_each(|(family, mode)| write!(f, " {family} {mode:?}"))
+            }
+            Self::EnhancedRouteRefresh => f.write_str("enhanced route refresh"),
+            Self::LongLivedGracefulRestart(_) => f.write_str("long-lived graceful restart"),
+            Self::Fqdn { host, .. } => write!(f, "fqdn {host}"),
+            Self::Unknown { code, .. } => write!(f, "capability {code}"),
+        }
+    }
+}
+
+impl fmt::Display for Afi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Family::from_numbers(self.afi, self.safi) {
+            Some(family) => family.fmt(f),
+            None => write!(f, "{}/{}", self.afi, self.safi),
+        }
+    }
 }

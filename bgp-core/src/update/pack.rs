@@ -187,7 +187,7 @@ impl Template<'_> {
             .ok_or(TooLarge)?;
         let mut prefixes = prefixes.peekable();
         while prefixes.peek().is_some() {
-            out.reserve(fixed);
+            out.reserve(fixed + room.min(prefixes.size_hint().0.saturating_mul(one)));
             header::write(Kind::Update, out, |out| {
                 let start = out.len();
                 out.put_slice(self.before);
@@ -221,9 +221,6 @@ fn put_prefix<P: Prefix>(id: Option<u32>, prefix: P, out: &mut BytesMut) {
     }
     out.put_u8(prefix.len());
     let octets = prefix.octets();
-    out.put_slice(
-        octets
-            .get(..usize::from(prefix.len().div_ceil(8)))
-            .unwrap_or(octets),
-    );
+    let len = usize::from(prefix.len().div_ceil(8));
+    out.put_slice(octets.get(..len).unwrap_or(octets));
 }
