@@ -6,17 +6,14 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::cargo::{cargo, execute, with_programs};
+use crate::cargo::{cargo, execute, output, root, with_programs};
 use crate::count::Count;
 use crate::{packages, tidy};
 
 /// Runs all; the exit code says whether anything failed.
 pub(crate) fn run() -> Result<ExitCode> {
     let mut report = Report::default();
-    report.check("packages", || {
-        packages::install(packages::DEMO)?;
-        packages::install(packages::TEST)
-    });
+    report.packages();
     report.check("format", || {
         execute(&mut cargo(["fmt", "--all", "--check"]))
     });
@@ -47,7 +44,7 @@ fn lints() -> Result<()> {
 }
 
 fn units() -> Command {
-    if has_nextest() {
+    if has("nextest") {
         cargo(["nextest", "run", "--workspace", "--no-fail-fast"])
     } else {
         cargo(["test", "--workspace", "--no-fail-fast"])
@@ -63,7 +60,7 @@ fn build_programs() -> Result<()> {
 /// The labs, one after the other and ahead of whatever else runs: what they time is real.
 fn labs(names: &[&str]) -> Result<Command> {
     let interop = ["-p", "conformance", "--test", "interop"];
-    let mut tests = if has_nextest() {
+    let mut tests = if has("nextest") {
         let mut tests = cargo(["nextest", "run"]);
         tests.args(interop).args(["-j", "1", "--no-fail-fast"]);
         tests.args(["--success-output", "immediate"]).args(names);
@@ -79,16 +76,16 @@ fn labs(names: &[&str]) -> Result<Command> {
     if packages::is_root()? {
         let mut nice = Command::new("nice");
         nice.args(["-n", "-10"]).arg(tests.get_program());
-        nice.args(tests.get_args())
-            .current_dir(crate::cargo::root());
+        nice.args(tests.get_args()).current_dir(root());
         tests = nice;
     }
     with_programs(&mut tests);
     Ok(tests)
 }
 
-fn has_nextest() -> bool {
-    crate::cargo::output(&mut cargo(["nextest", "--version"])).is_ok()
+/// Whether cargo has a subcommand.
+fn has(subcommand: &str) -> bool {
+    output(&mut cargo([subcommand, "--version"])).is_ok()
 }
 
 #[derive(Default)]
@@ -126,17 +123,33 @@ impl Report {
         self.add(name, start, count);
     }
 
+    /// What cannot be installed is no failure where it may be missing: the labs that need it are skipped.
+    fn packages(&mut self) {
+        let install = || {
+            packages::install(packages::DEMO)?;
+            packages::install(packages::TEST)
+        };
+        match install() {
+            Err(e) if std::env::var_os("CI").is_none() => self.skip("packages", &format!("{e:#}")),
+            done => self.check("packages", || done),
+        }
+    }
+
     fn licences(&mut self) {
         let check = ["deny", "check", "licenses", "bans", "sources"];
-        if packages::is_there("cargo-deny") || cargo_home_has_deny() {
+        if has("deny") {
             return self.check("licences", || execute(&mut cargo(check)));
         }
-        println!("\n=== licences\nSKIPPED: needs cargo-deny (cargo install cargo-deny)");
+        self.skip("licences", "needs cargo-deny (cargo install cargo-deny)");
+    }
+
+    fn skip(&mut self, name: &str, why: &str) {
+        println!("\n=== {name}\nSKIPPED: {why}");
         let count = Count {
             skipped: 1,
             ..Count::default()
         };
-        self.add("licences", Instant::now(), count);
+        self.add(name, Instant::now(), count);
     }
 
     fn add(&mut self, name: &str, start: Instant, count: Count) {
@@ -150,10 +163,6 @@ impl Report {
         println!("\n{}\n{}", self.lines.join("\n"), self.count);
         ExitCode::from(u8::from(self.count.failed > 0))
     }
-}
-
-fn cargo_home_has_deny() -> bool {
-    crate::cargo::output(&mut cargo(["deny", "--version"])).is_ok()
 }
 
 /// Runs a command, shows what it prints, and returns that and whether it succeeded.

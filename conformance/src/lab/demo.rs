@@ -280,12 +280,13 @@ impl Demo {
     fn show_tables(&self) -> Result<()> {
         for (region, host, daemon) in &self.gateways {
             self.step(&format!(
-                "{}: windrose peer list, windrose route list, ip route",
+                "{}: windrose peer list, windrose route list, ip route, ip nexthop",
                 region.name
             ));
             println!("{}", daemon.ask("peer list")?);
             println!("{}", daemon.ask("route list")?);
             println!("{}", host.ip("route show proto bgp")?);
+            println!("{}", host.ip("nexthop show")?);
         }
         Ok(())
     }
@@ -315,7 +316,9 @@ impl Demo {
             let at_pod = self.pods.iter().find(|(address, _)| *address == pod);
             let (_, at_pod) = at_pod.context("the Pod of the region")?;
             at_pod.address("lo", VIP)?;
-            daemon.ask(&format!("route inject {VIP} --next-hop {pod} --owner demo --install"))?;
+            daemon.ask(&format!(
+                "route inject {VIP} --next-hop {pod} --owner demo --install"
+            ))?;
             println!(
                 "{}: windrose route inject {VIP} --next-hop {pod} --owner demo --install",
                 region.name

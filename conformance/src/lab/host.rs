@@ -38,8 +38,6 @@ pub struct KernelRoute {
     pub prefix: String,
     /// The number of the protocol that installed it (186: BGP).
     pub protocol: u8,
-    /// `unicast`, `blackhole`, …
-    pub kind: String,
     /// Sorted by gateway.
     pub next_hops: Vec<NextHop>,
 }
@@ -203,8 +201,6 @@ struct IpRoute {
     dst: String,
     #[serde(default)]
     protocol: String,
-    #[serde(rename = "type", default)]
-    kind: String,
     nhid: Option<u32>,
     #[serde(flatten)]
     hop: IpHop,
@@ -254,7 +250,6 @@ impl IpRoute {
         Some(KernelRoute {
             prefix: self.dst,
             protocol: self.protocol.parse().ok()?,
-            kind: self.kind,
             next_hops,
         })
     }
@@ -282,3 +277,6 @@ fn members(id: u32, nexthops: &[IpNexthop]) -> Vec<NextHop> {
         .filter_map(|n| n.hop.next_hop())
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
