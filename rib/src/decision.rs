@@ -4,7 +4,7 @@
 //! comparison of two routes, and cannot be: MED binds only routes of the same neighboring AS, so "better than"
 //! is not transitive, `Ord` would be a lie, and `sort_by` may panic on it.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -135,66 +135,99 @@ const LAST_BEFORE_MULTIPATH: Step = Step::InteriorCost;
 /// Chooses the best of `candidates` and up to `width` that share the traffic with it; `None` if there are none.
 #[must_use]
 pub fn decide(candidates: &[Candidate], width: u8) -> Option<Decision> {
-    run(candidates, width, |_, _| ())
+    run(candidates, width, None)
 }
 
 /// The same, with the step that removed each candidate; for the best one, the step that left it alone.
 #[must_use]
 pub fn explain(candidates: &[Candidate], width: u8) -> Option<(Decision, Vec<Step>)> {
     let mut removed_by = vec![Step::OnlyCandidate; candidates.len()];
-    let decision = run(candidates, width, |index, step| {
-        if let Some(slot) = removed_by.get_mut(index) {
-            *slot = step;
-        }
-    })?;
+    let decision = run(candidates, width, Some(&mut removed_by))?;
     if let Some(slot) = removed_by.get_mut(decision.best) {
         *slot = decision.step;
     }
     Some((decision, removed_by))
 }
 
-/// Whether `new` is worse (`Less`) or better (`Greater`) than `best` in a step before MED, so that nobody else
-/// need be asked: up to there the steps do compare routes. `Equal`: the candidates must be asked.
+/// Whether `best`, which was chosen without `new`, is certainly chosen with it too, and the same paths share the traffic
+/// of up to `width`. So most newcomers cost one comparison.
+///
+/// Up to MED the steps do compare routes. A newcomer never brings back anybody: whom it beats by MED could beat by MED
+/// only those that it beats too. So if it does not remove `best` that way, only the steps after MED are between the two.
 #[must_use]
-pub(crate) fn before_med(new: &Candidate, best: &Candidate) -> std::cmp::Ordering {
-    let key = |c: &Candidate| {
-        (
-            Reverse(c.local_pref),
-            c.class != Class::Local,
-            (c.aigp.is_none(), c.aigp),
-            c.as_path_len,
-            c.origin,
-        )
-    };
-    key(best).cmp(&key(new))
+pub(crate) fn stays_best(best: &Candidate, new: &Candidate, width: u8) -> bool {
+    let rivals = new.neighbor_as == best.neighbor_as;
+    match before_med(best).cmp(&before_med(new)) {
+        Ordering::Less => true,
+        Ordering::Equal if width > 1 => false,
+        Ordering::Equal if rivals && best.med != new.med => best.med < new.med,
+        Ordering::Equal => after_med(best) < after_med(new),
+        Ordering::Greater => false,
+    }
+}
+
+/// Whether `best` is certainly chosen without `gone` too, which was not.
+#[must_use]
+pub(crate) fn stays_best_without(best: &Candidate, gone: &Candidate) -> bool {
+    before_med(best) < before_med(gone)
+}
+
+/// What the steps before MED compare.
+fn before_med(c: &Candidate) -> impl Ord {
+    let aigp = (c.aigp.is_none(), c.aigp);
+    let local = c.class != Class::Local;
+    (Reverse(c.local_pref), local, aigp, c.as_path_len, c.origin)
+}
+
+/// What the steps after MED compare.
+fn after_med(c: &Candidate) -> impl Ord {
+    (
+        c.class,
+        c.cost,
+        c.originator,
+        c.cluster_list_len,
+        c.peer,
+        c.path,
+    )
 }
 
 fn run(
     candidates: &[Candidate],
     width: u8,
-    mut removed: impl FnMut(usize, Step),
+    mut removed_by: Option<&mut Vec<Step>>,
 ) -> Option<Decision> {
     let mut left: Left = (0..candidates.len()).collect();
     let mut settled_by = Step::OnlyCandidate;
     let mut multipath = SmallVec::new();
     for (step, narrow) in STEPS {
-        if left.len() > 1 {
-            let before = left.clone();
-            narrow(candidates, &mut left);
+        if left.len() < 2 {
+            break;
+        }
+        let before = left.len();
+        let were = removed_by.is_some().then(|| left.clone());
+        narrow(candidates, &mut left);
+        if left.len() < before {
+            settled_by = step;
+        }
+        if let (Some(removed_by), Some(were)) = (&mut removed_by, were) {
             let mut kept = left.iter().peekable();
-            for index in before {
-                if kept.next_if_eq(&&index).is_none() {
-                    removed(index, step);
-                    settled_by = step;
+            for index in were {
+                if kept.next_if_eq(&&index).is_none()
+                    && let Some(slot) = removed_by.get_mut(index)
+                {
+                    *slot = step;
                 }
             }
         }
-        if step == LAST_BEFORE_MULTIPATH {
-            multipath = left.iter().copied().collect();
+        if step == LAST_BEFORE_MULTIPATH && width > 1 {
+            multipath.extend(left.iter().copied());
         }
     }
     let best = *left.first()?;
-    choose_multipath(candidates, &mut multipath, best, width);
+    match multipath.len() {
+        0 => multipath.push(best),
+        _ => choose_multipath(candidates, &mut multipath, best, width),
+    }
     Some(Decision {
         best,
         step: settled_by,
@@ -219,12 +252,17 @@ fn choose_multipath(
 fn keep_least<K: Ord>(candidates: &[Candidate], left: &mut Left, key: impl Fn(&Candidate) -> K) {
     let key = |index: &usize| candidates.get(*index).map(&key);
     let least = left.iter().map(key).min();
-    if let Some(least) = least {
-        left.retain(|index| key(index) == least);
+    if left.iter().any(|index| Some(key(index)) != least) {
+        left.retain(|index| Some(key(index)) == least);
     }
 }
 
 fn keep_least_med_of_each_as(candidates: &[Candidate], left: &mut Left) {
+    let med = |index: &usize| candidates.get(*index).map(|c| c.med);
+    let first = left.first().and_then(med);
+    if left.iter().all(|index| med(index) == first) {
+        return;
+    }
     let mut least: SmallVec<[(u32, u32); 32]> = left
         .iter()
         .filter_map(|index| candidates.get(*index))

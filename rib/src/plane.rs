@@ -5,7 +5,7 @@ use bgp_core::Prefix;
 use smallvec::SmallVec;
 
 use crate::attribute_store::{AttrId, Has};
-use crate::decision::{self, Candidate, before_med};
+use crate::decision::{self, Candidate, stays_best, stays_best_without};
 use crate::group::{Group, Told};
 use crate::journal::{Journal, Version};
 use crate::next_hop::HopId;
@@ -256,8 +256,8 @@ impl<P: Prefix> Plane<P> {
         };
         let best = self.table.best(net);
         let best = best.and_then(|best| Self::candidate(core, best));
-        let is_worse = best.is_some_and(|best| before_med(&candidate, &best).is_lt());
-        if !is_worse {
+        let width = core.config.multipath;
+        if !best.is_some_and(|best| stays_best(&best, &candidate, width)) {
             self.decide(core, net, false);
         }
     }
@@ -295,16 +295,30 @@ impl<P: Prefix> Plane<P> {
         let Some(removed) = self.table.remove_path(net, path) else {
             return;
         };
+        let was_best = best == Some(path);
+        let matters = was_best || removed.flags().has(Flags::MULTIPATH);
+        let harmless = !matters && self.never_mattered(core, net, &removed);
         Self::release(core, &removed);
         if let Some(heard) = heard(&mut core.peers, removed.peer(), P::FAMILY) {
             heard.count(removed.flags().accepted(), -1);
         }
-        let was_best = best == Some(path);
         if was_best {
             self.set_best(net, NONE);
         }
-        self.decide(core, net, was_best || removed.flags().has(Flags::MULTIPATH));
+        if !harmless {
+            self.decide(core, net, matters);
+        }
         self.free_if_forgotten(net);
+    }
+
+    /// Whether the choice is the same without a path that is gone, and was not chosen.
+    fn never_mattered(&self, core: &Core, net: u32, gone: &Path) -> bool {
+        let Some(gone) = Self::candidate(core, gone) else {
+            return true;
+        };
+        let best = self.table.best(net);
+        let best = best.and_then(|best| Self::candidate(core, best));
+        best.is_some_and(|best| stays_best_without(&best, &gone))
     }
 
     /// Chooses among the paths of a net, and notes it if the choice is another, or if `changed` says so.
@@ -313,7 +327,9 @@ impl<P: Prefix> Plane<P> {
             return;
         };
         let only = self.table.path(first).filter(|p| p.next == NONE);
-        let new = if let Some(only) = only.filter(|p| !p.flags().has(Flags::MULTIPATH)) {
+        let new = if first == NONE {
+            NONE
+        } else if let Some(only) = only.filter(|p| !p.flags().has(Flags::MULTIPATH)) {
             let eligible = only.flags().accepted() && core.store.cost(only.attrs).is_some();
             if eligible { first } else { NONE }
         } else {
@@ -334,31 +350,41 @@ impl<P: Prefix> Plane<P> {
     fn eliminate(&mut self, core: &Core, net: u32) -> (u32, bool) {
         let mut paths: SmallVec<[u32; 16]> = SmallVec::new();
         let mut candidates: SmallVec<[Candidate; 16]> = SmallVec::new();
-        let mut changed = false;
-        let all: SmallVec<[u32; 16]> = self.table.paths_of(net).collect();
-        for path in &all {
-            let candidate = self.table.path(*path);
-            if let Some(candidate) = candidate.and_then(|p| Self::candidate(core, p)) {
-                paths.push(*path);
+        let mut any_shared = false;
+        for index in self.table.paths_of(net) {
+            let Some(path) = self.table.path(index) else {
+                continue;
+            };
+            any_shared |= path.flags().has(Flags::MULTIPATH);
+            if let Some(candidate) = Self::candidate(core, path) {
+                paths.push(index);
                 candidates.push(candidate);
             }
         }
-        let decision = decision::decide(&candidates, core.config.multipath);
-        let best = decision.as_ref().and_then(|d| paths.get(d.best)).copied();
-        let shared: SmallVec<[u32; 16]> = decision
-            .iter()
-            .filter(|d| d.multipath.len() > 1)
-            .flat_map(|d| &d.multipath)
-            .filter_map(|at| paths.get(*at).copied())
-            .collect();
-        for path in &all {
-            let is_shared = shared.contains(path);
-            if let Some(path) = self.table.path_mut(*path) {
-                changed |= path.flags().has(Flags::MULTIPATH) != is_shared;
-                path.set_flags(path.flags().with(Flags::MULTIPATH, is_shared));
+        let Some(decision) = decision::decide(&candidates, core.config.multipath) else {
+            return (NONE, any_shared && self.share(net, &[]));
+        };
+        let best = paths.get(decision.best).copied().unwrap_or(NONE);
+        if decision.multipath.len() < 2 {
+            return (best, any_shared && self.share(net, &[]));
+        }
+        let shared = decision.multipath.iter().filter_map(|at| paths.get(*at));
+        let shared: SmallVec<[u32; 16]> = shared.copied().collect();
+        (best, self.share(net, &shared))
+    }
+
+    /// Marks the paths that share the traffic. Says whether they are others than before.
+    fn share(&mut self, net: u32, shared: &[u32]) -> bool {
+        let mut changed = false;
+        let paths: SmallVec<[u32; 16]> = self.table.paths_of(net).collect();
+        for index in paths {
+            if let Some(path) = self.table.path_mut(index) {
+                let flags = path.flags();
+                path.set_flags(flags.with(Flags::MULTIPATH, shared.contains(&index)));
+                changed |= path.flags() != flags;
             }
         }
-        (best.unwrap_or(NONE), changed)
+        changed
     }
 
     fn set_best(&mut self, net: u32, best: u32) {

@@ -16,6 +16,9 @@ use crate::slab::Slab;
 /// No index.
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// The least room of the index.
+const INDEX_MIN: usize = 14;
+
 /// A prefix with its paths. 20 octets for IPv4.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Net<P> {
@@ -181,27 +184,39 @@ impl<P: Prefix> Table<P> {
     }
 
     pub(crate) fn find_or_insert(&mut self, prefix: P) -> u32 {
-        let Self {
-            nets,
-            index,
-            hasher,
-            ..
-        } = self;
-        let hash_of = |net: &u32| nets.get(*net).map_or(0, |n| hash(hasher, n.prefix));
+        let hash = hash(&self.hasher, prefix);
+        let nets = &self.nets;
         let same = |net: &u32| nets.get(*net).is_some_and(|n| n.prefix == prefix);
-        let entry = match index.entry(hash(hasher, prefix), same, hash_of) {
-            hashbrown::hash_table::Entry::Occupied(entry) => return *entry.get(),
-            hashbrown::hash_table::Entry::Vacant(entry) => entry,
-        };
-        let net = nets.insert(Net {
+        if let Some(net) = self.index.find(hash, same) {
+            return *net;
+        }
+        if self.index.len() == self.index.capacity() {
+            self.rebuild_index();
+        }
+        let net = self.nets.insert(Net {
             prefix,
             live: true,
             first: NONE,
             best: NONE,
             version: 0,
         });
-        entry.insert(net);
+        // There is room: nothing is hashed again.
+        self.index.insert_unique(hash, net, |_| 0);
         net
+    }
+
+    /// Makes room in the index, from the nets in their order: that reads memory straight through, and needs the old
+    /// index no more.
+    fn rebuild_index(&mut self) {
+        let room = (self.nets.used() * 2).max(INDEX_MIN);
+        self.index = HashTable::new();
+        self.index.reserve(room, |_| 0);
+        for at in self.nets.indices() {
+            if let Some(net) = self.nets.get(at).filter(|net| net.live) {
+                let hash = hash(&self.hasher, net.prefix);
+                self.index.insert_unique(hash, at, |_| 0);
+            }
+        }
     }
 
     /// Frees a net that has no path and of which nobody has to hear.
