@@ -1,39 +1,97 @@
 //! The kernel itself: the only module with I/O. One thread owns one netlink socket that writes,
-//! listens and dumps, so facts and answers come in the order in which the kernel made them, and
-//! the kernel does not tell us of our own changes.
+//! listens and dumps. So facts and answers come in the order in which the kernel made them, and of
+//! our own changes the kernel does not tell us: it skips whoever asked for them.
 
-use std::io;
+mod decode;
+mod encode;
+mod socket;
+mod worker;
+
+use std::io::{self, PipeWriter, Write};
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 use tokio::sync::mpsc;
 
-use crate::{Input, Output};
+use crate::plan::BATCHES_MAX;
+use crate::{Batch, Input, Output};
 
-/// Inputs on their way to the core, at most.
+/// Inputs on their way to the core, at most. When the core is that far behind, the kernel's socket
+/// buffer fills, and when that is full, facts are lost and a dump mends it.
 pub const INPUTS_MAX: usize = 64;
+/// Orders on their way to the thread, at most: all batches, and one dump.
+const ORDERS_MAX: usize = BATCHES_MAX + 1;
+/// The kernel's name for the switch between one message a nexthop group and one a route.
+const COMPAT_MODE: &str = "/proc/sys/net/ipv4/nexthop_compat_mode";
 
 /// How the kernel is used.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct KernelConfig {
-    /// Set `net.ipv4.nexthop_compat_mode` to 0, if it is not and we may.
+    /// Set `net.ipv4.nexthop_compat_mode` to 0, if it is not and we may: then a nexthop group that
+    /// changes costs one notification, and not one for each route that points to it.
     pub compat_mode_off: bool,
+}
+
+impl Default for KernelConfig {
+    fn default() -> Self {
+        Self {
+            compat_mode_off: true,
+        }
+    }
 }
 
 /// To the thread that owns the socket. Dropping it ends the thread.
 #[derive(Debug)]
-pub struct Handle {}
-
-impl Handle {
-    /// Hands over [`Output::Send`] and [`Output::Resync`]; other outputs are ignored. Never blocks:
-    /// no more than [`BATCHES_MAX`](crate::plan::BATCHES_MAX) batches and one dump wait at a time.
-    pub fn send(&self, _output: Output) {}
+pub struct Handle {
+    orders: SyncSender<Order>,
+    /// Wakes the thread, which waits for its socket and for this.
+    wake: PipeWriter,
 }
 
-/// Opens the socket in the calling thread's network namespace, starts the thread, and dumps the kernel's state.
+#[derive(Debug)]
+enum Order {
+    Carry(Batch),
+    Dump,
+}
+
+impl Handle {
+    /// Hands over [`Output::Send`] and [`Output::Resync`]; other outputs are not for the kernel and
+    /// are ignored. Never blocks: the planner keeps to [`BATCHES_MAX`].
+    pub fn send(&self, output: Output) {
+        let order = match output {
+            Output::Send(batch) => Order::Carry(batch),
+            Output::Resync => Order::Dump,
+            Output::NextHop { .. } | Output::Environment | Output::Notice(_) | Output::Ended => {
+                return;
+            }
+        };
+        // A full queue or a thread that ended: the core hears nothing more, and sees that its receiver is closed.
+        if self.orders.try_send(order).is_ok() {
+            let _ = (&self.wake).write(&[0]);
+        }
+    }
+}
+
+/// Opens the socket in the calling thread's network namespace, starts the thread, and has it dump
+/// the kernel's state.
 ///
 /// # Errors
 ///
 /// When there is no netlink, or the thread cannot be started.
-pub fn start(_config: KernelConfig) -> io::Result<(Handle, mpsc::Receiver<Input>)> {
-    let (_inputs, receiver) = mpsc::channel(INPUTS_MAX);
-    Ok((Handle {}, receiver))
+pub fn start(config: KernelConfig) -> io::Result<(Handle, mpsc::Receiver<Input>)> {
+    let socket = socket::Netlink::open()?;
+    let compat_mode_off = config.compat_mode_off && switch_compat_mode_off();
+    let (orders, queue) = sync_channel(ORDERS_MAX);
+    let (woken, wake) = io::pipe()?;
+    let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
+    let worker = worker::Worker::new(socket, queue, woken, inputs, compat_mode_off);
+    std::thread::Builder::new()
+        .name("netlink".to_owned())
+        .spawn(move || worker.run())?;
+    Ok((Handle { orders, wake }, receiver))
+}
+
+/// Says whether it was on and is off now.
+fn switch_compat_mode_off() -> bool {
+    let on = std::fs::read_to_string(COMPAT_MODE).is_ok_and(|mode| mode.trim() == "1");
+    on && std::fs::write(COMPAT_MODE, "0").is_ok()
 }

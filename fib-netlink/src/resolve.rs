@@ -202,7 +202,11 @@ impl Resolver {
 
     /// All addresses of the link that has this one.
     pub(crate) fn addresses_beside(&self, address: IpAddr) -> Vec<IpAddr> {
-        let link = self.addresses.iter().find(|(a, _)| *a == address).map(|(_, link)| *link);
+        let link = self
+            .addresses
+            .iter()
+            .find(|(a, _)| *a == address)
+            .map(|(_, link)| *link);
         let beside = self.addresses.iter().filter(|(_, l)| Some(*l) == link);
         beside.map(|(address, _)| *address).collect()
     }

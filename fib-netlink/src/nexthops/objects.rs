@@ -386,18 +386,6 @@ impl Nexthops {
         }
     }
 
-    /// Whether changes to objects are waiting.
-    pub(crate) fn is_idle(&self) -> bool {
-        [
-            &self.paths,
-            &self.groups,
-            &self.leaving_groups,
-            &self.leaving_paths,
-        ]
-        .iter()
-        .all(|queue| queue.is_empty())
-    }
-
     pub(super) fn touch(&mut self, index: usize) {
         let Some(object) = self.objects.get(index) else {
             return;
