@@ -43,6 +43,7 @@ pub struct Ipv4Prefix {
 
 /// One word: tables hash nothing more often.
 impl Hash for Ipv4Prefix {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(u64::from(u32::from_be_bytes(self.octets)) << 8 | u64::from(self.len));
     }
@@ -57,6 +58,7 @@ pub struct Ipv6Prefix {
 
 /// Two words; the length is mixed into the half that is mostly zero.
 impl Hash for Ipv6Prefix {
+    #[inline]
     fn hash<H: Hasher>(&self, state: &mut H) {
         let addr = u128::from_be_bytes(self.octets);
         #[expect(clippy::cast_possible_truncation, reason = "each word takes its half")]
@@ -93,14 +95,17 @@ macro_rules! prefix {
             const FAMILY: Family = Family::$family;
             const BITS: u8 = $bits;
 
+            #[inline]
             fn len(self) -> u8 {
                 self.len
             }
 
+            #[inline]
             fn octets(&self) -> &[u8] {
                 &self.octets
             }
 
+            #[inline]
             fn from_octets(octets: &[u8], len: u8) -> Option<Self> {
                 // Nearly always more follows, and a copy of fixed size costs one instruction.
                 if let Some(whole) = octets.first_chunk::<$octets>() {
