@@ -80,10 +80,11 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) -> Result<()> {
     Ok(())
 }
 
-/// Whether a file holds tests only.
+/// Whether a file holds tests or examples only.
 fn is_test(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
-    name == "tests.rs" || path.components().any(|part| part.as_os_str() == "tests")
+    let mut folders = path.components().map(|part| part.as_os_str());
+    name == "tests.rs" || folders.any(|folder| folder == "tests" || folder == "examples")
 }
 
 /// A file without the tests at its end.

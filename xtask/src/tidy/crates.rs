@@ -28,7 +28,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
         ],
     ),
     ("proto", &[]),
-    ("grpc-api", &["bgp-core", "proto", "speaker"]),
+    ("grpc-api", &["bgp-core", "bgp-fsm", "proto", "speaker"]),
     (
         "daemon",
         &[
