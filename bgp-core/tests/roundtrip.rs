@@ -118,6 +118,8 @@ fn read<P: Prefix>(
         stream = &stream[frame.len..];
         let update: Update<'_> = update::decode(frame.body, context).unwrap();
         assert!(update.faults.is_empty(), "{update:?}");
+        // RFC 7606 §5.1: no more than one of the four places for prefixes is used in a message.
+        assert_eq!(update.announced.len() + update.withdrawn.len(), 1);
         told.extend(
             update
                 .announced
