@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use proto::v1;
 use proto::v1::route_service_server::RouteService;
-use speaker::{RouteChange, RouteWatcher, Speaker};
+use speaker::view::RouteChange;
+use speaker::{RouteWatcher, Speaker};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -92,7 +93,7 @@ impl RouteService for Routes {
         if let Some(client) = self.parked.resume(&token, client) {
             let watcher = self
                 .core
-                .ask(|speaker, _, _| speaker.watch_routes(true))
+                .ask(|speaker, _, _| speaker.watch_routes(None))
                 .await?;
             let feed = Feed {
                 core: self.core.clone(),
@@ -148,11 +149,11 @@ impl Parked {
 }
 
 /// One watch. It looks only when its client can take what it finds, so nothing waits for a client anywhere.
-/// It is a task of its own, so that a look is never cut short, and the watcher always given back.
+/// It is a task of its own, so that a look is never cut short.
 struct Feed {
     core: Core,
     changed: watch::Receiver<u64>,
-    /// Lent to the core while it looks; gone if the core is.
+    /// Lent to the core while it looks; gone if the core is. The watch ends when it is dropped.
     watcher: Option<RouteWatcher>,
     id: u64,
     messages: u64,
@@ -160,20 +161,12 @@ struct Feed {
 }
 
 impl Feed {
-    /// Serves one client, and then another that resumes where the first left off. `None`: the daemon ends.
+    /// Serves one client, and then another that resumes where the first left off, until none comes.
     async fn run(mut self, mut client: mpsc::Sender<Message>, parked: Parked) -> Option<()> {
         loop {
             self.serve(&client).await?;
-            match parked.wait(self.token()).await {
-                Some(returned) => client = returned,
-                None => break,
-            }
+            client = parked.wait(self.token()).await?;
         }
-        let watcher = self.watcher.take()?;
-        let freed = self
-            .core
-            .ask(|speaker, _, _| speaker.unwatch_routes(watcher));
-        freed.await.ok()
     }
 
     /// Until the client goes away. `None`: the daemon ends.
@@ -187,24 +180,29 @@ impl Feed {
                 continue;
             }
             drop(room);
+            let changed = async {
+                self.changed.changed().await.ok()?;
+                tokio::time::sleep(TOGETHER).await;
+                Some(())
+            };
             tokio::select! {
-                changed = self.changed.changed() => changed.ok()?,
-                () = client.closed() => return Some(()),
+                changed = changed => changed?,
+                () = client.closed() => {}
             }
-            tokio::time::sleep(TOGETHER).await;
         }
         Some(())
     }
 
-    /// What changed, and whether there is more. `None`: the daemon ends.
+    /// What changed, and whether there may be more. `None`: the daemon ends.
     async fn look(&mut self) -> Option<(Vec<RouteChange>, bool)> {
         let mut watcher = self.watcher.take()?;
         let look = move |speaker: &mut Speaker, _, _: &mut Vec<_>| {
-            let (changes, more) = speaker.route_changes(&mut watcher, CHANGES_MAX);
-            (watcher, changes, more)
+            let changes = speaker.route_changes(&mut watcher, CHANGES_MAX);
+            (watcher, changes)
         };
-        let (watcher, changes, more) = self.core.ask(look).await.ok()?;
+        let (watcher, changes) = self.core.ask(look).await.ok()?;
         self.watcher = Some(watcher);
+        let more = changes.len() >= CHANGES_MAX;
         Some((changes, more))
     }
 

@@ -1,1 +1,8 @@
-//! Tests.
+//! Each call over a Unix socket, against a real speaker.
+
+mod injections;
+mod lab;
+mod peers;
+mod routes;
+mod server;
+mod system;

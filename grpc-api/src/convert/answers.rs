@@ -10,12 +10,10 @@ use ipnet::IpNet;
 use proto::v1;
 use proto::v1::as_path_segment::Kind;
 use proto::v1::source::Local;
-use speaker::RouteChange;
-use speaker::command::{PeerName, Refusal};
-use speaker::inject::Done;
+use speaker::command::{Injected, PeerName, Refusal};
 use speaker::view::{
-    Explanation, FibStatus, FibView, OwnerView, PathView, PeerView, PrefixCounts, RouteView,
-    SessionView, Source, Status,
+    Explanation, FibStatus, FibView, OwnerView, PathView, PeerView, PrefixCounts, RouteChange,
+    RouteView, SessionView, Source, Status,
 };
 use tonic::metadata::MetadataValue;
 
@@ -131,7 +129,7 @@ pub(crate) fn explanation(view: Explanation) -> v1::ExplainRouteResponse {
     }
 }
 
-pub(crate) fn injected(done: Done) -> v1::InjectResponse {
+pub(crate) fn injected(done: Injected) -> v1::InjectResponse {
     v1::InjectResponse {
         announced: count(done.announced),
         withdrawn: count(done.withdrawn),

@@ -1,0 +1,239 @@
+//! A real speaker in a thread, a server on a Unix socket, and time that passes when a test says so.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use proto::v1;
+use proto::v1::injection_service_client::InjectionServiceClient;
+use proto::v1::peer_service_client::PeerServiceClient;
+use proto::v1::route_service_client::RouteServiceClient;
+use proto::v1::system_service_client::SystemServiceClient;
+use speaker::config::{Config, Fib, Originate, Peer, PeerOptions, Router, When};
+use speaker::{Effect, Event, Speaker};
+use tempfile::TempDir;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+
+use bgp_core::Attributes;
+use bgp_core::attributes::{AsPath, NextHop, Origin};
+
+use crate::{
+    BoxFuture, ConfigControl, Core, JOBS_MAX, Job, Listener, NOTICES_MAX, bind_unix, serve,
+};
+
+pub(super) struct Lab {
+    pub(super) core: Core,
+    pub(super) path: PathBuf,
+    now: Arc<AtomicU64>,
+    /// Ends the server when it is dropped.
+    _shutdown: oneshot::Sender<()>,
+    _dir: TempDir,
+}
+
+impl Lab {
+    pub(super) async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("api.sock");
+        let (core, now) = core();
+        let (shutdown, ended) = oneshot::channel::<()>();
+        let listener = Listener::Unix(bind_unix(&path).unwrap());
+        tokio::spawn(serve(core.clone(), vec![listener], async {
+            let _ = ended.await;
+        }));
+        Self {
+            core,
+            path,
+            now,
+            _shutdown: shutdown,
+            _dir: dir,
+        }
+    }
+
+    pub(super) async fn channel(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(format!("unix:{}", self.path.display())).unwrap();
+        endpoint.connect().await.unwrap()
+    }
+
+    pub(super) async fn peers(&self) -> PeerServiceClient<Channel> {
+        PeerServiceClient::new(self.channel().await)
+    }
+
+    pub(super) async fn routes(&self) -> RouteServiceClient<Channel> {
+        RouteServiceClient::new(self.channel().await)
+    }
+
+    pub(super) async fn injections(&self) -> InjectionServiceClient<Channel> {
+        InjectionServiceClient::new(self.channel().await)
+    }
+
+    pub(super) async fn system(&self) -> SystemServiceClient<Channel> {
+        SystemServiceClient::new(self.channel().await)
+    }
+
+    /// Time passes, and the speaker is told.
+    pub(super) async fn pass(&self, time: Duration) {
+        self.now
+            .fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+        let told = self
+            .core
+            .ask(|speaker, now, effects| speaker.handle(now, Event::Timeout, effects));
+        told.await.unwrap();
+    }
+
+    /// The prefixes of all routes, in order.
+    pub(super) async fn prefixes(&self) -> Vec<String> {
+        let mut client = self.routes().await;
+        let mut request = v1::ListRoutesRequest::default();
+        let mut prefixes = Vec::new();
+        loop {
+            let page = client
+                .list_routes(request.clone())
+                .await
+                .unwrap()
+                .into_inner();
+            prefixes.extend(page.routes.into_iter().map(|route| route.prefix));
+            request.page_token = page.next_page_token;
+            if request.page_token.is_empty() {
+                return prefixes;
+            }
+        }
+    }
+}
+
+/// The field that an INVALID_ARGUMENT names.
+pub(super) fn fault(status: &Status) -> &str {
+    assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status:?}");
+    status
+        .metadata()
+        .get("windrose-field")
+        .unwrap()
+        .to_str()
+        .unwrap()
+}
+
+/// A route to inject, with a next hop.
+pub(super) fn route(prefix: &str) -> v1::InjectedRoute {
+    let attributes = v1::Attributes {
+        next_hop: Some("10.0.0.5".into()),
+        ..v1::Attributes::default()
+    };
+    v1::InjectedRoute {
+        prefix: prefix.into(),
+        attributes: Some(attributes),
+        ..v1::InjectedRoute::default()
+    }
+}
+
+pub(super) fn batch(owner: &str, prefixes: &[&str]) -> v1::InjectRequest {
+    v1::InjectRequest {
+        owner: owner.into(),
+        announce: prefixes.iter().map(|prefix| route(prefix)).collect(),
+        ..v1::InjectRequest::default()
+    }
+}
+
+/// What the daemon does: runs jobs between events, and passes notices on.
+pub(super) fn core() -> (Core, Arc<AtomicU64>) {
+    let start = Instant::now();
+    let (jobs, mut queue) = mpsc::channel::<Job>(JOBS_MAX);
+    let (notices, _) = broadcast::channel(NOTICES_MAX);
+    let (changed, routes_changed) = watch::channel(0);
+    let now = Arc::new(AtomicU64::new(0));
+    let core = Core {
+        jobs,
+        notices: notices.clone(),
+        routes_changed,
+        config: Arc::new(Files::default()),
+        epoch: 7,
+    };
+    let clock = now.clone();
+    std::thread::spawn(move || {
+        let mut speaker = Speaker::new(config(), start, 1).unwrap();
+        let mut effects = Vec::new();
+        speaker.start(start, &mut effects);
+        while let Some(job) = queue.blocking_recv() {
+            let now = start + Duration::from_millis(clock.load(Ordering::SeqCst));
+            job(&mut speaker, now, &mut effects);
+            for effect in effects.drain(..) {
+                if let Effect::Notice(notice) = effect {
+                    let _ = notices.send(Arc::new(notice));
+                }
+            }
+            changed.send_modify(|count| *count += 1);
+        }
+    });
+    (core, now)
+}
+
+fn config() -> Config {
+    let passive = |address: &str, asn| Peer {
+        address: address.parse().unwrap(),
+        asn,
+        options: PeerOptions {
+            passive: true,
+            ..PeerOptions::default()
+        },
+    };
+    let ourselves = NextHop::V4(Ipv4Addr::UNSPECIFIED);
+    Config {
+        router: Router {
+            asn: 65001,
+            router_id: Ipv4Addr::new(10, 255, 0, 1),
+            listen: Vec::new(),
+            cluster_id: Ipv4Addr::new(10, 255, 0, 1),
+            multipath: 16,
+            multipath_cost_tolerance: 0,
+        },
+        peers: vec![passive("10.0.0.2", 65002), passive("10.0.0.3", 65001)],
+        ranges: Vec::new(),
+        originate: vec![Originate {
+            prefix: "10.100.0.0/16".parse().unwrap(),
+            attributes: Attributes::new(Origin::Igp, AsPath::default(), ourselves),
+            when: When::Always,
+        }],
+        statics: Vec::new(),
+        fib: Fib {
+            install: false,
+            ..Fib::default()
+        },
+        policies: Vec::new(),
+        sets: rib::policy::SetsConfig::default(),
+    }
+}
+
+/// Configurations that are good unless they are `bad`.
+#[derive(Default)]
+struct Files(Mutex<u32>);
+
+impl ConfigControl for Files {
+    fn check(&self, text: &str) -> Result<(), String> {
+        match text {
+            "bad" => Err("line 1: bad".into()),
+            _ => Ok(()),
+        }
+    }
+
+    fn diff(&self, text: Option<&str>) -> Result<Vec<String>, String> {
+        self.check(text.unwrap_or_default())?;
+        Ok(vec![format!("{text:?}")])
+    }
+
+    fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        Box::pin(async {
+            let mut reloads = self.0.lock().unwrap();
+            *reloads += 1;
+            match *reloads {
+                1 => Ok(vec!["peer 10.0.0.9 added".into()]),
+                _ => Err("line 2: bad".into()),
+            }
+        })
+    }
+
+    fn effective(&self) -> String {
+        "[router]".into()
+    }
+}
