@@ -148,16 +148,25 @@ pub(crate) async fn inject(
     command: Inject,
     printer: &mut Printer<'_>,
 ) -> Result<(), Failure> {
-    let hold = command.hold;
+    let (hold, batch) = (command.hold, command.file.is_some());
     let request = request(command).map_err(Failure::Refused)?;
-    let answer = client.inject(request.clone()).await?.into_inner();
+    let answer = client.inject(request.clone()).await.map_err(|status| {
+        match (Failure::from(status), batch) {
+            // Of one route, everybody knows which it is.
+            (Failure::Refused(why), false) => {
+                Failure::Refused(why.trim_start_matches("announce[0].").into())
+            }
+            (failure, _) => failure,
+        }
+    })?;
+    let answer = answer.into_inner();
     let injected = Injected {
         owner: &request.owner,
         announced: answer.announced,
         withdrawn: answer.withdrawn,
         lease_s: request.lease.map(seconds),
     };
-    printer.event(&injected, || injected.line())?;
+    printer.done(&injected, || injected.line())?;
     match request.lease {
         Some(lease) if hold => renew(client, request, lease).await,
         Some(_) | None => Ok(()),
@@ -171,31 +180,28 @@ pub(crate) async fn withdraw(
     owner: Option<String>,
     printer: &mut Printer<'_>,
 ) -> Result<(), Failure> {
-    // What `inject` without --owner put in belongs to the one or the other, which depends on its lease.
-    let owners = match owner {
-        Some(owner) => vec![owner],
+    // What `inject` without --owner put in belongs to one of these; which one depends on its lease.
+    let owners = match &owner {
+        Some(owner) => vec![owner.clone()],
         None => vec![OWNER.into(), leased_owner(&prefix), leased_owner(BATCH)],
     };
     let mut withdrawn = 0;
-    let mut missing = None;
     for owner in owners {
-        let routes = vec![RouteKey {
-            prefix: prefix.clone(),
-            path_id,
-        }];
+        let prefix = prefix.clone();
+        let routes = vec![RouteKey { prefix, path_id }];
         match client.withdraw(WithdrawRequest { owner, routes }).await {
             Ok(answer) => withdrawn += answer.into_inner().withdrawn,
-            Err(status) if status.code() == Code::NotFound => missing = Some(status),
+            Err(status) if status.code() == Code::NotFound => {}
             Err(status) => return Err(status.into()),
         }
     }
-    match missing {
-        Some(status) if withdrawn == 0 => Err(status.into()),
-        Some(_) | None => {
-            let done = Withdrawn { withdrawn };
-            Ok(printer.done(&done, || format!("{} withdrawn", routes(withdrawn)))?)
-        }
+    if withdrawn == 0 {
+        let whose = owner.map_or("without --owner".into(), |owner| format!("by {owner}"));
+        let why = format!("{prefix} was not injected {whose}: see `windrose route owners`");
+        return Err(Failure::Refused(why));
     }
+    let done = Withdrawn { withdrawn };
+    Ok(printer.done(&done, || format!("{} withdrawn", routes(withdrawn)))?)
 }
 
 pub(crate) async fn owners(client: &mut Client, printer: &mut Printer<'_>) -> Result<(), Failure> {

@@ -167,16 +167,17 @@ impl<'a> Printer<'a> {
         self.table(table)
     }
 
-    /// What happened, in one line.
+    /// What happened, in one line. Written at once.
     pub(crate) fn done(
         &mut self,
         value: &impl Serialize,
         line: impl FnOnce() -> String,
     ) -> io::Result<()> {
         match self.format {
-            Format::Table | Format::Wide => self.line(&line()),
-            Format::Json | Format::Ndjson => self.json(value),
+            Format::Table | Format::Wide => self.line(&line())?,
+            Format::Json | Format::Ndjson => self.json(value)?,
         }
+        self.out.flush()
     }
 
     /// One of many that come as time goes by: a line for people, an object a line for programs. Written at once.
