@@ -162,31 +162,40 @@ impl<P: Prefix> Plane<P> {
             facts.is_some_and(|f| hops.contains(&f.next_hop))
         };
         let affected: Vec<bool> = core.store.ids().map(by_hop).collect();
-        let is_affected = |path: Option<&Path>| {
-            path.is_some_and(|p| affected.get(p.attrs.0 as usize).is_some_and(|a| *a))
-        };
+        let is_affected = |attrs: AttrId| affected.get(attrs.0 as usize).is_some_and(|a| *a);
         for net in self.table.indices() {
-            let hit = |path| is_affected(self.table.path(path));
-            if !self.table.paths_of(net).any(hit) {
-                continue;
+            let mut paths = self.table.paths_of(net).filter_map(|p| self.table.path(p));
+            let hit = paths.any(|path| is_affected(path.attrs));
+            drop(paths);
+            if hit {
+                self.decide(core, net, false);
             }
-            self.decide(core, net, false);
-            // Who makes itself the next hop adds its cost to AIGP, which is then another one.
-            let best = self.table.best(net);
-            let facts = best.and_then(|best| core.store.facts(best.attrs));
-            if is_affected(best) && facts.is_some_and(|f| f.has(Has::Aigp)) {
-                self.say_again(core, net);
-            }
+        }
+        // Who makes itself the next hop adds its cost to AIGP: what was told of these is no more true.
+        let has_aigp = |attrs: AttrId| {
+            let facts = core.store.facts(attrs);
+            is_affected(attrs) && facts.is_some_and(|f| f.has(Has::Aigp))
+        };
+        let told = |told: Told| told.get().is_some_and(|(attrs, _)| has_aigp(attrs));
+        let nets = if core.store.ids().any(|id| has_aigp(AttrId(id))) {
+            self.nets_told(told)
+        } else {
+            Vec::new()
+        };
+        for net in nets {
+            self.say_again(core, net);
         }
     }
 
     /// The routes of a source are told again to all, though their attributes are the same: the source is another.
     pub(crate) fn source_changed(&mut self, core: &mut Core, source: PeerId) {
         let told_by = |told: Told| told.get().is_some_and(|(_, s)| s == source);
-        let groups = self.groups.iter().flatten();
-        let told = groups
-            .filter(|group| group.by_source(source) > 0)
-            .flat_map(|group| group.nets(told_by));
+        let mut groups = self.groups.iter().flatten();
+        let told = if groups.any(|group| group.by_source(source) > 0) {
+            self.nets_told(told_by)
+        } else {
+            Vec::new()
+        };
         let heard = core
             .peers
             .get(source)
@@ -196,7 +205,7 @@ impl<P: Prefix> Plane<P> {
             .indices()
             .take_while(|_| heard.is_some_and(|heard| heard > 0));
         let is_best = |net: &u32| self.table.best(*net).is_some_and(|p| p.peer() == source);
-        let mut nets: Vec<u32> = told.chain(all.filter(is_best)).collect();
+        let mut nets: Vec<u32> = told.into_iter().chain(all.filter(is_best)).collect();
         nets.sort_unstable();
         nets.dedup();
         for net in nets {
@@ -419,6 +428,15 @@ impl<P: Prefix> Plane<P> {
             }
         }
         self.note(core, net);
+    }
+
+    /// Nets of which any group was told something that `wanted` holds of, each once.
+    fn nets_told(&self, wanted: impl Fn(Told) -> bool) -> Vec<u32> {
+        let groups = self.groups.iter().flatten();
+        let mut nets: Vec<u32> = groups.flat_map(|group| group.nets(&wanted)).collect();
+        nets.sort_unstable();
+        nets.dedup();
+        nets
     }
 
     /// Lets go of journal entries that all have heard, and of nets without paths among them.

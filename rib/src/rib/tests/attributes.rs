@@ -1,3 +1,379 @@
 //! The attribute rules of RFC 4271 §5 and §9, and those of its companions: a test a MUST.
 
+use bgp_core::attributes::{ExtendedCommunity, LargeCommunity};
+use bgp_core::capability::Role;
+
 use super::*;
+
+const PREFIX: &str = "192.0.2.0/24";
+
+/// What the listener gets of `attributes`, with sessions that are changed first.
+fn told_with(
+    (from, to): (Sort, Sort),
+    attributes: &Attributes,
+    change: impl Fn(&mut PeerSession, &mut PeerSession),
+) -> Option<Attributes> {
+    let (mut sender, mut listener) = (session(0, from), session(1, to));
+    change(&mut sender, &mut listener);
+    let mut rib = Rib::new(config());
+    rib.peer_up(PeerId(0), sender);
+    rib.peer_up(PeerId(1), listener);
+    rib.receive(PeerId(0), &update(PREFIX, Some(attributes)))
+        .unwrap();
+    let mut heard = Listener::of(to);
+    drain(&mut rib, 1, &mut heard);
+    heard.routes.remove(&PREFIX.parse().unwrap())
+}
+
+fn told(sorts: (Sort, Sort), attributes: &Attributes) -> Option<Attributes> {
+    told_with(sorts, attributes, |_, _| ())
+}
+
+const EBGP: (Sort, Sort) = (Sort::External, Sort::External);
+const TO_IBGP: (Sort, Sort) = (Sort::External, Sort::Internal);
+const FROM_IBGP: (Sort, Sort) = (Sort::Internal, Sort::External);
+
+fn asns(attributes: &Attributes) -> Vec<u32> {
+    attributes.as_path.asns().collect()
+}
+
+/// RFC 4271 §5.1.2 a: "When a given BGP speaker advertises the route to an internal peer, the advertising speaker SHALL
+/// NOT modify the AS_PATH attribute associated with the route."
+#[test]
+fn as_path_is_not_modified_for_an_internal_peer() {
+    assert_eq!(
+        asns(&told(TO_IBGP, &route([65000, 3])).unwrap()),
+        [65000, 3]
+    );
+}
+
+/// §5.1.2 b 1: "the local system prepends its own AS number as the last element of the sequence".
+#[test]
+fn our_as_is_prepended_for_an_external_peer() {
+    assert_eq!(
+        asns(&told(EBGP, &route([65000, 3])).unwrap()),
+        [OURS, 65000, 3]
+    );
+}
+
+/// §5.1.3 1: "When sending a message to an internal peer, if the route is not locally originated, the BGP speaker SHOULD
+/// NOT modify the NEXT_HOP attribute unless it has been explicitly configured".
+#[test]
+fn next_hop_stays_for_an_internal_peer_unless_configured() {
+    let sent = route([65000]);
+    assert_eq!(told(TO_IBGP, &sent).unwrap().next_hop, sent.next_hop);
+    let changed = told_with(TO_IBGP, &sent, |_, to| to.next_hop = NextHopRule::Myself);
+    assert_eq!(changed.unwrap().next_hop, NextHop::V4(OUR_ID));
+}
+
+/// §5.1.3 2: to an external peer the next hop is our own address, unless configured otherwise.
+#[test]
+fn next_hop_is_ourselves_for_an_external_peer_unless_configured() {
+    let sent = route([65000]);
+    assert_eq!(told(EBGP, &sent).unwrap().next_hop, NextHop::V4(OUR_ID));
+    let unchanged = told_with(EBGP, &sent, |_, to| to.next_hop = NextHopRule::Unchanged);
+    assert_eq!(unchanged.unwrap().next_hop, sent.next_hop);
+    let other = Ipv4Addr::new(203, 0, 113, 9);
+    let address = told_with(EBGP, &sent, |_, to| {
+        to.next_hop = NextHopRule::Address(other.into());
+    });
+    assert_eq!(address.unwrap().next_hop, NextHop::V4(other));
+}
+
+/// §5.1.4: "The MULTI_EXIT_DISC attribute received from a neighboring AS MUST NOT be propagated to other neighboring
+/// ASes." Within the AS it "MAY be propagated over IBGP".
+#[test]
+fn med_is_not_propagated_to_other_ases() {
+    let sent = Attributes {
+        med: Some(7),
+        ..route([65000])
+    };
+    assert_eq!(told(EBGP, &sent).unwrap().med, None);
+    assert_eq!(told(FROM_IBGP, &sent).unwrap().med, None);
+    assert_eq!(told(TO_IBGP, &sent).unwrap().med, Some(7));
+}
+
+/// §5.1.5: "LOCAL_PREF is a well-known attribute that SHALL be included in all UPDATE messages that a given BGP speaker
+/// sends to other internal peers." and "A BGP speaker MUST NOT include this attribute in UPDATE messages it sends to
+/// external peers".
+#[test]
+fn local_pref_is_for_internal_peers_only() {
+    let sent = Attributes {
+        local_pref: Some(300),
+        ..route([65000])
+    };
+    let reflected = told((Sort::Client, Sort::Internal), &sent).unwrap();
+    assert_eq!(reflected.local_pref, Some(300));
+    assert_eq!(told(TO_IBGP, &sent).unwrap().local_pref, Some(100));
+    assert_eq!(told(FROM_IBGP, &sent).unwrap().local_pref, None);
+}
+
+/// §9.2: "When a BGP speaker receives an UPDATE message from an internal peer, the receiving BGP speaker SHALL NOT
+/// re-distribute the routing information contained in that UPDATE message to other internal peers".
+#[test]
+fn internal_routes_are_not_redistributed_to_internal_peers() {
+    assert_eq!(
+        told((Sort::Internal, Sort::Internal), &route([65000])),
+        None
+    );
+}
+
+/// RFC 4456 §6: from a non-client to clients only, from a client to all; §8: "If the ORIGINATOR_ID is not present", the
+/// reflector creates it, and "it MUST prepend the local CLUSTER_ID to the CLUSTER_LIST".
+#[test]
+fn a_reflector_marks_what_it_reflects() {
+    for sorts in [
+        (Sort::Internal, Sort::Client),
+        (Sort::Client, Sort::Client),
+        (Sort::Client, Sort::Internal),
+    ] {
+        let reflected = told(sorts, &route([65000])).unwrap();
+        assert_eq!(reflected.originator_id, Some(address(0)));
+        assert_eq!(reflected.cluster_list.as_slice(), [OUR_ID]);
+        assert_eq!(reflected.next_hop, route([]).next_hop);
+    }
+    let first = Ipv4Addr::new(1, 1, 1, 1);
+    let sent = Attributes {
+        originator_id: Some(first),
+        cluster_list: [first].into_iter().collect(),
+        ..route([65000])
+    };
+    let again = told((Sort::Client, Sort::Client), &sent).unwrap();
+    assert_eq!(again.originator_id, Some(first));
+    assert_eq!(again.cluster_list.as_slice(), [OUR_ID, first]);
+    // From an external peer nothing is reflected.
+    assert_eq!(
+        told((Sort::External, Sort::Client), &route([65000]))
+            .unwrap()
+            .originator_id,
+        None
+    );
+}
+
+/// RFC 4271 §9.1.2: "If the AS_PATH attribute of a BGP route contains an AS loop, the BGP route should be excluded".
+/// RFC 4456 §8: a route with our identifier as ORIGINATOR_ID, or our cluster in CLUSTER_LIST, is ignored.
+#[test]
+fn loops_are_excluded() {
+    let sorts = (Sort::Client, Sort::Client);
+    assert_eq!(told(EBGP, &route([65000, OURS, 5])), None);
+    assert!(
+        told_with(EBGP, &route([65000, OURS, 5]), |from, _| from
+            .allow_local_as =
+            1)
+        .is_some()
+    );
+    let originator = Attributes {
+        originator_id: Some(OUR_ID),
+        ..route([65000])
+    };
+    assert_eq!(told(sorts, &originator), None);
+    let cluster = Attributes {
+        cluster_list: [OUR_ID].into_iter().collect(),
+        ..route([65000])
+    };
+    assert_eq!(told(sorts, &cluster), None);
+}
+
+/// RFC 1997: NO_EXPORT "MUST NOT be advertised outside a BGP confederation boundary", NO_ADVERTISE "MUST NOT be
+/// advertised to other BGP peers", NO_EXPORT_SUBCONFED "MUST NOT be advertised to external BGP peers".
+#[test]
+fn well_known_communities_are_obeyed() {
+    let with = |community| Attributes {
+        communities: [community].into_iter().collect(),
+        ..route([65000])
+    };
+    for (community, external, internal) in [
+        (Community::NO_EXPORT, false, true),
+        (Community::NO_ADVERTISE, false, false),
+        (Community::NO_EXPORT_SUBCONFED, false, true),
+        (Community::BLACKHOLE, true, true),
+    ] {
+        assert_eq!(told(EBGP, &with(community)).is_some(), external);
+        assert_eq!(told(TO_IBGP, &with(community)).is_some(), internal);
+    }
+}
+
+/// RFC 8212 §2.1 and §2.2: without a policy routes "SHALL NOT be considered in the Decision Process", nor "SHALL [they]
+/// be placed in Adj-RIB-Out".
+#[test]
+fn nothing_passes_without_policies() {
+    assert_eq!(
+        told_with(EBGP, &route([65000]), |from, _| from.import = None),
+        None
+    );
+    assert_eq!(
+        told_with(EBGP, &route([65000]), |_, to| to.export = None),
+        None
+    );
+}
+
+/// RFC 7311 §3.1: AIGP is not sent where it is not enabled; §3.4: who sets the next hop to itself adds its own cost.
+#[test]
+fn aigp_grows_by_our_cost_and_stays_where_it_is_enabled() {
+    let sent = Attributes {
+        aigp: Some(100),
+        ..route([65000])
+    };
+    assert_eq!(told(TO_IBGP, &sent).unwrap().aigp, Some(100));
+    assert_eq!(
+        told_with(EBGP, &sent, |_, to| to.aigp = false)
+            .unwrap()
+            .aigp,
+        None
+    );
+    let (mut rib, mut listener) = pair(Sort::External, Sort::External);
+    rib.receive(PeerId(0), &update(PREFIX, Some(&sent)))
+        .unwrap();
+    let key = NextHopKey {
+        address: Ipv4Addr::new(10, 1, 0, 1).into(),
+        interface: None,
+    };
+    for cost in [5, 9] {
+        rib.set_next_hop(key, Some(cost));
+        drain(&mut rib, 1, &mut listener);
+        let told = listener.routes.values().next().unwrap();
+        assert_eq!(told.aigp, Some(100 + cost));
+    }
+}
+
+/// RFC 9234 §5: what is marked does not go up, and what goes down is marked.
+#[test]
+fn only_to_customer_keeps_routes_from_leaking() {
+    let marked = Attributes {
+        only_to_customer: Some(65000),
+        ..route([65000])
+    };
+    let roles = |from, to, attributes: &Attributes| {
+        told_with(EBGP, attributes, |sender, listener| {
+            sender.role = from;
+            listener.role = to;
+        })
+    };
+    let plain = route([65000]);
+    // Egress 2: to customers, peers and clients; egress 1: never to providers, peers and route servers.
+    for (role, passes) in [
+        (Role::Provider, true),
+        (Role::RouteServer, true),
+        (Role::Peer, false),
+        (Role::Customer, false),
+        (Role::RouteServerClient, false),
+    ] {
+        assert_eq!(
+            roles(None, Some(role), &marked).is_some(),
+            passes,
+            "{role:?}"
+        );
+    }
+    let down = roles(None, Some(Role::Provider), &plain).unwrap();
+    assert_eq!(down.only_to_customer, Some(OURS));
+    assert_eq!(
+        roles(None, Some(Role::Customer), &plain)
+            .unwrap()
+            .only_to_customer,
+        None
+    );
+    // Ingress 1 and 2: leaks. Ingress 3: what a provider tells is marked with its AS.
+    assert_eq!(roles(Some(Role::Provider), None, &marked), None);
+    assert!(roles(Some(Role::Peer), None, &marked).is_some());
+    let foreign = Attributes {
+        only_to_customer: Some(64000),
+        ..route([65000])
+    };
+    assert_eq!(roles(Some(Role::Peer), None, &foreign), None);
+    let from_provider = roles(Some(Role::Customer), None, &plain).unwrap();
+    assert_eq!(from_provider.only_to_customer, Some(65000));
+}
+
+/// RFC 7947 §2.2: a route server changes neither NEXT_HOP nor AS_PATH nor MED.
+#[test]
+fn a_route_server_is_transparent() {
+    let sent = Attributes {
+        med: Some(7),
+        ..route([65000])
+    };
+    let told = told_with(EBGP, &sent, |_, to| to.rs_client = true).unwrap();
+    assert_eq!(told, sent);
+}
+
+/// RFC 4271 §5: optional transitive attributes are passed on; RFC 4360 §6: not the communities that are not transitive.
+#[test]
+fn transitive_attributes_travel_on() {
+    let bandwidth = ExtendedCommunity::link_bandwidth(65000, 1000.0);
+    let target: ExtendedCommunity = "rt:65001:5".parse().unwrap();
+    let large = LargeCommunity {
+        global: 1,
+        local1: 2,
+        local2: 3,
+    };
+    let sent = Attributes {
+        ext_communities: [bandwidth, target].into_iter().collect(),
+        large_communities: [large].into_iter().collect(),
+        atomic_aggregate: true,
+        ..route([65000])
+    };
+    let external = told(EBGP, &sent).unwrap();
+    assert_eq!(external.ext_communities.as_slice(), [target]);
+    assert_eq!(external.large_communities, sent.large_communities);
+    assert!(external.atomic_aggregate);
+    let internal = told(TO_IBGP, &sent).unwrap();
+    assert_eq!(internal.ext_communities, sent.ext_communities);
+}
+
+/// RFC 2545 §3: the link-local next hop is for those on the link. RFC 8950 §4: IPv6 next hops for IPv4 only if agreed.
+#[test]
+fn ipv6_next_hops_are_written_for_whom_they_serve() {
+    let link_local = "fe80::1".parse().unwrap();
+    let global = "2001:db8::1".parse().unwrap();
+    let sent = Attributes {
+        next_hop: NextHop::V6WithLinkLocal(
+            "2001:db8::9".parse().unwrap(),
+            "fe80::9".parse().unwrap(),
+        ),
+        ..route([65000])
+    };
+    let hear = |change: fn(&mut PeerSession), to, prefix: &str, sent: &Attributes| {
+        let mut rib = Rib::new(config());
+        let mut listener = session(1, to);
+        listener.local.link_local = Some("fe80::1".parse().unwrap());
+        change(&mut listener);
+        rib.peer_up(PeerId(0), session(0, Sort::External));
+        rib.peer_up(PeerId(1), listener);
+        rib.receive(PeerId(0), &update(prefix, Some(sent))).unwrap();
+        let mut heard = Listener::of(to);
+        drain(&mut rib, 1, &mut heard);
+        heard.routes.into_values().next().map(|told| told.next_hop)
+    };
+    let v6 = "2001:db8:1::/48";
+    let ours = NextHop::V6WithLinkLocal(global, link_local);
+    assert_eq!(hear(|_| (), Sort::External, v6, &sent), Some(ours));
+    let unchanged = NextHop::V6("2001:db8::9".parse().unwrap());
+    assert_eq!(hear(|_| (), Sort::Internal, v6, &sent), Some(unchanged));
+    let v6_only = |session: &mut PeerSession| session.local.ipv4 = None;
+    assert_eq!(hear(v6_only, Sort::External, PREFIX, &route([65000])), None);
+    let extended = |session: &mut PeerSession| {
+        session.local.ipv4 = None;
+        session.extended_next_hop = true;
+    };
+    assert_eq!(
+        hear(extended, Sort::External, PREFIX, &route([65000])),
+        Some(ours)
+    );
+}
+
+/// RFC 8654 §5 and RFC 4271 §9.2: what does not fit a message is not advertised; what was told before is withdrawn.
+#[test]
+fn attributes_that_fill_a_message_are_not_advertised() {
+    let (mut rib, mut listener) = pair(Sort::External, Sort::External);
+    rib.receive(PeerId(0), &update(PREFIX, Some(&route([65000]))))
+        .unwrap();
+    drain(&mut rib, 1, &mut listener);
+    assert_eq!(listener.routes.len(), 1);
+    let large = Attributes {
+        communities: (0..1000).map(Community).collect(),
+        ..route([65000])
+    };
+    rib.receive(PeerId(0), &update(PREFIX, Some(&large)))
+        .unwrap();
+    drain(&mut rib, 1, &mut listener);
+    assert!(listener.routes.is_empty());
+}
