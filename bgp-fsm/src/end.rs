@@ -1,0 +1,146 @@
+//! Why a session ended, or is to end.
+
+use std::fmt;
+use std::time::Duration;
+
+use bgp_core::capability::Afi;
+use bgp_core::{Code, Family, Notification, Reset};
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+/// Why a session ended, or an attempt at one.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum End {
+    /// We found a fault, and said so.
+    Fault(Reset),
+    /// The peer sent a NOTIFICATION.
+    Told(Notification),
+    /// TCP went away.
+    Lost,
+    /// We were told to end it, and said so.
+    Stopped(Reset),
+}
+
+/// An order to end a session (RFC 4486, RFC 9003).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Stop {
+    /// Down until the next start. The peer is told the message.
+    Shutdown {
+        /// At most 255 octets of it are sent.
+        message: Option<String>,
+    },
+    /// Down, and up again at once.
+    Reset {
+        /// At most 255 octets of it are sent.
+        message: Option<String>,
+    },
+    /// The peer is no longer configured.
+    DeConfigured,
+    /// Something changed that only a new session takes up; it comes at once.
+    ConfigChange,
+    /// The peer sent more prefixes than it may.
+    MaximumPrefixes {
+        /// Of this family.
+        family: Family,
+        /// It may send so many.
+        limit: u32,
+        /// It may come back after this time; `None`: after the next start.
+        restart: Option<Duration>,
+    },
+}
+
+impl Stop {
+    /// The NOTIFICATION that tells the peer.
+    pub(crate) fn reset(&self) -> Reset {
+        match self {
+            Self::Shutdown { message } => told(Code::AdministrativeShutdown, message.as_deref()),
+            Self::Reset { message } => told(Code::AdministrativeReset, message.as_deref()),
+            Self::DeConfigured => Code::PeerDeConfigured.into(),
+            Self::ConfigChange => Code::OtherConfigurationChange.into(),
+            Self::MaximumPrefixes { family, limit, .. } => {
+                // RFC 4486 §4: AFI, SAFI and the upper bound.
+                let Afi { afi, safi } = (*family).into();
+                let mut data = BytesMut::with_capacity(7);
+                data.put_u16(afi);
+                data.put_u8(safi);
+                data.put_u32(*limit);
+                Reset { code: Code::MaximumPrefixes, data: data.freeze() }
+            }
+        }
+    }
+
+    /// When the session may come back; `None`: after the next start.
+    pub(crate) const fn back_after(&self) -> Option<Duration> {
+        match self {
+            Self::Shutdown { .. } | Self::DeConfigured => None,
+            Self::Reset { .. } | Self::ConfigChange => Some(Duration::ZERO),
+            Self::MaximumPrefixes { restart, .. } => *restart,
+        }
+    }
+}
+
+fn told(code: Code, message: Option<&str>) -> Reset {
+    match message {
+        Some(message) => Reset::with_communication(code, message),
+        None => Reset { code, data: Bytes::new() },
+    }
+}
+
+impl End {
+    /// Whether to wait before the next attempt: there was an error, and the next attempt may well end the same.
+    pub(crate) fn is_error(&self) -> bool {
+        match self {
+            Self::Fault(reset) => reset.code != Code::ConnectionCollisionResolution,
+            // The peer goes down, or wants a new session: nothing is wrong. But of a Cease that says it has no
+            // room for us, there will be more.
+            Self::Told(told) => !matches!(
+                Code::from_numbers(told.code, told.subcode),
+                Some(
+                    Code::AdministrativeShutdown
+                        | Code::PeerDeConfigured
+                        | Code::AdministrativeReset
+                        | Code::ConnectionRejected
+                        | Code::OtherConfigurationChange
+                        | Code::ConnectionCollisionResolution
+                        | Code::HardReset
+                )
+            ),
+            Self::Lost | Self::Stopped(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fault(reset) => write!(f, "we found: {}", name(reset.code.numbers())),
+            Self::Stopped(reset) => write!(f, "we ended it: {}", name(reset.code.numbers())),
+            Self::Lost => f.write_str("the connection was lost"),
+            Self::Told(told) => {
+                write!(f, "the peer said: {}", name((told.code, told.subcode)))?;
+                match told.shutdown_communication() {
+                    Some(text) if !text.is_empty() => write!(f, ": {text:?}"),
+                    Some(_) | None => Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// `UPDATE Message Error/Malformed AS_PATH (3/11)`, as far as an RFC has words for it.
+fn name((code, subcode): (u8, u8)) -> String {
+    let class = match code {
+        1 => "Message Header Error",
+        2 => "OPEN Message Error",
+        3 => "UPDATE Message Error",
+        4 => "Hold Timer Expired",
+        5 => "Finite State Machine Error",
+        6 => "Cease",
+        7 => "ROUTE-REFRESH Message Error",
+        8 => "Send Hold Timer Expired",
+        _ => "unknown error",
+    };
+    match Code::from_numbers(code, subcode) {
+        Some(known) if known.name() != class => format!("{class}/{} ({code}/{subcode})", known.name()),
+        Some(_) | None => format!("{class} ({code}/{subcode})"),
+    }
+}

@@ -1,0 +1,176 @@
+//! From two OPENs to a session: what is refused (RFC 4271 §6.2), and what is agreed on (RFC 5492).
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use bgp_core::capability::{AddPathMode, Afi, GracefulRestart, LongLived, Role};
+use bgp_core::family::PerFamily;
+use bgp_core::{Capability, Code, Family, Open, Reset};
+use bytes::{BufMut as _, BytesMut};
+
+use crate::config::Config;
+use crate::fsm::Side;
+
+/// RFC 6793 §9: stands for AS numbers that two octets cannot hold.
+const AS_TRANS: u32 = 23456;
+/// The AFI of IPv6.
+const AFI_IPV6: u16 = 2;
+
+/// What both sides agreed on. Exists only once they have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Session {
+    /// The peer's AS number.
+    pub peer_asn: u32,
+    /// The peer's BGP Identifier.
+    pub identifier: Ipv4Addr,
+    /// Who opened the connection.
+    pub side: Side,
+    /// The smaller of the two hold times (RFC 4271 §4.2); `None`: no hold timer, no KEEPALIVEs.
+    pub hold_time: Option<Duration>,
+    /// Time between our KEEPALIVEs, before jitter.
+    pub keepalive: Option<Duration>,
+    /// Families that both offer. A peer that names none offers IPv4 unicast (RFC 4760 §8).
+    pub families: PerFamily<bool>,
+    /// AS numbers take four octets (RFC 6793).
+    pub four_octet_as: bool,
+    /// Path Identifiers come with what we receive (RFC 7911 §4).
+    pub add_path_receive: PerFamily<bool>,
+    /// They go with what we send.
+    pub add_path_send: PerFamily<bool>,
+    /// The peer takes ROUTE-REFRESH (RFC 2918).
+    pub route_refresh: bool,
+    /// Both mark the beginning and the end of a refresh (RFC 7313).
+    pub enhanced_refresh: bool,
+    /// Messages may have 65535 octets (RFC 8654).
+    pub extended_message: bool,
+    /// IPv4 routes may have IPv6 next hops, both ways (RFC 8950).
+    pub extended_next_hop: bool,
+    /// The peer's (RFC 4724).
+    pub graceful_restart: Option<GracefulRestart>,
+    /// The peer's (RFC 9494).
+    pub long_lived: Vec<LongLived>,
+    /// The peer's (RFC 9234).
+    pub role: Option<Role>,
+    /// All that the peer offered, in its order.
+    pub capabilities: Vec<Capability>,
+}
+
+/// Judges a peer's OPEN, and makes a session of it.
+pub(crate) fn agree(config: &Config, open: Open, side: Side) -> Result<Session, Reset> {
+    check_peer(config, &open)?;
+    let ours = &config.capabilities;
+    let theirs = &open.capabilities;
+    let families = families(config, theirs)?;
+    let role = check_roles(config, theirs)?;
+    let hold_time = config.hold_time.min(Duration::from_secs(open.hold_time.into()));
+    let hold_time = (!hold_time.is_zero()).then_some(hold_time);
+    let both = |wanted: &Capability| ours.contains(wanted) && theirs.contains(wanted);
+    let extended_next_hop = |all: &[Capability]| {
+        let ipv4 = Afi::from(Family::Ipv4Unicast);
+        all.iter().any(|c| matches!(c, Capability::ExtendedNextHop(list) if list.contains(&(ipv4, AFI_IPV6))))
+    };
+    let receives = |mode| matches!(mode, AddPathMode::Receive | AddPathMode::Both);
+    let sends = |mode| matches!(mode, AddPathMode::Send | AddPathMode::Both);
+    let add_path = |from: &[Capability], to: &[Capability]| {
+        let on = |family| add_path_mode(from, family).is_some_and(sends) && add_path_mode(to, family).is_some_and(receives);
+        PerFamily { ipv4: on(Family::Ipv4Unicast), ipv6: on(Family::Ipv6Unicast) }
+    };
+    let four_octets = |all: &[Capability]| all.iter().any(|c| matches!(c, Capability::FourOctetAs(_)));
+    Ok(Session {
+        peer_asn: open.asn,
+        identifier: open.identifier,
+        side,
+        hold_time,
+        keepalive: hold_time.map(|hold| config.keepalive.unwrap_or(hold / 3).min(hold / 3)),
+        families,
+        four_octet_as: four_octets(ours) && four_octets(theirs),
+        add_path_receive: add_path(theirs, ours),
+        add_path_send: add_path(ours, theirs),
+        route_refresh: both(&Capability::RouteRefresh),
+        enhanced_refresh: both(&Capability::EnhancedRouteRefresh),
+        extended_message: both(&Capability::ExtendedMessage),
+        extended_next_hop: extended_next_hop(ours) && extended_next_hop(theirs),
+        graceful_restart: theirs.iter().find_map(|c| match c {
+            Capability::GracefulRestart(restart) => Some(restart.clone()),
+            _ => None,
+        }),
+        long_lived: theirs
+            .iter()
+            .find_map(|c| match c {
+                Capability::LongLivedGracefulRestart(families) => Some(families.clone()),
+                _ => None,
+            })
+            .unwrap_or_default(),
+        role,
+        capabilities: open.capabilities,
+    })
+}
+
+/// RFC 4271 §6.2, RFC 6286 §2.2, RFC 6793 §4.2.
+fn check_peer(config: &Config, open: &Open) -> Result<(), Reset> {
+    // AS_TRANS is no AS of anybody, and a capability that says otherwise is a lie.
+    if matches!(open.asn, 0 | AS_TRANS) || !config.peer_asn.takes(open.asn) {
+        return Err(Code::BadPeerAs.into());
+    }
+    let internal = open.asn == config.local_asn;
+    if open.identifier.is_unspecified() || (internal && open.identifier == config.identifier) {
+        return Err(Code::BadBgpIdentifier.into());
+    }
+    Ok(())
+}
+
+fn families(config: &Config, theirs: &[Capability]) -> Result<PerFamily<bool>, Reset> {
+    let names_any = theirs.iter().any(|c| matches!(c, Capability::Multiprotocol(_)));
+    let offered = |family: Family| {
+        theirs.contains(&Capability::Multiprotocol(family.into())) || (!names_any && family == Family::Ipv4Unicast)
+    };
+    let common = |family| *config.families.get(family) && offered(family);
+    let families = PerFamily { ipv4: common(Family::Ipv4Unicast), ipv6: common(Family::Ipv6Unicast) };
+    if families.ipv4 || families.ipv6 {
+        return Ok(families);
+    }
+    // RFC 5492 §5: the data lists the capabilities that cause it.
+    let mut data = BytesMut::new();
+    for family in Family::ALL.into_iter().filter(|family| *config.families.get(*family)) {
+        let Afi { afi, safi } = family.into();
+        data.put_slice(&[1, 4]);
+        data.put_u16(afi);
+        data.put_slice(&[0, safi]);
+    }
+    Err(Reset { code: Code::UnsupportedCapability, data: data.freeze() })
+}
+
+/// RFC 9234 §4.2.
+fn check_roles(config: &Config, theirs: &[Capability]) -> Result<Option<Role>, Reset> {
+    let role_of = |c: &Capability| match c {
+        Capability::Role(role) => Some(*role),
+        _ => None,
+    };
+    let ours = config.capabilities.iter().find_map(role_of);
+    let mut roles = theirs.iter().filter_map(role_of);
+    let their = roles.next();
+    // Several roles are one fault, unless they are all the same.
+    let contradicts = roles.any(|other| Some(other) != their);
+    let fits = match (ours, their) {
+        (Some(ours), Some(their)) => matches!(
+            (ours, their),
+            (Role::Provider, Role::Customer)
+                | (Role::Customer, Role::Provider)
+                | (Role::RouteServer, Role::RouteServerClient)
+                | (Role::RouteServerClient, Role::RouteServer)
+                | (Role::Peer, Role::Peer)
+        ),
+        (Some(_), None) => !config.strict_role,
+        (None, _) => true,
+    };
+    if fits && (!contradicts || ours.is_none()) { Ok(their) } else { Err(Code::RoleMismatch.into()) }
+}
+
+fn add_path_mode(all: &[Capability], family: Family) -> Option<AddPathMode> {
+    let afi = Afi::from(family);
+    let mut modes = all.iter().flat_map(|c| match c {
+        Capability::AddPath(list) => list.as_slice(),
+        _ => &[],
+    });
+    modes.find(|(of, _)| *of == afi).map(|(_, mode)| *mode)
+}
