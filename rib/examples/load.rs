@@ -2,12 +2,12 @@
 //! Prints nanoseconds and octets a route. `cargo run --release -p rib --example load [PREFIXES] [SENDERS] [RECEIVERS]`
 
 use std::net::Ipv4Addr;
-use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use bgp_core::attributes::{AsPath, NextHop, Origin};
 use bgp_core::family::PerFamily;
 use bgp_core::update::{DecodeContext, EncodeContext, announce, encode_attributes};
-use bgp_core::{Attributes, Ipv4Prefix};
+use bgp_core::{Attributes, Ipv4Prefix, Reset};
 use bytes::{Bytes, BytesMut};
 use rib::peer::{LocalAddresses, NextHopRule};
 use rib::policy::Chain;
@@ -15,6 +15,8 @@ use rib::{Config, PeerId, PeerSession, Rib};
 
 /// Prefixes that share an attribute set.
 const SHARING: usize = 6;
+/// UPDATEs of a sender in one turn.
+const TURN: usize = 1000;
 
 fn session(number: u32) -> PeerSession {
     let address = Ipv4Addr::from(0x0a00_0000 + number);
@@ -93,14 +95,52 @@ fn memory(field: &str) -> u64 {
     kib.and_then(|kib| kib.parse().ok()).unwrap_or_default()
 }
 
+/// What it took.
+#[derive(Default)]
+struct Took {
+    hearing: Duration,
+    saying: Duration,
+    octets: usize,
+    segments: usize,
+}
+
+/// Feeds all tables in turns, and takes what there is to say after each.
+#[expect(clippy::disallowed_methods, reason = "a benchmark has a clock")]
+fn run(rib: &mut Rib, tables: &[Vec<Bytes>], peers: u32) -> Result<Took, Reset> {
+    let mut took = Took::default();
+    let mut out = Vec::new();
+    for part in 0..tables.first().map_or(0, Vec::len).div_ceil(TURN) {
+        let start = Instant::now();
+        for (sender, table) in (0..).zip(tables) {
+            for body in table.iter().skip(part * TURN).take(TURN) {
+                rib.receive(PeerId(sender), body)?;
+            }
+        }
+        took.hearing += start.elapsed();
+        let start = Instant::now();
+        for peer in 0..peers {
+            while rib.transmit(PeerId(peer), 1 << 18, &mut out) {}
+            took.octets += out.iter().map(Bytes::len).sum::<usize>();
+            took.segments += out.len();
+            out.clear();
+        }
+        took.saying += start.elapsed();
+    }
+    Ok(took)
+}
+
 #[expect(clippy::print_stdout, reason = "it is what it is for")]
 #[expect(clippy::disallowed_methods, reason = "a benchmark has a clock")]
-fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1).filter_map(|a| a.parse().ok());
+fn main() -> Result<(), String> {
+    let mut arguments = std::env::args()
+        .skip(1)
+        .filter_map(|a| a.parse::<u32>().ok());
     let prefixes = arguments.next().unwrap_or(1_000_000);
-    let senders = u32::try_from(arguments.next().unwrap_or(1)).unwrap_or(1);
-    let receivers = u32::try_from(arguments.next().unwrap_or(1)).unwrap_or(1);
-    let tables: Vec<_> = (0..senders).map(|s| updates(s, prefixes)).collect();
+    let senders = arguments.next().unwrap_or(1);
+    let receivers = arguments.next().unwrap_or(1);
+    let tables: Vec<_> = (0..senders)
+        .map(|s| updates(s, prefixes as usize))
+        .collect();
     let mut rib = Rib::new(Config {
         local_asn: 64999,
         identifier: Ipv4Addr::new(10, 255, 0, 1),
@@ -114,58 +154,41 @@ fn main() -> ExitCode {
         rib.peer_up(PeerId(peer), session(peer));
     }
     let before = memory("VmRSS");
-    let mut out = Vec::new();
-    let (mut octets, mut messages) = (0, 0);
-    let (mut hearing, mut saying) = (std::time::Duration::ZERO, std::time::Duration::ZERO);
-    for part in 0..tables.first().map_or(0, Vec::len).div_ceil(1000) {
-        let start = std::time::Instant::now();
-        for (sender, table) in (0..).zip(&tables) {
-            for body in table.iter().skip(part * 1000).take(1000) {
-                if rib.receive(PeerId(sender), body).is_err() {
-                    return ExitCode::FAILURE;
-                }
-            }
-        }
-        hearing += start.elapsed();
-        let start = std::time::Instant::now();
-        for peer in 0..senders + receivers {
-            while rib.transmit(PeerId(peer), 1 << 18, &mut out) {}
-            octets += out.iter().map(Bytes::len).sum::<usize>();
-            messages += out.len();
-            out.clear();
-        }
-        saying += start.elapsed();
-    }
-    let routes = u32::try_from(prefixes).unwrap_or(1) * senders;
-    let counts = rib.counts();
+    let took = run(&mut rib, &tables, senders + receivers).map_err(|e| format!("{e:?}"))?;
+    let routes = u64::from(prefixes) * u64::from(senders);
+    let each = |time: Duration| time.as_nanos() / u128::from(routes);
     println!(
-        "receive  {:>6} ns/route  {hearing:?}",
-        hearing.as_nanos() / u128::from(routes)
+        "receive  {:>6} ns/route  {:?}",
+        each(took.hearing),
+        took.hearing
     );
     println!(
-        "transmit {:>6} ns/route  {saying:?}  {octets} octets, {messages} segments",
-        saying.as_nanos() / u128::from(routes)
+        "transmit {:>6} ns/route  {:?}",
+        each(took.saying),
+        took.saying
     );
-    let (after, peak) = (memory("VmRSS"), memory("VmHWM"));
     println!(
-        "memory   {} KiB more RSS ({} octets/route), peak {peak} KiB; counted {} KiB",
-        after - before,
-        (after - before) * 1024 / u64::from(routes),
-        counts.memory / 1024
+        "said     {} octets in {} segments",
+        took.octets, took.segments
     );
-    println!("{counts:?}");
-    let start = std::time::Instant::now();
+    let more = memory("VmRSS").saturating_sub(before);
+    println!(
+        "memory   {more} KiB more ({} octets/route)",
+        more * 1024 / routes
+    );
+    println!("{:?}", rib.counts());
+    let start = Instant::now();
     for peer in 0..senders {
         rib.peer_down(PeerId(peer));
     }
+    let mut out = Vec::new();
     while rib.transmit(PeerId(senders), 1 << 18, &mut out) {
         out.clear();
     }
     println!(
-        "teardown {:?}, then {} KiB",
-        start.elapsed(),
-        memory("VmRSS")
+        "teardown {:>6} ns/route  {:?}",
+        each(start.elapsed()),
+        start.elapsed()
     );
-    println!("{:?}", rib.counts());
-    ExitCode::SUCCESS
+    Ok(())
 }

@@ -73,9 +73,8 @@ impl View {
             self.role,
             Some(Role::Customer | Role::Peer | Role::RouteServerClient)
         );
-        !facts.has(Has::NoExport)
-            && !facts.has(Has::NoExportSubconfed)
-            && !(up && facts.has(Has::OnlyToCustomer))
+        let inside = facts.has(Has::NoExport) || facts.has(Has::NoExportSubconfed);
+        !(inside || up && facts.has(Has::OnlyToCustomer))
     }
 
     /// What is done before export policy has its say.

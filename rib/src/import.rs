@@ -1,20 +1,83 @@
 //! What becomes of a route that a peer tells: loop checks (RFC 4271 §9.1.2, RFC 4456 §8), route leaks (RFC 9234 §5),
 //! import policy (RFC 8212 §2.1).
 
-use bgp_core::Attributes;
 use bgp_core::capability::Role;
+use bgp_core::update::Nlri;
+use bgp_core::{Attributes, Prefix};
 use ipnet::IpNet;
 
 use crate::attribute_store::AttrId;
-use crate::peer::PeerSession;
-use crate::plane::Arrival;
+use crate::peer::{PeerId, PeerSession};
+use crate::plane::{Arrival, Plane};
 use crate::policy::Chain;
 use crate::rib::Core;
 use crate::table::Flags;
 
-/// Whether all prefixes of an UPDATE fare alike.
-pub(crate) fn looks_at_prefix(session: &PeerSession) -> bool {
-    session.import.as_ref().is_some_and(Chain::looks_at_prefix)
+impl<P: Prefix> Plane<P> {
+    /// Prefixes that a peer announced with attributes it told: their number in the store is the caller's.
+    pub(crate) fn import(
+        &mut self,
+        core: &mut Core,
+        session: &PeerSession,
+        (peer, attributes, received): (PeerId, &Attributes, AttrId),
+        nlri: Nlri<'_>,
+    ) -> usize {
+        let mut count = 0;
+        if looks_at_prefix(session) {
+            for (path_id, prefix) in nlri.iter::<P>() {
+                let arrival = core.judge(session, prefix.into(), attributes, received);
+                self.announce(core, peer, path_id, prefix, arrival);
+                core.done(arrival);
+                count += 1;
+            }
+            return count;
+        }
+        let mut prefixes = nlri.iter::<P>().peekable();
+        let Some((_, first)) = prefixes.peek() else {
+            return 0;
+        };
+        let arrival = core.judge(session, (*first).into(), attributes, received);
+        for (path_id, prefix) in prefixes {
+            self.announce(core, peer, path_id, prefix, arrival);
+            count += 1;
+        }
+        core.done(arrival);
+        count
+    }
+
+    /// Judges all routes of a peer again.
+    pub(crate) fn import_again(&mut self, core: &mut Core, peer: PeerId, session: &PeerSession) {
+        let shared = !looks_at_prefix(session);
+        let mut last: Option<Arrival> = None;
+        self.judge_again(core, peer, |core, prefix, received| {
+            if let Some(last) = last.filter(|last| shared && last.received == received) {
+                return last;
+            }
+            let attributes = core.store.attributes(received);
+            let arrival = attributes.map(|a| core.judge(session, prefix.into(), &a, received));
+            if let Some(last) = std::mem::replace(&mut last, arrival) {
+                core.done(last);
+            }
+            arrival.unwrap_or(Arrival {
+                attrs: received,
+                received,
+                flags: Flags::REJECTED,
+            })
+        });
+        if let Some(last) = last {
+            core.done(last);
+        }
+    }
+
+    /// Prefixes that a peer withdrew.
+    pub(crate) fn withdraw_nlri(&mut self, core: &mut Core, peer: PeerId, nlri: Nlri<'_>) -> usize {
+        let mut count = 0;
+        for (path_id, prefix) in nlri.iter::<P>() {
+            self.withdraw(core, peer, path_id, prefix);
+            count += 1;
+        }
+        count
+    }
 }
 
 impl Core {
@@ -93,4 +156,9 @@ fn mark(session: &PeerSession, attributes: &Attributes) -> Option<u32> {
         Some(Role::Customer | Role::Peer | Role::RouteServerClient)
     );
     (down && attributes.only_to_customer.is_none()).then_some(session.asn)
+}
+
+/// Whether the prefixes of an UPDATE may fare differently.
+fn looks_at_prefix(session: &PeerSession) -> bool {
+    session.import.as_ref().is_some_and(Chain::looks_at_prefix)
 }

@@ -16,7 +16,6 @@ use crate::attribute_store::{AttrId, AttributeStore, Has, originator};
 use crate::decision::{Candidate, Class};
 use crate::export::View;
 use crate::forwarding::Forwarding;
-use crate::import::looks_at_prefix;
 use crate::local::{LocalForwarding, LocalRoutes, LocalSource};
 use crate::next_hop::{NextHopChange, NextHopKey, Reach};
 use crate::peer::{Kind, PeerId, PeerSession, Peers, Source};
@@ -448,69 +447,6 @@ impl<P: Prefix> Plane<P> {
     fn best_source(&self, prefix: P) -> Option<PeerId> {
         let net = self.table.find(prefix)?;
         self.table.best(net).map(Path::peer)
-    }
-
-    fn import(
-        &mut self,
-        core: &mut Core,
-        session: &PeerSession,
-        (peer, attributes, received): (PeerId, &Attributes, AttrId),
-        nlri: Nlri<'_>,
-    ) -> usize {
-        let mut count = 0;
-        if looks_at_prefix(session) {
-            for (path_id, prefix) in nlri.iter::<P>() {
-                let arrival = core.judge(session, prefix.into(), attributes, received);
-                self.announce(core, peer, path_id, prefix, arrival);
-                core.done(arrival);
-                count += 1;
-            }
-            return count;
-        }
-        let mut prefixes = nlri.iter::<P>().peekable();
-        let Some((_, first)) = prefixes.peek() else {
-            return 0;
-        };
-        let arrival = core.judge(session, (*first).into(), attributes, received);
-        for (path_id, prefix) in prefixes {
-            self.announce(core, peer, path_id, prefix, arrival);
-            count += 1;
-        }
-        core.done(arrival);
-        count
-    }
-
-    /// Judges all routes of a peer again.
-    fn import_again(&mut self, core: &mut Core, peer: PeerId, session: &PeerSession) {
-        let shared = !looks_at_prefix(session);
-        let mut last: Option<Arrival> = None;
-        self.judge_again(core, peer, |core, prefix, received| {
-            if let Some(last) = last.filter(|last| shared && last.received == received) {
-                return last;
-            }
-            let attributes = core.store.attributes(received);
-            let arrival = attributes.map(|a| core.judge(session, prefix.into(), &a, received));
-            if let Some(last) = std::mem::replace(&mut last, arrival) {
-                core.done(last);
-            }
-            arrival.unwrap_or(Arrival {
-                attrs: received,
-                received,
-                flags: Flags::REJECTED,
-            })
-        });
-        if let Some(last) = last {
-            core.done(last);
-        }
-    }
-
-    fn withdraw_nlri(&mut self, core: &mut Core, peer: PeerId, nlri: Nlri<'_>) -> usize {
-        let mut count = 0;
-        for (path_id, prefix) in nlri.iter::<P>() {
-            self.withdraw(core, peer, path_id, prefix);
-            count += 1;
-        }
-        count
     }
 
     fn join_if_agreed(&mut self, core: &mut Core, peer: PeerId) {

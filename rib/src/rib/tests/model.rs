@@ -94,7 +94,8 @@ impl World {
             3 => self.next_hop(),
             4 => {
                 let family = Family::ALL[usize::try_from(n % 2).unwrap()];
-                self.rib.refresh_requested(PeerId(peer), family, n % 3 == 0);
+                self.rib
+                    .refresh_requested(PeerId(peer), family, n.is_multiple_of(3));
             }
             5..=16 => self.announce(peer, n),
             17..=22 => self.withdraw(peer, n),
