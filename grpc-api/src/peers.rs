@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bgp_fsm::State;
 use futures::stream::{self, Stream};
@@ -20,6 +20,9 @@ use tonic::{Request, Response, Status};
 use crate::convert;
 use crate::core::Core;
 use crate::page;
+
+/// Changes within this time are told together.
+const TOGETHER: Duration = Duration::from_millis(20);
 
 #[derive(Debug)]
 pub(crate) struct Peers(pub(crate) Core);
@@ -201,6 +204,7 @@ impl Watch {
                 Err(RecvError::Closed) => return false,
             }
         }
+        tokio::time::sleep(TOGETHER).await;
         while matches!(
             self.notices.try_recv(),
             Ok(_) | Err(TryRecvError::Lagged(_))
