@@ -1,3 +1,4 @@
 //! Simulator, RFC clauses, interop labs, benchmarks.
 
 pub mod lab;
+pub mod sim;

@@ -49,6 +49,15 @@ pub struct InjectionBatch {
     pub replace_all: bool,
 }
 
+/// What a batch did.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Injected {
+    /// Routes put in or replaced.
+    pub announced: usize,
+    /// Routes taken out.
+    pub withdrawn: usize,
+}
+
 /// Why an order was refused. `field` names the offending part of the request.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Refusal {

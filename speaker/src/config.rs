@@ -6,6 +6,7 @@ use std::time::Duration;
 use bgp_core::Attributes;
 use bgp_core::capability::Role;
 use bgp_core::family::PerFamily;
+use bgp_fsm::PeerAs;
 use ipnet::IpNet;
 use rib::policy::{PolicyConfig, SetsConfig};
 
@@ -94,6 +95,8 @@ pub struct PeerOptions {
     pub allow_local_as: u8,
     /// RFC 8950 is offered.
     pub extended_next_hop: bool,
+    /// We take several paths a prefix (RFC 7911).
+    pub add_path_receive: bool,
     /// AIGP is on (RFC 7311 §3.1).
     pub aigp: bool,
     /// How the next hop is written.
@@ -132,6 +135,20 @@ pub struct PeerRange {
     pub limit: usize,
     /// The rest.
     pub options: PeerOptions,
+}
+
+impl PeerRange {
+    /// Which AS numbers are taken.
+    #[must_use]
+    pub fn peer_as(&self) -> PeerAs {
+        if self.asns.is_empty() { PeerAs::Any } else { PeerAs::OneOf(self.asns.clone()) }
+    }
+
+    /// The options of a peer from it, which is never connected to.
+    #[must_use]
+    pub fn peer_options(&self) -> PeerOptions {
+        PeerOptions { passive: true, ..self.options.clone() }
+    }
 }
 
 /// `next-hop`.
@@ -295,6 +312,7 @@ impl Default for PeerOptions {
             rs_client: false,
             allow_local_as: 0,
             extended_next_hop: false,
+            add_path_receive: false,
             aigp: false,
             next_hop: NextHopMode::Standard,
             import: None,

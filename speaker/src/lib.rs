@@ -3,8 +3,24 @@
 
 pub mod command;
 pub mod config;
+pub mod event;
+mod fib;
+pub mod inject;
 pub mod notice;
+mod originate;
+mod peer;
+mod peers;
+pub mod query;
+mod reconfigure;
+mod session;
+mod sessions;
+#[expect(clippy::module_inception, reason = "the crate's one struct is in the file of its name")]
+mod speaker;
 pub mod view;
 
 pub use config::Config;
+pub use event::{Effect, Event};
 pub use notice::Notice;
+pub use query::RouteWatcher;
+pub use reconfigure::Changes;
+pub use speaker::Speaker;

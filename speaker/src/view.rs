@@ -8,6 +8,8 @@ use bgp_core::{Attributes, Family};
 use bgp_fsm::State;
 use ipnet::IpNet;
 
+use crate::command::Injection;
+
 /// `windrose status`.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -236,4 +238,28 @@ pub struct FibPage {
     pub rows: Vec<FibView>,
     /// Pass it as `after`. `None`: that was all.
     pub next: Option<IpNet>,
+}
+
+/// Who injected what.
+#[derive(Clone, Debug)]
+pub struct OwnerView {
+    /// The owner.
+    pub owner: String,
+    /// How long its routes live after it was last heard.
+    pub lease: Option<Duration>,
+    /// How much is left of it.
+    pub lease_left: Option<Duration>,
+    /// Its routes, by prefix.
+    pub routes: Vec<Injection>,
+}
+
+/// A route that changed.
+#[derive(Clone, Debug)]
+pub struct RouteChange {
+    /// Where to.
+    pub prefix: IpNet,
+    /// What it is now; `None`: there is none any more.
+    pub route: Option<RouteView>,
+    /// The place in the stream after it, once all of its page was taken.
+    pub token: u64,
 }

@@ -1,0 +1,11 @@
+//! The simulator. Nothing here sleeps: time jumps to whatever happens next, and one seed names a run.
+
+mod kernel;
+mod model;
+mod net;
+mod scenario;
+mod world;
+
+pub use net::{Arrival, Chance, Pipe};
+pub use scenario::{Outcome, run};
+pub use world::{Host, World};

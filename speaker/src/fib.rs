@@ -1,0 +1,118 @@
+//! Between the RIB and the kernel: next hops are resolved, best paths become wanted routes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Instant;
+
+use fib_netlink::{FibConfig, Input, NextHop, Output, PreferredSource, Wanted};
+use ipnet::IpNet;
+use rib::{Forwarding, NextHopChange, NextHopKey};
+
+use crate::config::Config;
+use crate::event::Effect;
+use crate::{Notice, Speaker};
+
+/// Routes that go to the planner at a time, so that a full table does not keep peers waiting.
+const CHUNK: usize = 4096;
+
+impl Speaker {
+    /// Tells the FIB what happened, and does what it answers.
+    pub(crate) fn fib_input(&mut self, now: Instant, input: Input, out: &mut Vec<Effect>) {
+        let mut outputs = std::mem::take(&mut self.fib_outputs);
+        self.fib.handle(now, input, &mut outputs);
+        for output in outputs.drain(..) {
+            match output {
+                Output::Send(_) | Output::Resync => out.push(Effect::Kernel(output)),
+                Output::NextHop { next_hop, resolution } => {
+                    let key = NextHopKey { address: next_hop.address, interface: next_hop.interface };
+                    self.rib.set_next_hop(key, resolution.map(|way| u64::from(way.metric)));
+                }
+                Output::Environment => self.environment_changed(),
+                Output::Notice(notice) => out.push(Effect::Notice(Notice::Fib(notice))),
+                Output::Ended => self.fib_ended = true,
+            }
+        }
+        self.fib_outputs = outputs;
+    }
+
+    /// Has the next hops of new routes resolved, and forgets those of none.
+    pub(crate) fn track_next_hops(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        for change in self.rib.drain_next_hop_changes() {
+            let input = match change {
+                NextHopChange::Track(key) => Input::Track(next_hop(key)),
+                NextHopChange::Untrack(key) => Input::Untrack(next_hop(key)),
+            };
+            self.fib_input(now, input, out);
+        }
+    }
+
+    /// Passes on what changed in the Loc-RIB, a chunk at a time.
+    pub(crate) fn feed_fib(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if !self.config.fib.install {
+            return;
+        }
+        let mut changes = std::mem::take(&mut self.fib_changes);
+        self.fib_behind = self.rib.fib_next(CHUNK, &mut |prefix, forwarding| {
+            changes.push((prefix, forwarding.map(wanted)));
+        });
+        for (prefix, route) in changes.drain(..) {
+            self.fib_input(now, Input::Wanted { prefix, route }, out);
+        }
+        self.fib_changes = changes;
+    }
+
+    /// Our IPv4 and IPv6 addresses for next hops on a session whose local address is `local`: itself, and
+    /// for the other family what the same interface has.
+    pub(crate) fn local_addresses(&self, local: Option<IpAddr>) -> rib::peer::LocalAddresses {
+        let Some(local) = local else { return Default::default() };
+        let beside = self.fib.addresses_beside(local);
+        let v4 = |address: &IpAddr| match address {
+            IpAddr::V4(v4) => Some(*v4),
+            IpAddr::V6(_) => None,
+        };
+        let v6 = |address: &IpAddr| match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(v6) => Some(*v6),
+        };
+        let all = || std::iter::once(&local).chain(&beside);
+        let ipv4: Option<Ipv4Addr> = all().find_map(v4);
+        let global: Option<Ipv6Addr> = all().filter_map(v6).find(|v6| !v6.is_unicast_link_local());
+        let link_local = all().filter_map(v6).find(Ipv6Addr::is_unicast_link_local);
+        rib::peer::LocalAddresses {
+            ipv4,
+            ipv6: global.or(link_local),
+            link_local: global.and(link_local),
+        }
+    }
+}
+
+fn next_hop(key: NextHopKey) -> NextHop {
+    NextHop { address: key.address, interface: key.interface }
+}
+
+fn wanted(forwarding: Forwarding) -> Wanted {
+    match forwarding {
+        Forwarding::Via(hops) => {
+            Wanted::Unicast(hops.into_iter().map(|(key, weight)| (next_hop(key), weight)).collect())
+        }
+        Forwarding::Blackhole => Wanted::Blackhole,
+        Forwarding::Unreachable => Wanted::Unreachable,
+    }
+}
+
+/// What the planner needs of the configuration.
+pub(crate) fn fib_config(config: &Config) -> FibConfig {
+    let fib = &config.fib;
+    FibConfig {
+        install: fib.install,
+        table: fib.table,
+        metric: fib.metric,
+        protocol: fib.protocol,
+        prefsrc: PreferredSource { ipv4: fib.prefsrc_v4, ipv6: fib.prefsrc_v6 },
+        nexthop_groups: fib.nexthop_groups,
+        keep_on_exit: fib.keep_on_exit,
+        ..FibConfig::default()
+    }
+}
+
+/// What is wanted for a prefix, in the queue of the planner.
+pub(crate) type Change = (IpNet, Option<Wanted>);

@@ -1,0 +1,211 @@
+//! A peer: what is configured, its session, and what there is to say about it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use bgp_core::capability::{AddPathMode, Capability};
+use bgp_core::family::PerFamily;
+use bgp_core::Family;
+use bgp_fsm::{Fsm, PeerAs, Side, State};
+use rib::PeerId;
+
+use crate::command::PeerName;
+use crate::config::{PeerOptions, Router};
+use crate::event::{ConnId, Gate};
+
+/// RFC 9687 §4: the larger of eight minutes and twice the hold time.
+const SEND_HOLD_LEAST: Duration = Duration::from_secs(8 * 60);
+/// What we send has to cross no router.
+const TTL_DIRECT: u8 = 1;
+/// RFC 5082 §3.
+const TTL_GTSM: u8 = 255;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) name: PeerName,
+    pub(crate) asn: PeerAs,
+    pub(crate) options: PeerOptions,
+    /// The range it came from has this index in the configuration.
+    pub(crate) range: Option<usize>,
+    /// One from a range has had its connection.
+    pub(crate) accepted: bool,
+    /// Not kept down by the operator.
+    pub(crate) enabled: bool,
+    pub(crate) fsm: Fsm,
+    conns: [Option<Conn>; 2],
+    pub(crate) since: Instant,
+    pub(crate) last_error: Option<(String, Instant)>,
+    pub(crate) established_count: u64,
+    /// UPDATEs sent, End-of-RIB among them.
+    pub(crate) updates_sent: u64,
+    /// Attributes discarded, and routes treated as withdrawn.
+    pub(crate) malformed: (u64, u64),
+    /// Families of which all has been heard.
+    pub(crate) heard_all: PerFamily<bool>,
+    /// When it last sent an UPDATE, or came up.
+    pub(crate) last_update: Instant,
+    /// The notice about its limit was given.
+    pub(crate) warned: bool,
+}
+
+/// A TCP connection of a peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conn {
+    pub(crate) id: ConnId,
+    /// Our end, once it is up.
+    pub(crate) local: Option<SocketAddr>,
+}
+
+impl Peer {
+    /// A peer that has not been started.
+    pub(crate) fn new(
+        id: PeerId,
+        name: PeerName,
+        asn: PeerAs,
+        options: PeerOptions,
+        router: &Router,
+        now: Instant,
+        seed: u64,
+    ) -> Self {
+        let config = fsm_config(&asn, &options, router);
+        Self {
+            id,
+            name,
+            asn,
+            enabled: options.enabled,
+            options,
+            range: None,
+            accepted: false,
+            fsm: Fsm::new(config, seed ^ u64::from(id.0)),
+            conns: [None; 2],
+            since: now,
+            last_error: None,
+            established_count: 0,
+            updates_sent: 0,
+            malformed: (0, 0),
+            heard_all: PerFamily::default(),
+            last_update: now,
+            warned: false,
+        }
+    }
+
+    /// The session is up.
+    pub(crate) fn is_established(&self) -> bool {
+        self.fsm.state() == State::Established
+    }
+
+    /// The connection of `side`.
+    pub(crate) const fn conn(&self, side: Side) -> Option<Conn> {
+        match side {
+            Side::Outgoing => self.conns[0],
+            Side::Incoming => self.conns[1],
+        }
+    }
+
+    /// The place of the connection of `side`.
+    pub(crate) const fn conn_mut(&mut self, side: Side) -> &mut Option<Conn> {
+        match side {
+            Side::Outgoing => &mut self.conns[0],
+            Side::Incoming => &mut self.conns[1],
+        }
+    }
+
+    /// The connection of the session, while it is up.
+    pub(crate) fn session_conn(&self) -> Option<Conn> {
+        self.fsm.session().and_then(|session| self.conn(session.side))
+    }
+
+    /// The peer's AS number: agreed on, else configured, else zero.
+    pub(crate) fn asn(&self) -> u32 {
+        match (self.fsm.session(), &self.asn) {
+            (Some(session), _) => session.peer_asn,
+            (None, PeerAs::Exactly(asn)) => *asn,
+            (None, PeerAs::OneOf(_) | PeerAs::Any) => 0,
+        }
+    }
+
+    /// Our AS number towards the peer.
+    pub(crate) fn local_asn(&self, router: &Router) -> u32 {
+        self.options.local_asn.unwrap_or(router.asn)
+    }
+
+    /// Where to connect to.
+    pub(crate) const fn remote(&self) -> SocketAddr {
+        SocketAddr::new(self.name.address, self.options.port)
+    }
+
+    /// The options of its sockets.
+    pub(crate) fn gate(&self, router: &Router) -> Gate {
+        let external = self.asn != PeerAs::Exactly(self.local_asn(router));
+        let hops = self.options.multihop;
+        let ttl = match (self.options.gtsm, external, hops) {
+            (true, _, _) => Some(TTL_GTSM),
+            (false, true, None) => Some(TTL_DIRECT),
+            (false, true, Some(hops)) => Some(hops),
+            (false, false, _) => None,
+        };
+        Gate {
+            ttl,
+            min_ttl: self.options.gtsm.then(|| TTL_GTSM - (hops.unwrap_or(1).max(1) - 1)),
+            md5: self.options.password.clone(),
+            interface: self.name.interface.clone().or_else(|| self.options.interface.clone()),
+        }
+    }
+
+    /// All that was agreed on has been heard, or it has been quiet for so long that nothing more is to come.
+    pub(crate) fn is_settled(&self, now: Instant, quiet: Duration) -> bool {
+        let Some(session) = self.fsm.session() else { return false };
+        let heard = |family| *self.heard_all.get(family) || !*session.families.get(family);
+        Family::ALL.into_iter().all(heard) || now >= self.last_update + quiet
+    }
+}
+
+/// What the state machine needs of a peer's configuration.
+pub(crate) fn fsm_config(asn: &PeerAs, options: &PeerOptions, router: &Router) -> bgp_fsm::Config {
+    let local_asn = options.local_asn.unwrap_or(router.asn);
+    bgp_fsm::Config {
+        local_asn,
+        identifier: router.router_id,
+        peer_asn: asn.clone(),
+        hold_time: options.hold_time,
+        keepalive: options.keepalive,
+        connect_retry: options.connect_retry,
+        idle_hold: options.idle_hold,
+        idle_hold_max: options.idle_hold_max,
+        send_hold: Some(options.send_hold.unwrap_or_else(|| SEND_HOLD_LEAST.max(options.hold_time * 2))),
+        passive: options.passive,
+        capabilities: capabilities(local_asn, options),
+        families: options.families,
+        strict_role: options.strict_role,
+    }
+}
+
+/// What we offer, in the order of the capability codes.
+fn capabilities(local_asn: u32, options: &PeerOptions) -> Vec<Capability> {
+    let families = || Family::ALL.into_iter().filter(|family| *options.families.get(*family));
+    let mut all: Vec<_> = families().map(|family| Capability::Multiprotocol(family.into())).collect();
+    all.push(Capability::RouteRefresh);
+    if options.extended_next_hop && options.families.ipv4 {
+        all.push(Capability::ExtendedNextHop(vec![(Family::Ipv4Unicast.into(), 2)]));
+    }
+    all.push(Capability::ExtendedMessage);
+    all.extend(options.role.map(Capability::Role));
+    all.push(Capability::FourOctetAs(local_asn));
+    let receive = families().map(|family| (family.into(), AddPathMode::Receive)).collect();
+    if options.add_path_receive {
+        all.push(Capability::AddPath(receive));
+    }
+    all.push(Capability::EnhancedRouteRefresh);
+    all
+}
+
+/// Names a peer by where it is: the interface counts only for a link-local address.
+pub(crate) fn name_of(address: IpAddr, interface: Option<&str>) -> PeerName {
+    let scoped = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+    PeerName {
+        address,
+        interface: interface.filter(|_| scoped).map(str::to_owned),
+    }
+}

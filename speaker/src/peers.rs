@@ -1,0 +1,81 @@
+//! All peers, by their number and by their name.
+
+use std::collections::BTreeMap;
+
+use rib::PeerId;
+
+use crate::command::PeerName;
+use crate::inject::{OWNER_FIRST, OWNERS_MAX};
+use crate::peer::Peer;
+
+/// Numbers below this are the RIB's own sources; peers begin here.
+const FIRST: u32 = OWNER_FIRST + OWNERS_MAX;
+
+/// See the module. A number is given again only after its peer is gone.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    slots: Vec<Option<Peer>>,
+    ids: BTreeMap<PeerName, PeerId>,
+}
+
+impl Peers {
+    /// The number a new peer gets.
+    pub(crate) fn next_id(&self) -> PeerId {
+        let free = self.slots.iter().position(Option::is_none);
+        let slot = free.unwrap_or(self.slots.len());
+        PeerId(FIRST + u32::try_from(slot).unwrap_or(u32::MAX - FIRST))
+    }
+
+    /// Adds a peer whose number is from [`Peers::next_id`].
+    pub(crate) fn insert(&mut self, peer: Peer) {
+        self.ids.insert(peer.name.clone(), peer.id);
+        let slot = slot(peer.id);
+        if slot >= self.slots.len() {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = Some(peer);
+        }
+    }
+
+    /// Takes a peer out.
+    pub(crate) fn remove(&mut self, id: PeerId) -> Option<Peer> {
+        let peer = self.slots.get_mut(slot(id))?.take()?;
+        self.ids.remove(&peer.name);
+        Some(peer)
+    }
+
+    /// The peer of this number.
+    pub(crate) fn get(&self, id: PeerId) -> Option<&Peer> {
+        self.slots.get(slot(id))?.as_ref()
+    }
+
+    /// The peer of this number, to change it.
+    pub(crate) fn get_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
+        self.slots.get_mut(slot(id))?.as_mut()
+    }
+
+    /// The number of a peer.
+    pub(crate) fn id_of(&self, name: &PeerName) -> Option<PeerId> {
+        self.ids.get(name).copied()
+    }
+
+    /// All of them, in the order of their numbers.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Peer> {
+        self.slots.iter().flatten()
+    }
+
+    /// All of them, in the order of their names.
+    pub(crate) fn by_name(&self) -> impl Iterator<Item = &Peer> {
+        self.ids.values().filter_map(|id| self.get(*id))
+    }
+
+    /// The numbers of all.
+    pub(crate) fn ids(&self) -> Vec<PeerId> {
+        self.iter().map(|peer| peer.id).collect()
+    }
+}
+
+fn slot(id: PeerId) -> usize {
+    usize::try_from(id.0.wrapping_sub(FIRST)).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,292 @@
+//! What an operator asks, answered from the engines, in an operator's terms.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Weak};
+
+use bgp_core::capability::Capability;
+use bgp_core::family::PerFamily;
+use bgp_core::Family;
+use fib_netlink::RouteState;
+use ipnet::IpNet;
+use rib::query::{PathRow, RouteRow};
+use rib::{PeerId, Watcher};
+
+use crate::Speaker;
+use crate::command::{PeerName, Refusal};
+use crate::config::Config;
+use crate::originate::{ORIGINATE, STATIC};
+use crate::peer::Peer;
+use crate::view::{
+    Explanation, FibPage, FibStatus, FibView, MessageCounts, PathView, PeerView, PrefixCounts, RouteChange, RoutePage,
+    RouteQuery, RouteView, SessionView, Source, Status,
+};
+
+/// Watchers of routes, each with who holds it: nobody has to say that a client went away.
+#[derive(Debug, Default)]
+pub(crate) struct RouteWatchers(Vec<(Weak<()>, Watcher)>);
+
+/// A place in the stream of route changes. Dropping it ends the watch.
+#[derive(Debug)]
+pub struct RouteWatcher {
+    held: Arc<()>,
+    resumed: bool,
+}
+
+impl RouteWatcher {
+    /// Nothing was missed since the place asked for; else the whole table comes first.
+    #[must_use]
+    pub const fn resumed(&self) -> bool {
+        self.resumed
+    }
+}
+
+impl Speaker {
+    /// How things stand.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let counts = self.rib.counts();
+        let fib = self.fib.status();
+        let fib = FibStatus {
+            install: fib.install,
+            permitted: fib.permitted,
+            installed: fib.installed,
+            pending: fib.pending,
+            failed: fib.failed,
+        };
+        Status {
+            asn: self.config.router.asn,
+            router_id: self.config.router.router_id,
+            started: self.started,
+            peers: self.peers.iter().count(),
+            established: self.peers.iter().filter(|peer| peer.is_established()).count(),
+            prefixes: counts.routes,
+            paths: counts.paths,
+            attribute_sets: counts.attribute_sets,
+            problems: self.problems(&fib),
+            fib,
+        }
+    }
+
+    /// All peers, by name.
+    #[must_use]
+    pub fn peers(&self) -> Vec<PeerView> {
+        self.peers.by_name().map(|peer| self.view_peer(peer)).collect()
+    }
+
+    /// One peer.
+    #[must_use]
+    pub fn peer(&self, name: &PeerName) -> Option<PeerView> {
+        let id = self.peers.id_of(name)?;
+        self.peers.get(id).map(|peer| self.view_peer(peer))
+    }
+
+    /// A page of at most `limit` routes behind `after`, which is the last page's [`RoutePage::next`].
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`] for a peer that there is not.
+    pub fn routes(
+        &mut self,
+        query: &RouteQuery,
+        after: Option<IpNet>,
+        limit: usize,
+    ) -> Result<RoutePage, Refusal> {
+        let id_of = |address: &IpAddr| {
+            let found = self.peers.iter().find(|peer| peer.name.address == *address);
+            found.map(|peer| peer.id).ok_or_else(|| Refusal::NotFound(format!("peer {address}")))
+        };
+        let query = rib::RouteQuery {
+            prefix: query.prefix,
+            longer: query.longer,
+            best_only: query.best_only,
+            received_from: query.received_from.as_ref().map(id_of).transpose()?,
+            advertised_to: query.advertised_to.as_ref().map(id_of).transpose()?,
+            family: query.family,
+        };
+        let page = self.rib.routes(&query, after, limit);
+        Ok(RoutePage {
+            routes: page.rows.into_iter().map(|row| self.view_route(row)).collect(),
+            next: page.next,
+        })
+    }
+
+    /// Why the route to a prefix is what it is.
+    #[must_use]
+    pub fn explain(&self, prefix: IpNet) -> Option<Explanation> {
+        let found = self.rib.explain(prefix)?;
+        let (paths, policy) = found.candidates.into_iter().map(|c| (self.view_path(c.path), c.policy)).unzip();
+        let address = |id: &PeerId| self.peers.get(*id).map(|peer| peer.name.address);
+        Some(Explanation {
+            route: RouteView { prefix, paths },
+            policy,
+            kernel: self.fib.route(prefix).and_then(|row| row.actual),
+            advertised_to: found.advertised_to.iter().filter_map(address).collect(),
+        })
+    }
+
+    /// A page of the FIB: at most `limit` rows behind `after`; with `diff_only` what is not as it is wanted.
+    #[must_use]
+    pub fn fib(&self, after: Option<IpNet>, limit: usize, diff_only: bool) -> FibPage {
+        let rows = self.fib.routes(after, limit, diff_only);
+        let next = (rows.len() >= limit).then(|| rows.last().map(|row| row.prefix)).flatten();
+        let rows = rows.into_iter().map(|row| FibView {
+            prefix: row.prefix,
+            wanted: row.wanted,
+            actual: row.actual,
+            state: row.state.name(),
+            error: view_error(&row.state),
+        });
+        FibPage { rows: rows.collect(), next }
+    }
+
+    /// Watches the best routes. `from` is the last change's [`RouteChange::token`]: if nothing happened since,
+    /// the stream goes on; else all routes come first, then what changes.
+    ///
+    /// # Errors
+    /// [`Refusal::Exhausted`]: too many watch already.
+    pub fn watch_routes(&mut self, from: Option<u64>) -> Result<RouteWatcher, Refusal> {
+        self.end_dropped_watches();
+        let resumed = from == Some(self.rib.version());
+        let watcher = self.rib.watch(!resumed);
+        let full = || Refusal::Exhausted(format!("at most {} may watch", rib::WATCHERS_MAX));
+        let watcher = watcher.ok_or_else(full)?;
+        let held = Arc::new(());
+        self.watchers.0.push((Arc::downgrade(&held), watcher));
+        Ok(RouteWatcher { held, resumed })
+    }
+
+    /// At most `max` routes that changed, each as it is now. None: nothing changed.
+    pub fn route_changes(&mut self, watcher: &mut RouteWatcher, max: usize) -> Vec<RouteChange> {
+        let mut prefixes = Vec::new();
+        let found = self.watchers.0.iter_mut().find(|(held, _)| std::ptr::eq(held.as_ptr(), Arc::as_ptr(&watcher.held)));
+        if let Some((_, watcher)) = found {
+            self.rib.changes(watcher, max, &mut |prefix| prefixes.push(prefix));
+        }
+        let token = self.rib.version();
+        let change = |prefix| {
+            let row = self.rib.route(prefix).filter(|row| row.paths.iter().any(|path| path.best));
+            RouteChange { prefix, route: row.map(|row| self.view_route(row)), token }
+        };
+        prefixes.into_iter().map(change).collect()
+    }
+
+    /// A watch stands still when nobody reads it, and what it has not seen cannot be forgotten.
+    pub(crate) fn end_dropped_watches(&mut self) {
+        let (alive, dropped) = std::mem::take(&mut self.watchers.0).into_iter().partition(|(held, _)| held.strong_count() > 0);
+        self.watchers.0 = alive;
+        let dropped: Vec<(Weak<()>, Watcher)> = dropped;
+        for (_, watcher) in dropped {
+            self.rib.unwatch(watcher);
+        }
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn problems(&self, fib: &FibStatus) -> Vec<String> {
+        let mut problems = Vec::new();
+        if fib.install && !fib.permitted {
+            problems.push("no route is installed: CAP_NET_ADMIN is missing".to_owned());
+        }
+        if fib.failed > 0 {
+            problems.push(format!("{} routes could not be installed: see `windrose fib list --diff`", fib.failed));
+        }
+        let down = self.peers.iter().filter(|peer| peer.enabled && !peer.is_established()).count();
+        if down > 0 {
+            problems.push(format!("{down} peers are not established"));
+        }
+        problems
+    }
+
+    fn view_peer(&self, peer: &Peer) -> PeerView {
+        let session = peer.fsm.session();
+        let counts = self.rib.peer_counts(peer.id);
+        let messages = peer.fsm.counters();
+        let offered = session.map_or(peer.options.families, |session| session.families);
+        PeerView {
+            address: peer.name.address,
+            interface: peer.name.interface.clone().or_else(|| peer.options.interface.clone()),
+            asn: peer.asn(),
+            description: peer.options.description.clone(),
+            group: peer.options.group.clone(),
+            dynamic: peer.range.is_some(),
+            enabled: peer.enabled,
+            state: peer.fsm.state(),
+            since: peer.since,
+            prefixes: PerFamily { ipv4: view_counts(counts.ipv4), ipv6: view_counts(counts.ipv6) },
+            last_error: peer.last_error.as_ref().map(|(why, _)| why.clone()),
+            last_error_at: peer.last_error.as_ref().map(|(_, at)| *at),
+            families: Family::ALL.into_iter().filter(|family| *offered.get(*family)).collect(),
+            session: session.map(|session| SessionView {
+                identifier: session.identifier,
+                local_address: peer.session_conn().and_then(|conn| conn.local).map(|local| local.ip()),
+                hold_time: session.hold_time,
+                capabilities: session.capabilities.iter().map(Capability::to_string).collect(),
+                four_octet_as: session.four_octet_as,
+            }),
+            established_count: peer.established_count,
+            messages: MessageCounts {
+                received: messages.received,
+                sent: messages.sent + peer.updates_sent,
+                updates_received: messages.updates_received,
+                updates_sent: peer.updates_sent,
+            },
+            malformed: peer.malformed,
+            import: peer.options.import.clone(),
+            export: peer.options.export.clone(),
+        }
+    }
+
+    fn view_route(&self, row: RouteRow) -> RouteView {
+        RouteView {
+            prefix: row.prefix,
+            paths: row.paths.into_iter().map(|path| self.view_path(path)).collect(),
+        }
+    }
+
+    fn view_path(&self, path: PathRow) -> PathView {
+        PathView {
+            source: self.source(path.peer),
+            attributes: path.attributes,
+            path_id: (path.path_id != 0).then_some(path.path_id),
+            valid: path.reason.is_eligible(),
+            stale: false,
+            best: path.best,
+            multipath: path.multipath,
+            cost: path.cost,
+            reason: path.reason.to_string(),
+        }
+    }
+
+    fn source(&self, id: PeerId) -> Source {
+        if id == ORIGINATE.peer {
+            Source::Originate
+        } else if id == STATIC.peer {
+            Source::Static
+        } else if let Some(peer) = self.peers.get(id) {
+            Source::Peer(peer.name.address)
+        } else {
+            Source::Api(self.injections.owner_of(id).unwrap_or_default().to_owned())
+        }
+    }
+}
+
+fn view_counts(counts: rib::PeerCounts) -> PrefixCounts {
+    PrefixCounts {
+        received: counts.received.into(),
+        accepted: counts.accepted.into(),
+        advertised: counts.advertised.into(),
+    }
+}
+
+fn view_error(state: &RouteState) -> Option<String> {
+    match state {
+        RouteState::Failed { errno, attempts, .. } => {
+            Some(format!("{}, {attempts} times", fib_netlink::view::errno_text(*errno)))
+        }
+        RouteState::Foreign { .. } => Some("another program's route is in the way".to_owned()),
+        RouteState::Installed | RouteState::Pending | RouteState::Stale => None,
+    }
+}

@@ -1,0 +1,87 @@
+//! What the RIB is told of a session: what was agreed on, and what the configuration adds.
+
+use bgp_core::update::DecodeContext;
+use bgp_fsm::Session;
+use rib::peer::NextHopRule;
+use rib::policy::Chain;
+use rib::{PeerId, PeerSession};
+
+use crate::Speaker;
+use crate::config::NextHopMode;
+use crate::peer::Peer;
+
+/// RFC 4271 §4.
+const MESSAGE_MAX: usize = 4096;
+/// RFC 8654 §4.
+const EXTENDED_MESSAGE_MAX: usize = 65535;
+
+impl Speaker {
+    /// The RIB's view of a peer's session.
+    pub(crate) fn rib_session(&self, id: PeerId, session: &Session) -> Option<PeerSession> {
+        let peer = self.peers.get(id)?;
+        let options = &peer.options;
+        let local_asn = peer.local_asn(&self.config.router);
+        let internal = session.peer_asn == local_asn;
+        let local = peer.conn(session.side).and_then(|conn| conn.local).map(|local| local.ip());
+        let interface = peer.name.interface.as_deref().or(options.interface.as_deref());
+        Some(PeerSession {
+            asn: session.peer_asn,
+            identifier: session.identifier,
+            address: peer.name.address,
+            local_asn,
+            group: options.group.as_deref().map(Into::into),
+            local: self.local_addresses(local),
+            interface: interface.and_then(|name| self.fib.interface(name)),
+            decode: DecodeContext {
+                four_octet_as: session.four_octet_as,
+                external: !internal,
+                confederation: false,
+                aigp: options.aigp,
+                families: session.families,
+                add_path: session.add_path_receive,
+                extended_next_hop: session.extended_next_hop,
+            },
+            four_octet_as: session.four_octet_as,
+            max_message: if session.extended_message { EXTENDED_MESSAGE_MAX } else { MESSAGE_MAX },
+            extended_next_hop: session.extended_next_hop,
+            import: self.chain(peer, options.import.as_ref(), internal),
+            export: self.chain(peer, options.export.as_ref(), internal),
+            next_hop: next_hop_rule(options.next_hop),
+            rr_client: options.rr_client && internal,
+            rs_client: options.rs_client,
+            allow_local_as: options.allow_local_as,
+            aigp: options.aigp,
+            role: options.role,
+        })
+    }
+
+    /// Brings the RIB up to date with a peer whose options changed while its session stays.
+    pub(crate) fn update_rib_session(&mut self, id: PeerId) {
+        let session = self.peers.get(id).and_then(|peer| peer.fsm.session()).cloned();
+        if let Some(session) = session.and_then(|session| self.rib_session(id, &session)) {
+            self.rib.update_peer(id, session);
+        }
+    }
+
+    /// The compiled policies of a peer. Without any, an external peer gets and gives nothing (RFC 8212 §2), an
+    /// internal one everything.
+    fn chain(&self, _peer: &Peer, names: Option<&Vec<String>>, internal: bool) -> Option<Chain> {
+        let all = vec!["accept".to_owned()];
+        let names = match names {
+            Some(names) => names,
+            None if internal => &all,
+            None => return None,
+        };
+        // The configuration was checked: a name that is not there rejects, rather than letting through.
+        self.policies.chain(names).ok()
+    }
+}
+
+const fn next_hop_rule(mode: NextHopMode) -> NextHopRule {
+    match mode {
+        NextHopMode::Standard => NextHopRule::Standard,
+        NextHopMode::Myself => NextHopRule::Myself,
+        NextHopMode::Unchanged => NextHopRule::Unchanged,
+        NextHopMode::Address(address) => NextHopRule::Address(address),
+    }
+}

@@ -1,0 +1,240 @@
+//! From TCP connections to sessions: who is accepted, what a state machine's output does, how one comes down.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use bgp_core::{Family, RouteRefresh};
+use bgp_core::refresh::Subtype;
+use bgp_fsm::{End, Input, Output, Session, Side, Stop};
+use bytes::Bytes;
+use rib::PeerId;
+
+use crate::config::{MaxPrefixes, MaxPrefixesAction};
+use crate::event::{ConnId, Effect, Gate};
+use crate::peer::{Conn, name_of};
+use crate::{Notice, Speaker};
+
+impl Speaker {
+    /// Takes a connection that somebody made to us, with the options its socket must have, or refuses it.
+    /// `interface` is where a link-local address came from.
+    pub fn accept(
+        &mut self,
+        now: Instant,
+        local: SocketAddr,
+        remote: SocketAddr,
+        interface: Option<&str>,
+        out: &mut Vec<Effect>,
+    ) -> Option<(ConnId, Gate)> {
+        let name = name_of(remote.ip(), interface);
+        let id = match self.peers.id_of(&name) {
+            Some(id) => id,
+            None => match self.peer_from_range(now, &name, out) {
+                Ok(id) => id,
+                Err(why) => {
+                    let remote = remote.ip();
+                    out.push(Effect::Notice(Notice::Refused { remote, why }));
+                    return None;
+                }
+            },
+        };
+        let conn = self.next_conn();
+        let gate = {
+            let peer = self.peers.get_mut(id)?;
+            if !peer.enabled || peer.conn(Side::Incoming).is_some() {
+                let why = if peer.enabled { "it has a connection already" } else { "it is disabled" };
+                out.push(Effect::Notice(Notice::Refused { remote: remote.ip(), why }));
+                return None;
+            }
+            *peer.conn_mut(Side::Incoming) = Some(Conn { id: conn, local: Some(local) });
+            peer.accepted = true;
+            peer.gate(&self.config.router)
+        };
+        self.conns.insert(conn, (id, Side::Incoming));
+        self.drive(now, id, Input::Connected(Side::Incoming), out);
+        self.settle(now, out);
+        Some((conn, gate))
+    }
+
+    /// A connection of ours is up.
+    pub(crate) fn connected(&mut self, now: Instant, conn: ConnId, local: SocketAddr, out: &mut Vec<Effect>) {
+        let Some(&(id, side)) = self.conns.get(&conn) else { return };
+        if let Some(conn) = self.peers.get_mut(id).and_then(|peer| peer.conn_mut(side).as_mut()) {
+            conn.local = Some(local);
+        }
+        self.drive(now, id, Input::Connected(side), out);
+    }
+
+    /// Feeds the state machine of whoever owns `conn`; a connection we no longer know is ignored.
+    pub(crate) fn drive_conn(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        input: impl FnOnce(Side) -> Input,
+        out: &mut Vec<Effect>,
+    ) {
+        if let Some(&(id, side)) = self.conns.get(&conn) {
+            self.drive(now, id, input(side), out);
+        }
+    }
+
+    /// The connection is gone.
+    pub(crate) fn closed(&mut self, now: Instant, conn: ConnId, failed: Option<String>, out: &mut Vec<Effect>) {
+        let Some((id, side)) = self.conns.remove(&conn) else { return };
+        if let Some(peer) = self.peers.get_mut(id) {
+            *peer.conn_mut(side) = None;
+            if let Some(why) = &failed {
+                peer.last_error = Some((format!("cannot connect: {why}"), now));
+            }
+        }
+        let input = if failed.is_some() { Input::ConnectFailed } else { Input::Closed(side) };
+        self.drive(now, id, input, out);
+    }
+
+    /// Feeds a peer's state machine and does all that follows.
+    pub(crate) fn drive(&mut self, now: Instant, id: PeerId, input: Input, out: &mut Vec<Effect>) {
+        let mut next = Some(input);
+        let mut outputs = std::mem::take(&mut self.outputs);
+        while let Some(input) = next.take() {
+            let Some(peer) = self.peers.get_mut(id) else { break };
+            let before = peer.fsm.state();
+            peer.fsm.handle(now, input, &mut outputs);
+            let after = peer.fsm.state();
+            if before != after {
+                peer.since = now;
+                let peer = peer.name.address;
+                out.push(Effect::Notice(Notice::PeerState { peer, from: before, to: after }));
+            }
+            for output in outputs.drain(..) {
+                // After a fault in an UPDATE those behind it in the same chunk must not count.
+                let routes = matches!(output, Output::Update(_) | Output::Refresh(_));
+                if next.is_some() && routes {
+                    continue;
+                }
+                if let Some(fault) = self.output(now, id, output, out) {
+                    next = Some(fault);
+                }
+            }
+        }
+        self.outputs = outputs;
+        self.drop_dynamic(id);
+    }
+
+    /// Does what a state machine says. `Some` is what it must be told in turn.
+    fn output(&mut self, now: Instant, id: PeerId, output: Output, out: &mut Vec<Effect>) -> Option<Input> {
+        match output {
+            Output::Connect => self.connect(id, out),
+            Output::Send(side, bytes) => {
+                let conn = self.peers.get(id)?.conn(side)?.id;
+                out.push(Effect::Send { conn, bytes });
+            }
+            Output::Close(side) => {
+                let conn = self.peers.get_mut(id)?.conn_mut(side).take()?.id;
+                self.conns.remove(&conn);
+                out.push(Effect::Close { conn });
+            }
+            Output::Up(session) => self.up(now, id, &session),
+            Output::Update(body) => return self.update(now, id, &body, out),
+            Output::Refresh(refresh) => self.refresh(id, refresh),
+            Output::Down(end) => self.down(now, id, &end, out),
+        }
+        None
+    }
+
+    fn connect(&mut self, id: PeerId, out: &mut Vec<Effect>) {
+        let conn = self.next_conn();
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        *peer.conn_mut(Side::Outgoing) = Some(Conn { id: conn, local: None });
+        out.push(Effect::Connect {
+            conn,
+            remote: peer.remote(),
+            local: peer.options.local_address,
+            gate: peer.gate(&self.config.router),
+        });
+        self.conns.insert(conn, (id, Side::Outgoing));
+    }
+
+    fn up(&mut self, now: Instant, id: PeerId, session: &Session) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        peer.established_count += 1;
+        peer.heard_all = Default::default();
+        peer.last_update = now;
+        peer.warned = false;
+        if let Some(rib_session) = self.rib_session(id, session) {
+            self.rib.peer_up(id, rib_session);
+        }
+    }
+
+    fn update(&mut self, now: Instant, id: PeerId, body: &Bytes, out: &mut Vec<Effect>) -> Option<Input> {
+        let received = match self.rib.receive(id, body) {
+            Ok(received) => received,
+            Err(reset) => return Some(Input::Fault(reset)),
+        };
+        let peer = self.peers.get_mut(id)?;
+        peer.last_update = now;
+        for fault in received.faults {
+            let count = match fault.remedy {
+                bgp_core::update::Remedy::AttributeDiscard => &mut peer.malformed.0,
+                _ => &mut peer.malformed.1,
+            };
+            *count += 1;
+            let peer = peer.name.address;
+            out.push(Effect::Notice(Notice::Malformed { peer, fault }));
+        }
+        if let Some(family) = received.end_of_rib {
+            *peer.heard_all.get_mut(family) = true;
+            let peer = peer.name.address;
+            out.push(Effect::Notice(Notice::EndOfRib { peer, family }));
+        }
+        self.check_limit(id, received.prefixes, out)
+    }
+
+    /// `max-prefixes`: counts what the peer has in its Adj-RIB-In.
+    fn check_limit(&mut self, id: PeerId, count: u32, out: &mut Vec<Effect>) -> Option<Input> {
+        let peer = self.peers.get_mut(id)?;
+        let MaxPrefixes { limit, warn_at, then } = peer.options.max_prefixes?;
+        let warn = u64::from(limit) * u64::from(warn_at) / 100;
+        if u64::from(count) > warn && !peer.warned {
+            peer.warned = true;
+            let peer = peer.name.address;
+            out.push(Effect::Notice(Notice::MaxPrefixes { peer, count, limit }));
+        }
+        if count <= limit {
+            return None;
+        }
+        let restart = match then {
+            MaxPrefixesAction::Warn => return None,
+            MaxPrefixesAction::Stop => None,
+            MaxPrefixesAction::Restart(after) => Some(after),
+        };
+        peer.enabled = restart.is_some();
+        let family = Family::ALL.into_iter().find(|family| *peer.options.families.get(*family))?;
+        Some(Input::Stop(Stop::MaximumPrefixes { family, limit, restart }))
+    }
+
+    fn refresh(&mut self, id: PeerId, refresh: RouteRefresh) {
+        let family = Family::from_numbers(refresh.family.afi, refresh.family.safi);
+        let Some(family) = family else { return };
+        let enhanced = self.peers.get(id).and_then(|peer| peer.fsm.session()).is_some_and(|s| s.enhanced_refresh);
+        match refresh.subtype {
+            Subtype::Request => self.rib.refresh_requested(id, family, enhanced),
+            Subtype::Begin => self.rib.refresh_begun(id, family),
+            Subtype::End => self.rib.refresh_ended(id, family),
+            // RFC 7313 §5: a message of unknown subtype is ignored.
+            Subtype::Unknown(_) => {}
+        }
+    }
+
+    fn down(&mut self, now: Instant, id: PeerId, end: &End, out: &mut Vec<Effect>) {
+        self.rib.peer_down(id);
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        let why = end.to_string();
+        let address = peer.name.address;
+        peer.last_error = Some((why.clone(), now));
+        out.push(Effect::Notice(Notice::PeerDown { peer: address, why }));
+    }
+
+    fn next_conn(&mut self) -> ConnId {
+        self.last_conn += 1;
+        ConnId(self.last_conn)
+    }
+}

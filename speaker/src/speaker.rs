@@ -1,0 +1,293 @@
+//! The speaker: events in, effects out, one deadline.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bgp_fsm::{Input, Output, PeerAs, Side, Stop};
+use bytes::Bytes;
+use fib_netlink::Fib;
+use rib::policy::Policies;
+use rib::{PeerId, Rib};
+
+use crate::command::PeerName;
+use crate::config::{Config, PeerRange};
+use crate::event::{ConnId, Effect, Event};
+use crate::fib::fib_config;
+use crate::inject::Injections;
+use crate::originate::Configured;
+use crate::query::RouteWatchers;
+use crate::peer::{Peer, name_of};
+use crate::peers::Peers;
+
+/// After a start, routes of an earlier life are removed once all peers have told what they know, but at
+/// the latest after this time.
+const STARTUP_MAX: Duration = Duration::from_secs(30);
+/// A peer that has said nothing for so long after it came up has told what it knows.
+const STARTUP_QUIET: Duration = Duration::from_secs(3);
+/// How long sessions and routes may take to end.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(5);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Speaker {
+    pub(crate) config: Config,
+    pub(crate) policies: Arc<Policies>,
+    pub(crate) peers: Peers,
+    pub(crate) rib: Rib,
+    pub(crate) fib: Fib,
+    pub(crate) configured: Configured,
+    pub(crate) injections: Injections,
+    pub(crate) watchers: RouteWatchers,
+    pub(crate) conns: BTreeMap<ConnId, (PeerId, Side)>,
+    pub(crate) last_conn: u64,
+    pub(crate) started: Instant,
+    pub(crate) seed: u64,
+    /// Taken and given back by `drive`, to spare an allocation an event.
+    pub(crate) outputs: Vec<Output>,
+    /// Likewise, of the FIB planner's.
+    pub(crate) fib_outputs: Vec<fib_netlink::Output>,
+    /// Likewise, of `feed_fib`.
+    pub(crate) fib_changes: Vec<crate::fib::Change>,
+    /// The FIB planner has not seen all changes of the RIB yet.
+    pub(crate) fib_behind: bool,
+    /// After a shutdown, the kernel is as it shall stay.
+    pub(crate) fib_ended: bool,
+    life: Life,
+}
+
+/// Where the speaker is between start and end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Life {
+    /// Kernel routes of an earlier life are kept until this moment, or until all peers have told all.
+    Starting(Instant),
+    Running,
+    /// Ends when the FIB is empty, or at this moment.
+    Ending(Instant),
+    Ended,
+}
+
+impl Speaker {
+    /// A speaker that waits for [`Speaker::start`]. `seed` decides all that is random: jitter and hashes.
+    ///
+    /// # Errors
+    /// The policies do not compile, in words.
+    pub fn new(config: Config, now: Instant, seed: u64) -> Result<Self, String> {
+        let policies = Arc::new(compile(&config)?);
+        let mut speaker = Self {
+            rib: Rib::new(rib_config(&config, seed)),
+            fib: Fib::new(fib_config(&config)),
+            policies,
+            peers: Peers::default(),
+            configured: Configured::default(),
+            injections: Injections::default(),
+            watchers: RouteWatchers::default(),
+            conns: BTreeMap::new(),
+            last_conn: 0,
+            started: now,
+            seed,
+            outputs: Vec::new(),
+            fib_outputs: Vec::new(),
+            fib_changes: Vec::new(),
+            fib_behind: false,
+            fib_ended: false,
+            life: Life::Starting(now + STARTUP_MAX),
+            config,
+        };
+        speaker.rib.set_policies(Arc::clone(&speaker.policies));
+        Ok(speaker)
+    }
+
+    /// Begins: peers are started, local routes announced, the kernel is asked for what it has.
+    pub fn start(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        for index in 0..self.config.peers.len() {
+            self.add_configured(now, index, out);
+        }
+        self.tell_listen_keys(out);
+        self.announce_configured();
+        self.settle(now, out);
+    }
+
+    /// Takes in what happened at `now`, and pushes what follows from it.
+    pub fn handle(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        match event {
+            Event::Timeout => self.timeout(now, out),
+            Event::Connected { conn, local } => self.connected(now, conn, local, out),
+            Event::ConnectFailed { conn, why } => self.closed(now, conn, Some(why), out),
+            Event::Received { conn, data } => {
+                self.drive_conn(now, conn, |side| Input::Received(side, data), out);
+            }
+            Event::Blocked { conn } => self.drive_conn(now, conn, Input::Blocked, out),
+            Event::Progress { conn } => self.drive_conn(now, conn, Input::Progress, out),
+            Event::Closed { conn } => self.closed(now, conn, None, out),
+            Event::Kernel(input) => self.fib_input(now, input, out),
+            Event::Shutdown => self.shutdown(now, out),
+        }
+        self.settle(now, out);
+    }
+
+    /// When to call with [`Event::Timeout`], if ever.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        let peers = self.peers.iter().filter_map(|peer| peer.fsm.deadline()).min();
+        let life = match self.life {
+            Life::Starting(at) | Life::Ending(at) => Some(at),
+            Life::Running | Life::Ended => None,
+        };
+        let behind = self.fib_behind.then_some(self.started);
+        [peers, life, behind, self.fib.deadline(), self.injections.deadline()].into_iter().flatten().min()
+    }
+
+    /// The connections on which there is something to say.
+    pub fn ready(&self, out: &mut Vec<ConnId>) {
+        let pending = self.peers.iter().filter(|peer| self.rib.has_pending(peer.id));
+        out.extend(pending.filter_map(|peer| Some(peer.session_conn()?.id)));
+    }
+
+    /// Takes what there is to say on `conn`, about `max` bytes of it. True if there is more.
+    pub fn transmit(&mut self, conn: ConnId, max: usize, out: &mut Vec<Bytes>) -> bool {
+        let Some(&(id, _)) = self.conns.get(&conn) else { return false };
+        let before = out.len();
+        let more = self.rib.transmit(id, max, out);
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.updates_sent += out.iter().skip(before).map(|messages| count_messages(messages)).sum::<u64>();
+        }
+        more
+    }
+
+    /// Counts up whenever a best path changed.
+    #[must_use]
+    pub fn routes_version(&self) -> u64 {
+        self.rib.version()
+    }
+
+    /// What must be done after anything happened: next hops, the FIB's share of the changes, conditions.
+    pub(crate) fn settle(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.track_next_hops(now, out);
+        self.check_conditions();
+        self.feed_fib(now, out);
+        self.check_life(now, out);
+    }
+
+    fn timeout(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        for id in self.peers.ids() {
+            let due = self.peers.get(id).and_then(|peer| peer.fsm.deadline());
+            if due.is_some_and(|at| at <= now) {
+                self.drive(now, id, Input::Timeout, out);
+            }
+        }
+        if self.fib.deadline().is_some_and(|at| at <= now) {
+            self.fib_input(now, fib_netlink::Input::Timeout, out);
+        }
+        self.expire_leases(now, out);
+        self.end_dropped_watches();
+    }
+
+    /// Adds and starts a peer of the configuration.
+    pub(crate) fn add_configured(&mut self, now: Instant, index: usize, out: &mut Vec<Effect>) {
+        let Some(peer) = self.config.peers.get(index).cloned() else { return };
+        let name = name_of(peer.address, peer.options.interface.as_deref());
+        let id = self.peers.next_id();
+        let asn = PeerAs::Exactly(peer.asn);
+        self.peers.insert(Peer::new(id, name, asn, peer.options, &self.config.router, now, self.seed));
+        if self.peers.get(id).is_some_and(|peer| peer.enabled) {
+            self.drive(now, id, Input::Start, out);
+        }
+    }
+
+    /// A peer for somebody who connects from within a range.
+    pub(crate) fn peer_from_range(
+        &mut self,
+        now: Instant,
+        name: &PeerName,
+        out: &mut Vec<Effect>,
+    ) -> Result<PeerId, &'static str> {
+        let (index, range) = self.range_of(name.address).ok_or("it is no peer of ours")?;
+        if self.peers.iter().filter(|peer| peer.range == Some(index)).count() >= range.limit {
+            return Err("its range is full");
+        }
+        let (asn, options) = (range.peer_as(), range.peer_options());
+        let id = self.peers.next_id();
+        let mut peer = Peer::new(id, name.clone(), asn, options, &self.config.router, now, self.seed);
+        peer.range = Some(index);
+        self.peers.insert(peer);
+        self.drive(now, id, Input::Start, out);
+        Ok(id)
+    }
+
+    /// The range that rules an address: the one with the longest prefix.
+    pub(crate) fn range_of(&self, address: IpAddr) -> Option<(usize, &PeerRange)> {
+        let ranges = self.config.ranges.iter().enumerate();
+        let covering = ranges.filter(|(_, range)| range.prefix.contains(&address));
+        covering.max_by_key(|(_, range)| range.prefix.prefix_len())
+    }
+
+    /// A peer from a range lives as long as its connection.
+    pub(crate) fn drop_dynamic(&mut self, id: PeerId) {
+        let gone = |peer: &Peer| {
+            let connected = [Side::Outgoing, Side::Incoming].into_iter().any(|side| peer.conn(side).is_some());
+            peer.range.is_some() && peer.accepted && !connected
+        };
+        if self.peers.get(id).is_some_and(gone) {
+            self.peers.remove(id);
+        }
+    }
+
+    /// Routes of an earlier life go once we know what holds; a shutdown ends once the kernel is clean.
+    fn check_life(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        match self.life {
+            Life::Starting(latest) if now >= latest || self.all_settled(now) => {
+                self.life = Life::Running;
+                self.fib_input(now, fib_netlink::Input::StartupDone, out);
+            }
+            Life::Ending(latest) if now >= latest || self.fib_ended => {
+                self.life = Life::Ended;
+                out.push(Effect::Ended);
+            }
+            Life::Starting(_) | Life::Running | Life::Ending(_) | Life::Ended => {}
+        }
+    }
+
+    fn all_settled(&self, now: Instant) -> bool {
+        let mut wanted = self.peers.iter().filter(|peer| peer.enabled);
+        wanted.all(|peer| peer.is_settled(now, STARTUP_QUIET)) && !self.fib_behind
+    }
+
+    fn shutdown(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        for id in self.peers.ids() {
+            self.drive(now, id, Input::Stop(Stop::Shutdown { message: None }), out);
+        }
+        self.life = Life::Ending(now + SHUTDOWN_MAX);
+        self.fib_input(now, fib_netlink::Input::Shutdown, out);
+    }
+}
+
+pub(crate) fn compile(config: &Config) -> Result<Policies, String> {
+    Policies::compile(&config.sets, &config.policies)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+}
+
+pub(crate) fn rib_config(config: &Config, seed: u64) -> rib::Config {
+    rib::Config {
+        local_asn: config.router.asn,
+        identifier: config.router.router_id,
+        cluster_id: config.router.cluster_id,
+        multipath: config.router.multipath,
+        seed,
+        // Off the way of the packets, as a reflector is, next hops are others' business.
+        assume_reachable: !config.fib.install,
+        fib: config.fib.install,
+    }
+}
+
+/// Whole messages in `bytes`, by their lengths (RFC 4271 §4.1).
+fn count_messages(mut bytes: &[u8]) -> u64 {
+    let mut count = 0;
+    while let Some([high, low]) = bytes.get(16..18) {
+        let len = usize::from(u16::from_be_bytes([*high, *low]));
+        bytes = bytes.get(len.max(1)..).unwrap_or_default();
+        count += 1;
+    }
+    count
+}
