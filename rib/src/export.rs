@@ -1,6 +1,7 @@
 //! What a peer is told of a route (RFC 4271 §5 and §9.2, RFC 4456 §8, RFC 1997, RFC 7311 §3.4, RFC 9234 §5).
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use bgp_core::attributes::NextHop;
 use bgp_core::capability::Role;
@@ -17,7 +18,7 @@ use crate::policy::Chain;
 pub(crate) struct View {
     pub(crate) family: Family,
     internal: bool,
-    local_asn: u32,
+    pub(crate) local_asn: u32,
     cluster_id: Ipv4Addr,
     rr_client: bool,
     rs_client: bool,
@@ -29,6 +30,8 @@ pub(crate) struct View {
     pub(crate) chain: Option<Chain>,
     /// Whom policies see, if they look at the peer.
     pub(crate) peer: Option<IpAddr>,
+    /// Likewise.
+    pub(crate) group: Option<Arc<str>>,
     pub(crate) encode: EncodeContext,
 }
 
@@ -50,6 +53,7 @@ impl View {
             role: session.role,
             chain,
             peer: looks_at_peer.then_some(session.address),
+            group: session.group.clone().filter(|_| looks_at_peer),
             encode: EncodeContext {
                 four_octet_as: session.four_octet_as,
                 add_path: false,

@@ -20,7 +20,7 @@ use crate::local::{LocalForwarding, LocalRoutes, LocalSource};
 use crate::next_hop::{NextHopChange, NextHopKey, Reach};
 use crate::peer::{Kind, PeerId, PeerSession, Peers, Source};
 use crate::plane::{Arrival, Plane};
-use crate::policy::{Chain, Policies, RouteContext, Verdict};
+use crate::policy::{Chain, Policies, RouteContext, RouteSource, Verdict};
 use crate::table::{Flags, Path};
 
 /// What holds for all peers.
@@ -305,9 +305,18 @@ impl Rib {
 
     /// Whether `key` can be reached, and at what interior cost. Decides again wherever it makes a difference, at once.
     pub fn set_next_hop(&mut self, key: NextHopKey, cost: Option<u64>) {
-        let reach = cost.map_or(Reach::Unreachable, Reach::Reachable);
-        let hops = self.core.store.next_hops.set(key, reach);
+        self.set_next_hops([(key, cost)]);
+    }
+
+    /// The same for several that change together: the tables are looked through once, whatever their number.
+    pub fn set_next_hops(&mut self, changes: impl IntoIterator<Item = (NextHopKey, Option<u64>)>) {
+        let mut hops = Vec::new();
+        for (key, cost) in changes {
+            let reach = cost.map_or(Reach::Unreachable, Reach::Reachable);
+            hops.extend(self.core.store.next_hops.set(key, reach));
+        }
         if !hops.is_empty() {
+            hops.sort_unstable();
             both!(self, |plane, core| plane.next_hops_changed(core, &hops));
         }
     }
@@ -505,10 +514,10 @@ impl Core {
         &self,
         chain: &Chain,
         prefix: IpNet,
-        _session: &PeerSession,
+        session: &PeerSession,
         attributes: &mut Attributes,
     ) -> bool {
-        let context = RouteContext { prefix };
+        let context = import_context(prefix, session);
         self.policies.evaluate(chain, &context, attributes) == Verdict::Accept
     }
 
@@ -517,14 +526,25 @@ impl Core {
         &self,
         chain: &Chain,
         prefix: IpNet,
-        _source: &Source,
-        _view: &View,
+        source: &Source,
+        view: &View,
         attributes: &mut Attributes,
     ) -> bool {
         if chain.is_accept_all() {
             return true;
         }
-        let context = RouteContext { prefix };
+        let context = RouteContext {
+            prefix,
+            peer: view.peer,
+            group: view.group.as_deref(),
+            source: match source.kind {
+                Kind::Local => RouteSource::Originate,
+                Kind::External | Kind::Client | Kind::Internal => RouteSource::Bgp,
+            },
+            family: view.family,
+            local_asn: view.local_asn,
+            tag: 0,
+        };
         self.policies.evaluate(chain, &context, attributes) == Verdict::Accept
     }
 }
@@ -537,8 +557,30 @@ impl Core {
         prefix: IpNet,
         received: Option<Attributes>,
     ) -> Vec<String> {
-        let _ = (peer, prefix, received);
-        Vec::new()
+        let session = self.peers.get(peer).and_then(|peer| peer.session.as_deref());
+        let chain = session.and_then(|session| session.import.as_ref());
+        let (Some(session), Some(chain), Some(mut attributes)) = (session, chain, received) else {
+            return Vec::new();
+        };
+        let context = import_context(prefix, session);
+        let (_, trace) = self.policies.explain(chain, &context, &mut attributes);
+        trace.steps.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// What import policy sees of a route of a peer.
+fn import_context(prefix: IpNet, session: &PeerSession) -> RouteContext<'_> {
+    RouteContext {
+        prefix,
+        peer: Some(session.address),
+        group: session.group.as_deref(),
+        source: RouteSource::Bgp,
+        family: match prefix {
+            IpNet::V4(_) => Family::Ipv4Unicast,
+            IpNet::V6(_) => Family::Ipv6Unicast,
+        },
+        local_asn: session.local_asn,
+        tag: 0,
     }
 }
 
