@@ -33,10 +33,12 @@ fn renew(owner: &str) -> v1::RenewRequest {
 async fn a_route_is_put_in_replaced_and_taken_out() {
     let lab = Lab::new().await;
     let mut injections = lab.injections().await;
-    let done = injections
-        .inject(batch("a", &["10.1.0.0/16", "2001:db8::/32"]))
-        .await;
-    let refused = done.unwrap_err();
+    let mut mixed = batch("a", &["10.1.0.0/16", "2001:db8::/32"]);
+    mixed.announce[1].attributes = Some(v1::Attributes {
+        next_hop: Some("10.0.0.5".into()),
+        ..v1::Attributes::default()
+    });
+    let refused = injections.inject(mixed).await.unwrap_err();
     assert_eq!(
         fault(&refused),
         "announce[1].next_hop",
@@ -235,7 +237,6 @@ async fn a_route_to_install_needs_a_next_hop() {
     let mut injections = lab.injections().await;
     let own = v1::InjectedRoute {
         install: true,
-        attributes: None,
         ..route("10.1.0.0/16")
     };
     let request = v1::InjectRequest {

@@ -115,15 +115,10 @@ pub(super) fn fault(status: &Status) -> &str {
         .unwrap()
 }
 
-/// A route to inject, with a next hop.
+/// A route to inject, to ourselves.
 pub(super) fn route(prefix: &str) -> v1::InjectedRoute {
-    let attributes = v1::Attributes {
-        next_hop: Some("10.0.0.5".into()),
-        ..v1::Attributes::default()
-    };
     v1::InjectedRoute {
         prefix: prefix.into(),
-        attributes: Some(attributes),
         ..v1::InjectedRoute::default()
     }
 }
