@@ -20,8 +20,6 @@ use crate::{Batch, Input, Output};
 pub const INPUTS_MAX: usize = 64;
 /// Orders on their way to the thread, at most: all batches, and one dump.
 const ORDERS_MAX: usize = BATCHES_MAX + 1;
-/// The kernel's name for the switch between one message a nexthop group and one a route.
-const COMPAT_MODE: &str = "/proc/sys/net/ipv4/nexthop_compat_mode";
 
 /// How the kernel is used.
 #[derive(Clone, Copy, Debug)]
@@ -79,19 +77,12 @@ impl Handle {
 /// When there is no netlink, or the thread cannot be started.
 pub fn start(config: KernelConfig) -> io::Result<(Handle, mpsc::Receiver<Input>)> {
     let socket = socket::Netlink::open()?;
-    let compat_mode_off = config.compat_mode_off && switch_compat_mode_off();
     let (orders, queue) = sync_channel(ORDERS_MAX);
     let (woken, wake) = io::pipe()?;
     let (inputs, receiver) = mpsc::channel(INPUTS_MAX);
-    let worker = worker::Worker::new(socket, queue, woken, inputs, compat_mode_off);
+    let worker = worker::Worker::new(socket, queue, woken, inputs, config);
     std::thread::Builder::new()
         .name("netlink".to_owned())
         .spawn(move || worker.run())?;
     Ok((Handle { orders, wake }, receiver))
-}
-
-/// Says whether it was on and is off now.
-fn switch_compat_mode_off() -> bool {
-    let on = std::fs::read_to_string(COMPAT_MODE).is_ok_and(|mode| mode.trim() == "1");
-    on && std::fs::write(COMPAT_MODE, "0").is_ok()
 }

@@ -262,6 +262,7 @@ impl Fib {
         let mut before = Slot::NOTHING;
         self.table.update(prefix, |row| {
             before = std::mem::replace(&mut row.wanted, wanted);
+            row.adopted &= wanted == Slot::NOTHING;
             before != wanted
         });
         self.unwant(before);

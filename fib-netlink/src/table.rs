@@ -51,6 +51,8 @@ pub(crate) struct Row {
     dirty: bool,
     /// The dump that is under way told of it.
     pub(crate) seen: bool,
+    /// It was found in the kernel at start, and was not wanted so far.
+    pub(crate) adopted: bool,
 }
 
 /// All prefixes of both families, and which of them need a look.

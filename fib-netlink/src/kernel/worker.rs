@@ -9,10 +9,10 @@ use netlink_packet_core::{NLM_F_DUMP_INTR, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRU
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::mpsc;
 
-use super::Order;
 use super::decode::{self, Message};
 use super::encode::{self, DUMPS};
 use super::socket::{Netlink, Received};
+use super::{KernelConfig, Order};
 use crate::{Batch, Fact, Failure, Input};
 
 /// Facts handed over at once, at most.
@@ -35,6 +35,8 @@ pub(super) struct Worker {
     facts: Vec<Fact>,
     permitted: bool,
     nexthop_objects: bool,
+    config: KernelConfig,
+    /// It was on, and was switched off.
     compat_mode_off: bool,
     message: Vec<u8>,
 }
@@ -61,6 +63,9 @@ enum Busy {
     },
 }
 
+/// The switch between one notification a nexthop group and one a route.
+const COMPAT_MODE: &str = "/proc/sys/net/ipv4/nexthop_compat_mode";
+
 /// The core is gone.
 struct Gone;
 
@@ -70,7 +75,7 @@ impl Worker {
         orders: Receiver<Order>,
         woken: PipeReader,
         inputs: mpsc::Sender<Input>,
-        compat_mode_off: bool,
+        config: KernelConfig,
     ) -> Self {
         Self {
             socket,
@@ -83,7 +88,8 @@ impl Worker {
             facts: Vec::new(),
             permitted: true,
             nexthop_objects: true,
-            compat_mode_off,
+            config,
+            compat_mode_off: false,
             message: Vec::new(),
         }
     }
@@ -174,6 +180,8 @@ impl Worker {
             Busy::Probe { sequence } if message.sequence == *sequence => {
                 // The id is not valid; what else the kernel finds wrong, it finds first.
                 self.permitted = message.errno != libc::EPERM;
+                self.compat_mode_off =
+                    self.permitted && self.config.compat_mode_off && switch_compat_mode_off();
                 self.busy = Busy::Idle;
             }
             Busy::Batch {
@@ -352,4 +360,10 @@ impl Worker {
         self.flush()?;
         self.inputs.blocking_send(input).map_err(|_| Gone)
     }
+}
+
+/// Says whether it was on and is off now.
+fn switch_compat_mode_off() -> bool {
+    let on = std::fs::read_to_string(COMPAT_MODE).is_ok_and(|mode| mode.trim() == "1");
+    on && std::fs::write(COMPAT_MODE, "0").is_ok()
 }

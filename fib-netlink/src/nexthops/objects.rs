@@ -48,6 +48,8 @@ pub(super) struct Object {
     uses: u32,
     /// The dump that is under way told of it.
     seen: bool,
+    /// It is of an earlier life, and nobody owned it so far.
+    adopted: bool,
     /// It went, and with it the routes that pointed to it.
     pub(super) lost: bool,
 }
@@ -114,6 +116,7 @@ impl Nexthops {
             presence,
             uses: 0,
             seen: true,
+            adopted: false,
             lost: false,
         });
         self.by_paths.insert(paths, index);
@@ -186,6 +189,7 @@ impl Nexthops {
         };
         if let Some(object) = self.objects.get_mut(index) {
             object.seen = true;
+            object.adopted |= object.owner == Owner::Nobody && object.presence == Presence::Absent;
         }
         self.set_presence(index, Presence::There(content));
         self.touch(index);
@@ -403,6 +407,7 @@ impl Nexthops {
     pub(super) fn own(&mut self, index: usize, owner: Owner) {
         if let Some(object) = self.objects.get_mut(index) {
             object.owner = owner;
+            object.adopted &= owner == Owner::Nobody;
         }
     }
 
@@ -514,6 +519,7 @@ impl Nexthops {
             presence: Presence::Absent,
             uses: 0,
             seen: true,
+            adopted: false,
             lost: false,
         };
         let index = self.objects.insert(object);
@@ -564,7 +570,7 @@ impl Nexthops {
         let Some(object) = self.objects.get(index) else {
             return false;
         };
-        let adopted = object.owner == Owner::Nobody && !self.may_remove;
+        let adopted = object.adopted && !self.may_remove;
         object.uses == 0
             && self.should_be(index).is_none()
             && (!adopted || object.presence == Presence::Absent)

@@ -90,6 +90,7 @@ impl Fib {
         let mut present = self.strays.len();
         self.table.scan(|_, row| {
             if !row.seen {
+                row.adopted = false;
                 if let Some(object) = row.actual.index() {
                     nexthops.release(object);
                 }
@@ -194,6 +195,11 @@ impl Fib {
         let actual = self.slot_of(route);
         let known = self.table.row(prefix).actual == actual;
         self.set_actual(prefix, actual, true);
+        let starting = self.phase == Phase::Starting;
+        self.table.update(prefix, |row| {
+            row.adopted = starting && row.wanted == Slot::NOTHING;
+            false
+        });
         if !known {
             self.contest(now, prefix, out);
         }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use ipnet::IpNet;
 
-use super::{Fib, Flight, Knowledge, Pending};
+use super::{Fib, Flight, Knowledge, Pending, Phase};
 use crate::retry::{Subject, Why};
 use crate::table::{Row, Slot};
 use crate::{FibRow, RouteState, Status};
@@ -103,7 +103,7 @@ impl Fib {
             Some(set) => self.nexthops.aim_of(set).map(Slot::at),
             None => Some(row.wanted),
         };
-        if row.wanted == Slot::NOTHING && row.actual != Slot::NOTHING {
+        if row.adopted && self.phase == Phase::Starting {
             return RouteState::Stale;
         }
         let same = target == Some(row.actual) && row.actual != Slot::NOTHING;

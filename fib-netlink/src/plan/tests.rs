@@ -1,1 +1,1035 @@
-//! Tests.
+//! The planner against a small kernel that answers, forgets, refuses and changes its mind.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use smallvec::SmallVec;
+
+use super::*;
+use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
+use crate::op::{Batch, Failure, Op, Path, Target};
+use crate::{NextHops, RouteState, Status};
+
+const OURS: u8 = 186;
+const THEIRS: u8 = 4;
+const LINKS: u32 = 3;
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+fn hop(address: &str) -> NextHop {
+    NextHop {
+        address: address.parse().unwrap(),
+        interface: None,
+    }
+}
+
+fn via(hops: &[(&str, u8)]) -> Option<Wanted> {
+    Some(Wanted::Unicast(
+        hops.iter()
+            .map(|(address, weight)| (hop(address), *weight))
+            .collect(),
+    ))
+}
+
+/// A kernel with links 1 to 3, 10.0.LINK.0/24 on each, and room for one route a prefix and metric.
+#[derive(Debug, Default)]
+struct Kernel {
+    up: BTreeMap<u32, bool>,
+    nexthops: BTreeMap<u32, KernelNexthop>,
+    routes: BTreeMap<(IpNet, u32), KernelRoute>,
+    no_objects: bool,
+    /// Refuses the next so many operations.
+    refuse: u32,
+    ops: usize,
+}
+
+impl Kernel {
+    fn new() -> Self {
+        Self {
+            up: (1..=LINKS).map(|link| (link, true)).collect(),
+            ..Self::default()
+        }
+    }
+
+    fn connected(link: u32) -> KernelRoute {
+        let path = Path {
+            gateway: None,
+            interface: link,
+            onlink: false,
+        };
+        let kind = RouteKind::Unicast(RouteVia::Paths(SmallVec::from_elem((path, 1), 1)));
+        let prefix = net(&format!("10.0.{link}.0/24"));
+        KernelRoute {
+            prefix,
+            table: 254,
+            metric: 0,
+            protocol: 2,
+            tos: 0,
+            kind,
+            prefsrc: None,
+        }
+    }
+
+    fn link(&self, index: u32) -> Fact {
+        Fact::Link {
+            index,
+            name: format!("eth{index}"),
+            up: self.up[&index],
+        }
+    }
+
+    fn dump(&self) -> Vec<Fact> {
+        let mut facts = vec![Fact::DumpBegin];
+        for (&index, &up) in &self.up {
+            facts.push(self.link(index));
+            if up {
+                facts.push(Fact::Route(Self::connected(index)));
+            }
+        }
+        facts.extend(self.nexthops.values().cloned().map(Fact::Nexthop));
+        facts.extend(self.routes.values().cloned().map(Fact::Route));
+        facts.push(Fact::Abilities {
+            permitted: true,
+            nexthop_objects: !self.no_objects,
+            compat_mode_off: false,
+        });
+        facts.push(Fact::DumpEnd);
+        facts
+    }
+
+    fn carry(&mut self, batch: &Batch) -> Input {
+        assert!(batch.ops.len() <= OPS_MAX);
+        let results = batch
+            .ops
+            .iter()
+            .map(|op| self.operate(op, batch.frame.protocol))
+            .collect::<Vec<_>>();
+        let failures = (0..).zip(results).filter_map(|(index, result)| {
+            Some(Failure {
+                index,
+                errno: result.err()?,
+            })
+        });
+        Input::Completed {
+            batch: batch.id,
+            failures: failures.collect(),
+        }
+    }
+
+    fn operate(&mut self, op: &Op, protocol: u8) -> Result<(), i32> {
+        self.ops += 1;
+        if self.refuse > 0 {
+            self.refuse -= 1;
+            return Err(libc::ENOMEM);
+        }
+        match op {
+            Op::PutPath { id, path, replace } => {
+                if !self.up[&path.interface] {
+                    return Err(libc::ENETDOWN);
+                }
+                self.put_nexthop(*id, NexthopKind::Path(*path), *replace, protocol)
+            }
+            Op::PutGroup {
+                id,
+                members,
+                replace,
+            } => {
+                assert!(!members.is_empty());
+                if members
+                    .iter()
+                    .any(|(member, _)| !self.nexthops.contains_key(member))
+                {
+                    return Err(libc::EINVAL);
+                }
+                self.put_nexthop(*id, NexthopKind::Group(members.clone()), *replace, protocol)
+            }
+            Op::RemoveNexthop { id } => {
+                self.nexthops.get(id).ok_or(libc::ENOENT)?;
+                self.drop_nexthop(*id);
+                Ok(())
+            }
+            Op::PutRoute {
+                prefix,
+                metric,
+                target,
+                replace,
+            } => self.put_route(*prefix, *metric, target, *replace, protocol),
+            Op::RemoveRoute { prefix, metric, .. } => match self.routes.get(&(*prefix, *metric)) {
+                Some(route) if route.protocol == protocol => {
+                    self.routes.remove(&(*prefix, *metric));
+                    Ok(())
+                }
+                _ => Err(libc::ESRCH),
+            },
+        }
+    }
+
+    fn put_nexthop(
+        &mut self,
+        id: u32,
+        kind: NexthopKind,
+        replace: bool,
+        protocol: u8,
+    ) -> Result<(), i32> {
+        match (self.nexthops.contains_key(&id), replace) {
+            (true, false) => return Err(libc::EEXIST),
+            (false, true) => return Err(libc::ENOENT),
+            _ => {}
+        }
+        self.nexthops
+            .insert(id, KernelNexthop { id, protocol, kind });
+        Ok(())
+    }
+
+    fn put_route(
+        &mut self,
+        prefix: IpNet,
+        metric: u32,
+        target: &Target,
+        replace: bool,
+        protocol: u8,
+    ) -> Result<(), i32> {
+        let kind = match target {
+            Target::Nexthop(id) if self.nexthops.contains_key(id) => {
+                RouteKind::Unicast(RouteVia::Nexthop(*id))
+            }
+            Target::Nexthop(_) => return Err(libc::EINVAL),
+            Target::Paths(paths) if paths.iter().all(|(path, _)| self.up[&path.interface]) => {
+                RouteKind::Unicast(RouteVia::Paths(paths.clone()))
+            }
+            Target::Paths(_) => return Err(libc::ENETDOWN),
+            Target::Blackhole => RouteKind::Blackhole,
+            Target::Unreachable => RouteKind::Unreachable,
+        };
+        match (self.routes.get(&(prefix, metric)), replace) {
+            (Some(_), false) => return Err(libc::EEXIST),
+            (None, true) => return Err(libc::ENOENT),
+            (Some(route), true) => assert_eq!(route.protocol, OURS, "{prefix} is somebody else's"),
+            (None, false) => {}
+        }
+        let route = KernelRoute {
+            prefix,
+            table: 254,
+            metric,
+            protocol,
+            tos: 0,
+            kind,
+            prefsrc: None,
+        };
+        self.routes.insert((prefix, metric), route);
+        Ok(())
+    }
+
+    /// As the kernel does: routes go with it, groups lose a member.
+    fn drop_nexthop(&mut self, id: u32) {
+        self.nexthops.remove(&id);
+        self.routes
+            .retain(|_, route| route.kind != RouteKind::Unicast(RouteVia::Nexthop(id)));
+        let mut empty = Vec::new();
+        for (group, nexthop) in &mut self.nexthops {
+            if let NexthopKind::Group(members) = &mut nexthop.kind {
+                members.retain(|(member, _)| *member != id);
+                if members.is_empty() {
+                    empty.push(*group);
+                }
+            }
+        }
+        for group in empty {
+            self.drop_nexthop(group);
+        }
+    }
+
+    /// Without a word about what goes with the link.
+    fn set_link(&mut self, index: u32, up: bool) -> Vec<Fact> {
+        self.up.insert(index, up);
+        if up {
+            return vec![self.link(index), Fact::Route(Self::connected(index))];
+        }
+        let on_it =
+            |kind: &NexthopKind| matches!(kind, NexthopKind::Path(path) if path.interface == index);
+        let gone: Vec<u32> = self
+            .nexthops
+            .values()
+            .filter(|n| on_it(&n.kind))
+            .map(|n| n.id)
+            .collect();
+        for id in gone {
+            self.drop_nexthop(id);
+        }
+        self.routes.retain(|_, route| match &route.kind {
+            RouteKind::Unicast(RouteVia::Paths(paths)) => {
+                !paths.iter().all(|(path, _)| path.interface == index)
+            }
+            _ => true,
+        });
+        vec![self.link(index), Fact::RouteGone(Self::connected(index))]
+    }
+
+    /// Which paths a route of ours has.
+    fn paths(&self, prefix: &str) -> Vec<(String, u8)> {
+        let Some(route) = self
+            .routes
+            .get(&(net(prefix), 20))
+            .filter(|route| route.protocol == OURS)
+        else {
+            return Vec::new();
+        };
+        let text = |path: &Path| path.gateway.unwrap().to_string();
+        let mut paths: Vec<_> = match &route.kind {
+            RouteKind::Unicast(RouteVia::Paths(paths)) => paths
+                .iter()
+                .map(|(path, weight)| (text(path), *weight))
+                .collect(),
+            RouteKind::Unicast(RouteVia::Nexthop(id)) => match &self.nexthops[id].kind {
+                NexthopKind::Path(path) => vec![(text(path), 1)],
+                NexthopKind::Group(members) => members
+                    .iter()
+                    .map(|(id, weight)| match &self.nexthops[id].kind {
+                        NexthopKind::Path(path) => (text(path), *weight),
+                        other => panic!("{other:?}"),
+                    })
+                    .collect(),
+                NexthopKind::Other => panic!(),
+            },
+            RouteKind::Blackhole => vec![("blackhole".into(), 1)],
+            RouteKind::Unreachable => vec![("unreachable".into(), 1)],
+            RouteKind::Other => panic!(),
+        };
+        paths.sort();
+        paths
+    }
+
+    fn ours(&self) -> usize {
+        self.routes
+            .values()
+            .filter(|route| route.protocol == OURS)
+            .count()
+    }
+}
+
+/// A planner, its kernel, and time.
+struct World {
+    fib: Fib,
+    kernel: Kernel,
+    now: Instant,
+    /// Batches the kernel has not carried out.
+    sent: VecDeque<Batch>,
+    resync: bool,
+    out: Vec<Output>,
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "only the origin of a virtual time"
+)]
+fn origin() -> Instant {
+    Instant::now()
+}
+
+impl World {
+    fn with(config: FibConfig, kernel: Kernel) -> Self {
+        let mut world = Self {
+            fib: Fib::new(config),
+            kernel,
+            now: origin(),
+            sent: VecDeque::new(),
+            resync: false,
+            out: Vec::new(),
+        };
+        world.input(Input::Kernel(world.kernel.dump()));
+        world
+    }
+
+    fn new() -> Self {
+        Self::with(FibConfig::default(), Kernel::new())
+    }
+
+    fn input(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.fib.handle(self.now, input, &mut out);
+        for output in out {
+            match output {
+                Output::Send(batch) => self.sent.push_back(batch),
+                Output::Resync => self.resync = true,
+                other => self.out.push(other),
+            }
+        }
+        assert!(self.sent.len() <= BATCHES_MAX);
+        assert!(!self.resync || self.sent.is_empty());
+    }
+
+    fn want(&mut self, prefix: &str, route: Option<Wanted>) {
+        self.input(Input::Wanted {
+            prefix: net(prefix),
+            route,
+        });
+    }
+
+    /// The kernel carries out one batch, or dumps.
+    fn kernel_step(&mut self) -> bool {
+        if let Some(batch) = self.sent.pop_front() {
+            let answer = self.kernel.carry(&batch);
+            self.input(answer);
+            true
+        } else if std::mem::take(&mut self.resync) {
+            self.input(Input::Kernel(self.kernel.dump()));
+            true
+        } else {
+            false
+        }
+    }
+
+    /// Until nothing moves for longer than any back-off.
+    fn rest(&mut self) {
+        for _ in 0..10_000 {
+            while self.kernel_step() {}
+            match self.fib.deadline() {
+                Some(at) => self.now = self.now.max(at),
+                None => return,
+            }
+            self.input(Input::Timeout);
+        }
+        panic!("no rest: {:?}", self.fib.status());
+    }
+
+    /// For a while, whatever still waits.
+    fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            while self.kernel_step() {}
+            match self.fib.deadline() {
+                Some(at) if at <= end => self.now = self.now.max(at),
+                _ => break,
+            }
+            self.input(Input::Timeout);
+        }
+        self.now = end;
+    }
+
+    fn notices(&self) -> Vec<&Notice> {
+        self.out
+            .iter()
+            .filter_map(|o| {
+                if let Output::Notice(notice) = o {
+                    Some(notice)
+                } else {
+                    None
+                }
+            })
+            .collect()
+    }
+
+    fn link(&mut self, index: u32, up: bool) {
+        let facts = self.kernel.set_link(index, up);
+        self.input(Input::Kernel(facts));
+    }
+
+    fn foreign(prefix: &str) -> KernelRoute {
+        KernelRoute {
+            prefix: net(prefix),
+            metric: 20,
+            protocol: THEIRS,
+            ..Kernel::connected(3)
+        }
+    }
+
+    /// Not while a batch is under way: a replacement that is on its way would hit the wrong one, and the
+    /// kernel cannot be asked to replace ours alone.
+    fn add_foreign(&mut self, prefix: &str) {
+        while self.kernel_step() {}
+        let route = Self::foreign(prefix);
+        self.kernel.routes.insert((route.prefix, 20), route.clone());
+        self.input(Input::Kernel(vec![Fact::Route(route)]));
+    }
+
+    fn remove_foreign(&mut self, prefix: &str) {
+        let route = self.kernel.routes.remove(&(net(prefix), 20)).unwrap();
+        self.input(Input::Kernel(vec![Fact::RouteGone(route)]));
+    }
+}
+
+#[test]
+fn nothing_is_written_before_the_first_dump_is_complete() {
+    let mut fib = Fib::new(FibConfig::default());
+    let (now, mut out) = (origin(), Vec::new());
+    for n in 0..1000_u32 {
+        let prefix = IpNet::new(std::net::Ipv4Addr::from(n << 8).into(), 24).unwrap();
+        fib.handle(
+            now,
+            Input::Wanted {
+                prefix,
+                route: Some(Wanted::Blackhole),
+            },
+            &mut out,
+        );
+    }
+    fib.handle(now + Duration::from_secs(9), Input::Timeout, &mut out);
+    assert_eq!(out, []);
+    fib.handle(now, Input::Kernel(Kernel::new().dump()), &mut out);
+    assert_eq!(
+        out.iter().filter(|o| matches!(o, Output::Send(_))).count(),
+        BATCHES_MAX
+    );
+}
+
+#[test]
+fn routes_go_in_and_out_with_their_objects() {
+    let mut world = World::new();
+    world.want("192.0.2.0/24", via(&[("10.0.1.2", 1), ("10.0.2.2", 3)]));
+    world.want("192.0.3.0/24", via(&[("10.0.2.2", 3), ("10.0.1.2", 1)]));
+    world.want("192.0.4.0/24", via(&[("10.0.1.2", 1)]));
+    world.want("192.0.5.0/24", Some(Wanted::Blackhole));
+    world.rest();
+    assert_eq!(world.kernel.ops, 7, "two paths, a group, four routes");
+    assert_eq!(
+        world.kernel.paths("192.0.3.0/24"),
+        [("10.0.1.2".into(), 1), ("10.0.2.2".into(), 3)]
+    );
+    assert_eq!(
+        world.kernel.paths("192.0.5.0/24"),
+        [("blackhole".into(), 1)]
+    );
+    assert_eq!(
+        world
+            .fib
+            .route(net("192.0.2.0/24"))
+            .unwrap()
+            .actual
+            .unwrap(),
+        "via 10.0.1.2 dev eth1, via 10.0.2.2 dev eth2 weight 3"
+    );
+    for prefix in [
+        "192.0.2.0/24",
+        "192.0.3.0/24",
+        "192.0.4.0/24",
+        "192.0.5.0/24",
+    ] {
+        world.want(prefix, None);
+    }
+    world.rest();
+    assert_eq!(
+        (world.kernel.routes.len(), world.kernel.nexthops.len()),
+        (0, 0)
+    );
+    assert_eq!(
+        world.fib.status(),
+        Status {
+            changes: 14,
+            install: true,
+            permitted: true,
+            nexthop_objects: true,
+            synchronized: true,
+            ..Status::default()
+        }
+    );
+}
+
+#[test]
+fn a_burst_that_cancels_itself_costs_nothing() {
+    let mut world = World::new();
+    for _ in 0..100 {
+        world.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+        world.want("192.0.2.0/24", None);
+    }
+    world.rest();
+    assert_eq!(world.kernel.ops, 0);
+}
+
+#[test]
+fn changes_while_batches_are_under_way_only_mark_the_prefix() {
+    let mut world = World::new();
+    for n in 0..5000_u32 {
+        world.want(
+            &format!("20.{}.{}.0/24", n / 256, n % 256),
+            via(&[("10.0.1.2", 1)]),
+        );
+    }
+    assert_eq!(world.sent.len(), BATCHES_MAX);
+    for _ in 0..10 {
+        for n in 0..5000_u32 {
+            world.want(
+                &format!("20.{}.{}.0/24", n / 256, n % 256),
+                via(&[("10.0.2.2", 1)]),
+            );
+        }
+    }
+    assert_eq!(world.sent.len(), BATCHES_MAX);
+    world.rest();
+    assert_eq!(world.kernel.ours(), 5000);
+    assert!(world.kernel.ops <= 5000 + 1000 + 3, "{}", world.kernel.ops);
+}
+
+#[test]
+fn a_lost_link_costs_a_message_and_not_one_for_each_route() {
+    let mut world = World::new();
+    for n in 0..1000_u32 {
+        world.want(
+            &format!("20.{}.{}.0/24", n / 256, n % 256),
+            via(&[("10.0.1.2", 1), ("10.0.2.2", 1)]),
+        );
+    }
+    world.rest();
+    let ops = world.kernel.ops;
+    world.link(2, false);
+    world.rest();
+    assert_eq!(world.kernel.paths("20.0.7.0/24"), [("10.0.1.2".into(), 1)]);
+    assert!(world.kernel.ops - ops <= 2, "{}", world.kernel.ops - ops);
+    world.link(1, false);
+    world.rest();
+    assert_eq!(world.kernel.ours(), 0);
+    world.link(2, true);
+    world.rest();
+    assert_eq!(world.kernel.paths("20.0.7.0/24"), [("10.0.2.2".into(), 1)]);
+}
+
+#[test]
+fn tracked_next_hops_are_told_of() {
+    let mut world = World::new();
+    world.input(Input::Track(hop("10.0.1.2")));
+    world.input(Input::Track(hop("10.0.1.2")));
+    world.input(Input::Track(hop("192.0.2.1")));
+    world.link(1, false);
+    world.input(Input::Untrack(hop("10.0.1.2")));
+    world.link(1, true);
+    world.input(Input::Untrack(hop("10.0.1.2")));
+    world.link(1, false);
+    let told = world.out.iter().filter_map(|o| match o {
+        Output::NextHop {
+            next_hop,
+            resolution,
+        } => Some((next_hop.address.to_string(), resolution.is_some())),
+        _ => None,
+    });
+    let told: Vec<_> = told.collect();
+    let expected = [
+        ("10.0.1.2", true),
+        ("10.0.1.2", true),
+        ("192.0.2.1", false),
+        ("10.0.1.2", false),
+        ("10.0.1.2", true),
+    ];
+    assert_eq!(
+        told,
+        expected.map(|(address, reached)| (address.to_owned(), reached))
+    );
+}
+
+#[test]
+fn what_an_earlier_life_left_is_taken_over_and_the_rest_goes_when_bgp_has_converged() {
+    let mut first = World::new();
+    first.want("192.0.2.0/24", via(&[("10.0.1.2", 1), ("10.0.2.2", 3)]));
+    first.want("192.0.3.0/24", via(&[("10.0.1.2", 1)]));
+    first.want("192.0.4.0/24", via(&[("10.0.3.2", 1)]));
+    first.rest();
+    let mut kernel = first.kernel;
+    kernel.ops = 0;
+    let mut second = World::with(FibConfig::default(), kernel);
+    second.want("192.0.2.0/24", via(&[("10.0.2.2", 3), ("10.0.1.2", 1)]));
+    second.want("192.0.3.0/24", via(&[("10.0.1.2", 1)]));
+    second.rest();
+    assert_eq!(second.kernel.ops, 0);
+    assert_eq!(
+        second.fib.route(net("192.0.4.0/24")).unwrap().state,
+        RouteState::Stale
+    );
+    second.input(Input::StartupDone);
+    second.rest();
+    assert_eq!(
+        second.notices(),
+        [
+            &Notice::Adopted { routes: 3 },
+            &Notice::StaleRemoved { routes: 1 }
+        ]
+    );
+    assert_eq!(
+        (
+            second.kernel.ours(),
+            second.kernel.nexthops.len(),
+            second.kernel.ops
+        ),
+        (2, 3, 2)
+    );
+}
+
+#[test]
+fn a_foreign_route_is_left_alone_and_ours_takes_its_place_when_it_goes() {
+    let mut world = World::new();
+    world.add_foreign("192.0.2.0/24");
+    world.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+    world.run_for(Duration::from_secs(200));
+    assert_eq!(
+        world.kernel.routes[&(net("192.0.2.0/24"), 20)].protocol,
+        THEIRS
+    );
+    assert!(matches!(
+        world.fib.route(net("192.0.2.0/24")).unwrap().state,
+        RouteState::Foreign { .. }
+    ));
+    assert_eq!(
+        world.notices(),
+        [&Notice::ForeignInTheWay {
+            prefix: net("192.0.2.0/24")
+        }]
+    );
+    assert!(world.kernel.ops < 40, "{}", world.kernel.ops);
+    world.remove_foreign("192.0.2.0/24");
+    world.rest();
+    assert_eq!(world.kernel.ours(), 1);
+    world.add_foreign("192.0.2.0/24");
+    world.run_for(Duration::from_secs(9));
+    assert_eq!(
+        world.kernel.routes[&(net("192.0.2.0/24"), 20)].protocol,
+        THEIRS
+    );
+}
+
+#[test]
+fn refusals_are_retried_ever_more_slowly_and_said_once() {
+    let mut world = World::new();
+    world.kernel.refuse = u32::MAX;
+    world.want("192.0.2.0/24", Some(Wanted::Blackhole));
+    world.run_for(Duration::from_secs(3600));
+    assert!(
+        (60..200).contains(&world.kernel.ops),
+        "{}",
+        world.kernel.ops
+    );
+    assert_eq!(
+        world.notices(),
+        [&Notice::InstallFailed {
+            prefix: net("192.0.2.0/24"),
+            errno: libc::ENOMEM,
+            more: 0
+        }]
+    );
+    world.kernel.refuse = 0;
+    world.rest();
+    assert_eq!(world.fib.status().installed, 1);
+}
+
+#[test]
+fn a_refused_object_does_not_take_down_what_works() {
+    let mut world = World::new();
+    world.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+    world.want("192.0.3.0/24", via(&[("10.0.1.2", 1), ("10.0.2.2", 1)]));
+    world.rest();
+    world.kernel.refuse = 3;
+    world.want("192.0.4.0/24", via(&[("10.0.1.2", 1), ("10.0.3.2", 1)]));
+    world.rest();
+    for prefix in ["192.0.2.0/24", "192.0.3.0/24", "192.0.4.0/24"] {
+        assert!(!world.kernel.paths(prefix).is_empty(), "{prefix}");
+    }
+    assert_eq!(world.kernel.paths("192.0.4.0/24").len(), 2);
+}
+
+#[test]
+fn without_permission_it_says_so_once_and_is_silent() {
+    let mut world = World::new();
+    world.want("192.0.2.0/24", Some(Wanted::Blackhole));
+    world.now += GATHER;
+    world.input(Input::Timeout);
+    let batch = world.sent.pop_front().unwrap();
+    world.input(Input::Completed {
+        batch: batch.id,
+        failures: vec![Failure {
+            index: 0,
+            errno: libc::EPERM,
+        }],
+    });
+    world.want("192.0.3.0/24", Some(Wanted::Blackhole));
+    world.run_for(Duration::from_secs(100));
+    assert_eq!(world.notices(), [&Notice::NotPermitted]);
+    assert!(!world.fib.status().permitted && world.sent.is_empty());
+}
+
+#[test]
+fn a_shutdown_removes_all_unless_routes_are_to_stay() {
+    for keep_on_exit in [false, true] {
+        let mut world = World::with(
+            FibConfig {
+                keep_on_exit,
+                ..FibConfig::default()
+            },
+            Kernel::new(),
+        );
+        for n in 0..2000_u32 {
+            world.want(
+                &format!("20.{}.{}.0/24", n / 256, n % 256),
+                via(&[("10.0.1.2", 1)]),
+            );
+        }
+        world.rest();
+        world.input(Input::Shutdown);
+        assert_eq!(world.out.contains(&Output::Ended), keep_on_exit);
+        world.rest();
+        assert_eq!(world.out.iter().filter(|o| **o == Output::Ended).count(), 1);
+        assert_eq!(world.kernel.ours(), if keep_on_exit { 2000 } else { 0 });
+        assert_eq!(world.kernel.nexthops.len(), usize::from(keep_on_exit));
+    }
+}
+
+#[test]
+fn pages_are_in_order_and_complete() {
+    let mut world = World::new();
+    for n in (0..50).rev() {
+        world.want(&format!("20.0.{n}.0/24"), Some(Wanted::Blackhole));
+        world.want(&format!("2001:db8:{n:x}::/48"), via(&[("192.0.2.1", 1)]));
+    }
+    world.rest();
+    let (mut after, mut all) = (None, Vec::new());
+    loop {
+        let page = world.fib.routes(after, 7, false);
+        assert!(page.len() <= 7);
+        let Some(last) = page.last() else { break };
+        after = Some(last.prefix);
+        all.extend(page.into_iter().map(|row| row.prefix));
+    }
+    assert_eq!(all.len(), 100);
+    assert!(all.is_sorted());
+    assert_eq!(
+        world.fib.routes(None, 1000, true).len(),
+        50,
+        "an unreachable next hop is a difference"
+    );
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Want(u8, Vec<(u8, u8)>),
+    Withdraw(u8),
+    Constant(u8),
+    Link(u32, bool),
+    DeleteByHand(u8),
+    Foreign(u8),
+    ForeignGone(u8),
+    FlushNexthop(u8),
+    Refuse(u32),
+    Overrun,
+    KernelStep,
+    Pass(u64),
+    StartupDone,
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let prefix = 0..12_u8;
+    let event = prop_oneof![
+        6 => (prefix.clone(), proptest::collection::vec((1..=6_u8, 1..4_u8), 1..4)).prop_map(|(p, hops)| Event::Want(p, hops)),
+        2 => prefix.clone().prop_map(Event::Withdraw),
+        1 => prefix.clone().prop_map(Event::Constant),
+        2 => (1..=LINKS, any::<bool>()).prop_map(|(link, up)| Event::Link(link, up)),
+        1 => prefix.clone().prop_map(Event::DeleteByHand),
+        1 => prefix.clone().prop_map(Event::Foreign),
+        1 => prefix.prop_map(Event::ForeignGone),
+        1 => any::<u8>().prop_map(Event::FlushNexthop),
+        1 => (1..5_u32).prop_map(Event::Refuse),
+        1 => Just(Event::Overrun),
+        6 => Just(Event::KernelStep),
+        3 => (0..3000_u64).prop_map(Event::Pass),
+        1 => Just(Event::StartupDone),
+    ];
+    proptest::collection::vec(event, 1..120)
+}
+
+/// What is wanted of each of twelve prefixes, and what follows from it.
+#[derive(Default)]
+struct Model {
+    wanted: BTreeMap<u8, Vec<(u8, u8)>>,
+}
+
+fn prefix(n: u8) -> String {
+    format!("192.0.{n}.0/24")
+}
+
+/// Six next hops, two on each link.
+fn gateway(n: u8) -> String {
+    format!("10.0.{}.{}", n % 3 + 1, n + 1)
+}
+
+impl World {
+    fn event(&mut self, event: Event, model: &mut Model) {
+        match event {
+            Event::Want(p, hops) => {
+                let members: NextHops = hops
+                    .iter()
+                    .map(|(h, weight)| (hop(&gateway(*h)), *weight))
+                    .collect();
+                self.want(&prefix(p), Some(Wanted::Unicast(members)));
+                model.wanted.insert(p, hops);
+            }
+            Event::Withdraw(p) => {
+                self.want(&prefix(p), None);
+                model.wanted.remove(&p);
+            }
+            Event::Constant(p) => {
+                self.want(&prefix(p), Some(Wanted::Unreachable));
+                model.wanted.insert(p, Vec::new());
+            }
+            Event::Link(index, up) => {
+                if self.kernel.up[&index] != up {
+                    self.link(index, up);
+                }
+            }
+            Event::DeleteByHand(p) => {
+                let key = (net(&prefix(p)), 20);
+                if self
+                    .kernel
+                    .routes
+                    .get(&key)
+                    .is_some_and(|route| route.protocol == OURS)
+                {
+                    let route = self.kernel.routes.remove(&key).unwrap();
+                    self.input(Input::Kernel(vec![Fact::RouteGone(route)]));
+                }
+            }
+            Event::Foreign(p) => self.add_foreign(&prefix(p)),
+            Event::ForeignGone(p) => {
+                if self
+                    .kernel
+                    .routes
+                    .get(&(net(&prefix(p)), 20))
+                    .is_some_and(|route| route.protocol == THEIRS)
+                {
+                    self.remove_foreign(&prefix(p));
+                }
+            }
+            Event::FlushNexthop(n) => {
+                let ids: Vec<u32> = self.kernel.nexthops.keys().copied().collect();
+                if let Some(id) = ids.get(usize::from(n) % ids.len().max(1)) {
+                    self.kernel.drop_nexthop(*id);
+                    self.input(Input::Kernel(vec![Fact::NexthopGone { id: *id }]));
+                }
+            }
+            Event::Refuse(count) => self.kernel.refuse = count,
+            Event::Overrun => self.input(Input::Overrun),
+            Event::KernelStep => drop(self.kernel_step()),
+            Event::Pass(ms) => {
+                self.now += Duration::from_millis(ms);
+                if self.fib.deadline().is_some_and(|at| at <= self.now) {
+                    self.input(Input::Timeout);
+                }
+            }
+            Event::StartupDone => self.input(Input::StartupDone),
+        }
+    }
+
+    /// At rest the kernel has what is wanted, as far as it can, and nothing else of ours.
+    fn check(&self, model: &Model) {
+        for n in 0..12 {
+            let theirs = self
+                .kernel
+                .routes
+                .get(&(net(&prefix(n)), 20))
+                .is_some_and(|route| route.protocol == THEIRS);
+            let mut expected: BTreeMap<String, u8> = BTreeMap::new();
+            match model.wanted.get(&n) {
+                Some(hops) if hops.is_empty() => drop(expected.insert("unreachable".into(), 1)),
+                Some(hops) => {
+                    for (h, weight) in hops
+                        .iter()
+                        .filter(|(h, _)| self.kernel.up[&u32::from(h % 3 + 1)])
+                    {
+                        *expected.entry(gateway(*h)).or_default() += weight;
+                    }
+                    let distinct: BTreeSet<u8> = hops.iter().map(|(h, _)| *h).collect();
+                    if distinct.len() == 1 && !self.kernel.no_objects {
+                        expected.values_mut().for_each(|weight| *weight = 1);
+                    }
+                }
+                None => {}
+            }
+            if theirs {
+                expected.clear();
+            }
+            assert_eq!(
+                self.kernel.paths(&prefix(n)),
+                expected.into_iter().collect::<Vec<_>>(),
+                "{} {:#?}",
+                prefix(n),
+                self.fib
+            );
+        }
+        let status = self.fib.status();
+        assert_eq!(status.actual, self.kernel.ours());
+        let used = self.kernel.nexthops.len();
+        assert_eq!(
+            status.nexthops, used,
+            "{:#?} {:#?}",
+            self.kernel.nexthops, self.fib
+        );
+    }
+}
+
+fn live_through(events: Vec<Event>, no_objects: bool, lives: u32) {
+    let mut kernel = Kernel {
+        no_objects,
+        ..Kernel::new()
+    };
+    for _ in 0..lives {
+        let mut world = World::with(FibConfig::default(), kernel);
+        let mut model = Model::default();
+        for event in events.clone() {
+            world.event(event, &mut model);
+        }
+        world.input(Input::StartupDone);
+        world.kernel.refuse = 0;
+        world.run_for(Duration::from_secs(600));
+        world.check(&model);
+        for n in 0..12 {
+            world.want(&prefix(n), None);
+        }
+        let before = world.kernel.routes.len() - world.kernel.ours();
+        world.run_for(Duration::from_secs(600));
+        assert_eq!(
+            (world.kernel.ours(), world.kernel.routes.len()),
+            (0, before)
+        );
+        assert_eq!(world.kernel.nexthops.len(), 0, "{:#?}", world.fib);
+        for event in events.clone() {
+            world.event(event, &mut model);
+        }
+        kernel = world.kernel;
+        kernel.refuse = 0;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn at_rest_the_kernel_has_what_is_wanted(events in events()) {
+        live_through(events, false, 2);
+    }
+
+    #[test]
+    fn without_objects_too(events in events()) {
+        live_through(events, true, 2);
+    }
+
+    /// Complete deadlines: woken only when asked for, or each millisecond, it does the same.
+    #[test]
+    fn deadlines_are_complete(events in events()) {
+        let trace = |eager: bool| {
+            let mut world = World::new();
+            let mut model = Model::default();
+            let mut trace = Vec::new();
+            for event in events.clone() {
+                if let Event::Pass(ms) = event {
+                    let end = world.now + Duration::from_millis(ms);
+                    while world.now < end {
+                        let next = world.fib.deadline().filter(|at| *at <= end).unwrap_or(end).max(world.now);
+                        world.now = if eager { next.min(world.now + Duration::from_millis(1)) } else { next };
+                        world.input(Input::Timeout);
+                        trace.extend(world.sent.iter().map(|batch| (batch.id, batch.ops.clone())));
+                        while world.kernel_step() {}
+                    }
+                } else {
+                    world.event(event, &mut model);
+                }
+            }
+            trace
+        };
+        prop_assert_eq!(trace(false), trace(true));
+    }
+}

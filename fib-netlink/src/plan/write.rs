@@ -129,7 +129,7 @@ impl Fib {
     }
 
     fn look(&mut self, now: Instant, prefix: IpNet, row: Row, draft: &mut Draft) {
-        let stale = row.wanted == Slot::NOTHING && self.phase == Phase::Starting;
+        let stale = row.adopted && self.phase == Phase::Starting;
         if stale
             || (!self.retries.is_empty() && self.retries.is_waiting(&Subject::Row(prefix), now))
         {

@@ -1,0 +1,766 @@
+//! The planner and the kernel together, each test in a network namespace of its own.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "these tests drive the real kernel, which has a clock"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing
+)]
+
+use std::net::IpAddr;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use fib_netlink::kernel::{self, Handle, KernelConfig};
+use fib_netlink::{
+    Fib, FibConfig, Input, NextHop, NextHops, Notice, Output, PreferredSource, Resolution,
+    RouteState, Wanted,
+};
+use ipnet::IpNet;
+use nix::sched::{CloneFlags, unshare};
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::error::TryRecvError;
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Runs a test in a thread with a network namespace of its own, which goes with it.
+fn in_namespace(test: impl FnOnce() + Send + 'static) {
+    if !nix::unistd::geteuid().is_root() {
+        println!("SKIPPED: needs root");
+        return;
+    }
+    let thread = std::thread::spawn(|| {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        ip("link set lo up");
+        for (n, device) in [(1, "d1"), (2, "d2"), (3, "d3")] {
+            ip(&format!(
+                "link add {device} type veth peer name {device}-peer"
+            ));
+            ip(&format!("link set {device} up"));
+            ip(&format!("link set {device}-peer up"));
+            ip(&format!("addr add 10.0.{n}.1/24 dev {device}"));
+            ip(&format!("addr add fd00:{n}::1/64 dev {device} nodad"));
+        }
+        test();
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn ip(arguments: &str) -> String {
+    let output = Command::new("ip")
+        .args(arguments.split_whitespace())
+        .output()
+        .expect("iproute2");
+    assert!(
+        output.status.success(),
+        "ip {arguments}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn net(text: &str) -> IpNet {
+    text.parse().unwrap()
+}
+
+fn hop(address: &str) -> NextHop {
+    NextHop {
+        address: address.parse().unwrap(),
+        interface: None,
+    }
+}
+
+fn via(hops: &[(&str, u8)]) -> Option<Wanted> {
+    let hops: NextHops = hops
+        .iter()
+        .map(|(address, weight)| (hop(address), *weight))
+        .collect();
+    Some(Wanted::Unicast(hops))
+}
+
+/// What the daemon does, in small.
+struct Rig {
+    fib: Fib,
+    handle: Handle,
+    inputs: Receiver<Input>,
+    notices: Vec<Notice>,
+    resolutions: Vec<(NextHop, Option<Resolution>)>,
+    ops: usize,
+    /// Batches that are not answered.
+    flying: usize,
+    ended: bool,
+}
+
+impl Rig {
+    fn new(config: FibConfig) -> Self {
+        let (handle, inputs) = kernel::start(KernelConfig::default()).unwrap();
+        let mut rig = Self {
+            fib: Fib::new(config),
+            handle,
+            inputs,
+            notices: Vec::new(),
+            resolutions: Vec::new(),
+            ops: 0,
+            flying: 0,
+            ended: false,
+        };
+        rig.until("the first dump", |rig| rig.fib.status().synchronized);
+        rig
+    }
+
+    fn input(&mut self, input: Input) {
+        let mut out = Vec::new();
+        self.flying -= usize::from(matches!(input, Input::Completed { .. }));
+        self.fib.handle(Instant::now(), input, &mut out);
+        for output in out {
+            match output {
+                Output::Send(batch) => {
+                    self.ops += batch.ops.len();
+                    self.flying += 1;
+                    self.handle.send(Output::Send(batch));
+                }
+                Output::Resync => self.handle.send(Output::Resync),
+                Output::NextHop {
+                    next_hop,
+                    resolution,
+                } => self.resolutions.push((next_hop, resolution)),
+                Output::Notice(notice) => self.notices.push(notice),
+                Output::Environment => {}
+                Output::Ended => self.ended = true,
+            }
+        }
+    }
+
+    fn want(&mut self, prefix: &str, route: Option<Wanted>) {
+        self.input(Input::Wanted {
+            prefix: net(prefix),
+            route,
+        });
+    }
+
+    fn step(&mut self) {
+        match self.inputs.try_recv() {
+            Ok(input) => self.input(input),
+            Err(TryRecvError::Empty) => {
+                if self.fib.deadline().is_some_and(|at| at <= Instant::now()) {
+                    self.input(Input::Timeout);
+                } else {
+                    std::thread::sleep(Duration::from_micros(200));
+                }
+            }
+            Err(TryRecvError::Disconnected) => panic!("the netlink thread ended"),
+        }
+    }
+
+    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let start = Instant::now();
+        while !done(self) {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{what}: {:?} {:?} {:#?}",
+                self.fib.status(),
+                self.notices,
+                self.fib.routes(None, 5, true)
+            );
+            self.step();
+        }
+    }
+
+    /// All that is wanted is there, and nothing else of ours.
+    fn settle(&mut self) {
+        self.until("all installed", |rig| {
+            let status = rig.fib.status();
+            status.installed == status.wanted
+                && status.actual == status.wanted
+                && rig.fib.deadline().is_none()
+        });
+        self.until("no news", |rig| rig.inputs.is_empty());
+    }
+
+    /// Lets everything happen that is going to.
+    fn quiet(&mut self) {
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(200) {
+            self.step();
+        }
+    }
+
+    fn state(&self, prefix: &str) -> Option<RouteState> {
+        self.fib.route(net(prefix)).map(|row| row.state)
+    }
+}
+
+#[test]
+fn ecmp_with_weights_is_a_nexthop_group() {
+    in_namespace(|| {
+        let mut rig = Rig::new(FibConfig::default());
+        rig.want("192.0.2.0/24", via(&[("10.0.1.2", 1), ("10.0.2.2", 5)]));
+        rig.want("198.51.100.0/24", via(&[("10.0.2.2", 5), ("10.0.1.2", 1)]));
+        rig.want("203.0.113.0/24", via(&[("10.0.3.2", 1)]));
+        rig.want("2001:db8::/32", via(&[("fd00:1::2", 1), ("fd00:2::2", 1)]));
+        rig.want("192.0.3.0/24", Some(Wanted::Blackhole));
+        rig.want("2001:db9::/32", Some(Wanted::Unreachable));
+        rig.settle();
+        let routes = ip("route show proto bgp") + &ip("-6 route show proto bgp");
+        println!("{routes}{}", ip("nexthop show"));
+        let group = |prefix: &str| {
+            let line = routes
+                .lines()
+                .find(|line| line.contains(prefix))
+                .unwrap_or_default();
+            line.split_whitespace()
+                .skip_while(|word| *word != "nhid")
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        assert_eq!(group("192.0.2.0/24"), group("198.51.100.0/24"));
+        let nexthops = ip("nexthop show");
+        assert!(nexthops.contains(",5 proto bgp"), "{nexthops}");
+        assert!(routes.contains("blackhole 192.0.3.0/24"), "{routes}");
+        assert!(routes.contains("unreachable 2001:db9::/32"), "{routes}");
+        assert!(ip("route get 203.0.113.9").contains("via 10.0.3.2 dev d3"));
+        assert_eq!(rig.fib.status().nexthops, 7);
+
+        rig.want("192.0.2.0/24", None);
+        rig.want("198.51.100.0/24", via(&[("10.0.3.2", 1)]));
+        rig.settle();
+        assert_eq!(rig.fib.status().nexthops, 4, "{}", ip("nexthop show"));
+        rig.input(Input::StartupDone);
+        rig.input(Input::Shutdown);
+        rig.until("ended", |rig| rig.ended);
+        assert_eq!(ip("route show proto bgp"), "");
+        assert_eq!(ip("-6 route show proto bgp"), "");
+        assert_eq!(ip("nexthop show"), "");
+    });
+}
+
+#[test]
+fn an_ipv4_route_goes_via_an_ipv6_next_hop() {
+    in_namespace(|| {
+        let mut rig = Rig::new(FibConfig::default());
+        rig.want("192.0.2.0/24", via(&[("fd00:1::2", 1)]));
+        let index = rig.fib.interface("d2").unwrap();
+        let scoped = NextHop {
+            address: "fe80::2".parse().unwrap(),
+            interface: Some(index),
+        };
+        let both = NextHops::from_slice(&[(scoped, 1), (hop("10.0.1.2"), 1)]);
+        rig.want("198.51.100.0/24", Some(Wanted::Unicast(both)));
+        rig.settle();
+        assert!(
+            ip("route get 192.0.2.1").contains("via inet6 fd00:1::2 dev d1"),
+            "{}",
+            ip("route get 192.0.2.1")
+        );
+        let nexthops = ip("nexthop show");
+        assert!(nexthops.contains("via fe80::2 dev d2"), "{nexthops}");
+    });
+}
+
+#[test]
+fn without_nexthop_objects_routes_carry_their_next_hops() {
+    in_namespace(|| {
+        let config = FibConfig {
+            nexthop_groups: false,
+            ..FibConfig::default()
+        };
+        let mut rig = Rig::new(config.clone());
+        rig.want("192.0.2.0/24", via(&[("10.0.1.2", 1), ("10.0.2.2", 5)]));
+        rig.want("198.51.100.0/24", via(&[("fd00:1::2", 1)]));
+        rig.want("2001:db8::/32", via(&[("fd00:1::2", 1), ("fd00:2::2", 3)]));
+        rig.settle();
+        let routes = ip("route show proto bgp");
+        assert!(
+            routes.contains("nexthop via 10.0.2.2 dev d2 weight 5"),
+            "{routes}"
+        );
+        assert!(routes.contains("via inet6 fd00:1::2 dev d1"), "{routes}");
+        assert_eq!(ip("nexthop show"), "");
+
+        ip("link set d2 down");
+        rig.until("the link's loss", |rig| {
+            rig.fib.resolve(hop("10.0.2.2")).is_none()
+        });
+        rig.settle();
+        assert!(ip("route get 192.0.2.1").contains("via 10.0.1.2 dev d1"));
+        assert!(
+            ip("-6 route get 2001:db8::1").contains("via fd00:1::2 dev d1"),
+            "{}",
+            ip("-6 route show")
+        );
+        ip("link set d2 up");
+        ip("addr add fd00:2::1/64 dev d2 nodad");
+        rig.until("the link's return", |rig| {
+            rig.fib.resolve(hop("fd00:2::2")).is_some()
+        });
+        rig.settle();
+        assert!(ip("route show proto bgp").contains("nexthop via 10.0.2.2 dev d2 weight 5"));
+        assert!(
+            ip("-6 route show proto bgp").contains("via fd00:2::2 dev d2 weight 3"),
+            "{}",
+            ip("-6 route show")
+        );
+
+        ip("-6 route del 2001:db8::/32 via fd00:2::2 dev d2 proto bgp metric 20");
+        rig.quiet();
+        rig.settle();
+        assert!(
+            ip("-6 route show proto bgp").contains("via fd00:2::2 dev d2 weight 3"),
+            "{}",
+            ip("-6 route show")
+        );
+
+        // Another life finds the routes as they are.
+        let mut next = Rig::new(config);
+        let before = ip("route show") + &ip("-6 route show");
+        next.want("192.0.2.0/24", via(&[("10.0.1.2", 1), ("10.0.2.2", 5)]));
+        next.want("198.51.100.0/24", via(&[("fd00:1::2", 1)]));
+        next.want("2001:db8::/32", via(&[("fd00:1::2", 1), ("fd00:2::2", 3)]));
+        next.settle();
+        assert_eq!(next.ops, 0, "{before}");
+    });
+}
+
+#[test]
+fn what_is_deleted_by_hand_comes_back() {
+    in_namespace(|| {
+        let mut rig = Rig::new(FibConfig::default());
+        rig.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+        rig.want("2001:db8::/32", via(&[("fd00:1::2", 1), ("fd00:2::2", 1)]));
+        rig.settle();
+        rig.quiet();
+        let ops = rig.ops;
+        rig.quiet();
+        assert_eq!(rig.ops, ops, "our own writes do not come back to us");
+
+        ip("route del 192.0.2.0/24 proto bgp");
+        ip("-6 route del 2001:db8::/32 proto bgp");
+        rig.quiet();
+        rig.settle();
+        assert!(ip("route show proto bgp").contains("192.0.2.0/24"));
+        assert!(ip("-6 route show proto bgp").contains("2001:db8::/32"));
+        assert_eq!(rig.ops, ops + 2);
+
+        ip("nexthop flush");
+        rig.quiet();
+        rig.settle();
+        assert!(ip("route show proto bgp").contains("192.0.2.0/24"));
+        assert!(ip("-6 route show proto bgp").contains("2001:db8::/32"));
+
+        ip("route replace 192.0.2.0/24 via 10.0.3.2 proto bgp metric 20");
+        rig.quiet();
+        rig.settle();
+        assert!(ip("route get 192.0.2.1").contains("via 10.0.1.2 dev d1"));
+    });
+}
+
+#[test]
+fn who_fights_us_is_met_with_patience() {
+    in_namespace(|| {
+        let mut rig = Rig::new(FibConfig::default());
+        rig.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+        rig.settle();
+        for _ in 0..20 {
+            let _ = Command::new("ip")
+                .args(["route", "del", "192.0.2.0/24", "proto", "bgp"])
+                .output();
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_millis(20) {
+                rig.step();
+            }
+        }
+        assert!(
+            rig.notices.contains(&Notice::Contested {
+                prefix: net("192.0.2.0/24")
+            }),
+            "{:?}",
+            rig.notices
+        );
+        assert!(rig.ops < 16, "{}", rig.ops);
+        rig.settle();
+    });
+}
+
+#[test]
+fn a_link_that_goes_down_moves_its_routes() {
+    in_namespace(|| {
+        let mut rig = Rig::new(FibConfig::default());
+        for tracked in ["10.0.2.2", "fd00:2::2"] {
+            rig.input(Input::Track(hop(tracked)));
+        }
+        for n in 0..50 {
+            rig.want(
+                &format!("192.0.{n}.0/24"),
+                via(&[("10.0.1.2", 1), ("10.0.2.2", 1)]),
+            );
+            rig.want(
+                &format!("2001:db8:{n}::/48"),
+                via(&[("fd00:1::2", 1), ("fd00:2::2", 1)]),
+            );
+            rig.want(&format!("198.51.{n}.0/24"), via(&[("10.0.2.2", 1)]));
+            rig.want(&format!("2001:db9:{n}::/48"), via(&[("fd00:2::2", 1)]));
+        }
+        rig.settle();
+        let ops = rig.ops;
+        ip("link set d2 down");
+        rig.until("the next hops' loss", |rig| {
+            rig.resolutions.iter().filter(|(_, r)| r.is_none()).count() == 2
+        });
+        rig.quiet();
+        assert_eq!(rig.fib.status().installed, 100);
+        assert!(
+            rig.ops - ops < 20,
+            "a group moves all its routes: {}",
+            rig.ops - ops
+        );
+        assert!(ip("route get 192.0.7.1").contains("via 10.0.1.2 dev d1"));
+        assert!(ip("-6 route get 2001:db8:7::1").contains("via fd00:1::2 dev d1"));
+        assert!(!ip("route show").contains("198.51.7.0/24"));
+
+        ip("link set d2 up");
+        ip("addr add fd00:2::1/64 dev d2 nodad");
+        rig.until("the next hops' return", |rig| {
+            rig.fib.resolve(hop("fd00:2::2")).is_some()
+        });
+        rig.settle();
+        assert!(ip("route get 198.51.7.1").contains("via 10.0.2.2 dev d2"));
+        assert!(ip("-6 route get 2001:db9:7::1").contains("via fd00:2::2 dev d2"));
+        assert_eq!(
+            ip("nexthop show").matches("group").count(),
+            2,
+            "{}",
+            ip("nexthop show")
+        );
+
+        // Only the carrier goes: the kernel drops nexthops all the same.
+        ip("link set d2-peer down");
+        rig.until("the carrier's loss", |rig| {
+            rig.fib.resolve(hop("10.0.2.2")).is_none()
+        });
+        rig.quiet();
+        assert_eq!(rig.fib.status().installed, 100);
+        ip("link set d2-peer up");
+        rig.until("the carrier's return", |rig| {
+            rig.fib.resolve(hop("fd00:2::2")).is_some()
+        });
+        rig.settle();
+        assert!(ip("route get 198.51.7.1").contains("via 10.0.2.2 dev d2"));
+
+        ip("link del d2");
+        rig.until("the link's end", |rig| {
+            rig.fib.resolve(hop("10.0.2.2")).is_none()
+        });
+        rig.quiet();
+        assert_eq!(rig.fib.status().installed, 100);
+    });
+}
+
+#[test]
+fn a_next_hop_reached_another_way_moves_all_routes_in_one_message() {
+    in_namespace(|| {
+        ip("route add 172.16.0.0/16 via 10.0.1.2 metric 100");
+        let mut rig = Rig::new(FibConfig::default());
+        for n in 0..100 {
+            rig.want(&format!("192.0.{n}.0/24"), via(&[("172.16.0.1", 1)]));
+        }
+        rig.settle();
+        let ops = rig.ops;
+        ip("route add 172.16.0.0/24 via 10.0.2.2");
+        rig.until("the other way", |rig| rig.ops > ops);
+        rig.settle();
+        assert_eq!(rig.ops, ops + 1);
+        assert!(ip("route get 192.0.7.1").contains("via 10.0.2.2 dev d2"));
+        assert_eq!(
+            rig.fib.resolve(hop("172.16.0.1")).map(|r| r.metric),
+            Some(0)
+        );
+        ip("route del 172.16.0.0/24");
+        rig.until("back again", |rig| rig.ops > ops + 1);
+        assert_eq!(
+            rig.fib.resolve(hop("172.16.0.1")).map(|r| r.metric),
+            Some(100)
+        );
+    });
+}
+
+#[test]
+fn a_killed_daemon_finds_its_routes_again() {
+    in_namespace(|| {
+        let mut first = Rig::new(FibConfig::default());
+        let wants = |rig: &mut Rig| {
+            rig.want("192.0.2.0/24", via(&[("10.0.1.2", 1), ("10.0.2.2", 2)]));
+            rig.want("198.51.100.0/24", via(&[("10.0.3.2", 1)]));
+            rig.want("2001:db8::/32", via(&[("fd00:1::2", 1), ("fd00:2::2", 1)]));
+            rig.want("192.0.3.0/24", Some(Wanted::Blackhole));
+        };
+        wants(&mut first);
+        first.want("203.0.113.0/24", via(&[("10.0.3.3", 1), ("10.0.2.3", 1)]));
+        first.want("2001:db9::/32", via(&[("fd00:3::3", 1)]));
+        first.settle();
+        drop(first);
+        let before = ip("route show") + &ip("-6 route show") + &ip("nexthop show");
+
+        // The kernel gave these to us while we were away.
+        ip("route add 192.0.9.0/24 via 10.0.1.2 proto bgp metric 77");
+        let mut second = Rig::new(FibConfig::default());
+        assert_eq!(second.notices, [Notice::Adopted { routes: 7 }]);
+        wants(&mut second);
+        second.quiet();
+        assert_eq!(
+            second.ops, 0,
+            "what is there as it is wanted is not written"
+        );
+        assert_eq!(second.fib.status().stale, 2);
+        assert_eq!(second.state("203.0.113.0/24"), Some(RouteState::Stale));
+        let meanwhile = ip("route show") + &ip("-6 route show") + &ip("nexthop show");
+        assert!(
+            before.lines().all(|line| meanwhile.contains(line)),
+            "{before}\n{meanwhile}"
+        );
+
+        second.input(Input::StartupDone);
+        second.settle();
+        assert_eq!(
+            second.notices.last(),
+            Some(&Notice::StaleRemoved { routes: 3 })
+        );
+        second.quiet();
+        assert_eq!(ip("route show proto bgp").lines().count(), 3);
+        assert_eq!(ip("-6 route show proto bgp").matches("2001:db").count(), 1);
+        assert_eq!(
+            ip("nexthop show").lines().count(),
+            7,
+            "{}",
+            ip("nexthop show")
+        );
+    });
+}
+
+#[test]
+fn foreign_routes_are_not_touched() {
+    in_namespace(|| {
+        let foreign = [
+            "192.0.2.0/24 via 10.0.3.2 proto static metric 20",
+            "192.0.3.0/24 via 10.0.3.2 proto static metric 5",
+        ];
+        for route in foreign {
+            ip(&format!("route add {route}"));
+        }
+        ip("-6 route add 2001:db8::/32 via fd00:3::2 proto static metric 20");
+        let before = ip("route show proto static") + &ip("-6 route show proto static");
+        let mut rig = Rig::new(FibConfig::default());
+        for prefix in ["192.0.2.0/24", "192.0.3.0/24"] {
+            rig.want(prefix, via(&[("10.0.1.2", 1)]));
+        }
+        rig.want("2001:db8::/32", via(&[("fd00:1::2", 1)]));
+        rig.until("refusals", |rig| rig.fib.status().failed == 2);
+        assert_eq!(
+            ip("route show proto static") + &ip("-6 route show proto static"),
+            before
+        );
+        assert!(matches!(
+            rig.state("192.0.2.0/24"),
+            Some(RouteState::Foreign { .. })
+        ));
+        assert!(matches!(
+            rig.state("192.0.3.0/24"),
+            Some(RouteState::Installed)
+        ));
+        assert!(rig.notices.contains(&Notice::ForeignInTheWay {
+            prefix: net("192.0.2.0/24")
+        }));
+
+        // Once it is out of the way, ours takes its place at once.
+        ip("route del 192.0.2.0/24 proto static");
+        ip("-6 route del 2001:db8::/32 proto static");
+        rig.settle();
+
+        // Somebody takes ours' place: it is theirs.
+        ip("route replace 192.0.2.0/24 via 10.0.3.2 proto static metric 20");
+        rig.until("refusal", |rig| {
+            matches!(rig.state("192.0.2.0/24"), Some(RouteState::Foreign { .. }))
+        });
+        rig.quiet();
+        assert!(ip("route show proto static").contains("192.0.2.0/24 via 10.0.3.2"));
+        rig.want("192.0.2.0/24", None);
+        rig.quiet();
+        assert!(ip("route show proto static").contains("192.0.2.0/24 via 10.0.3.2"));
+    });
+}
+
+#[test]
+fn a_device_without_gateways_reaches_what_is_routed_to_it() {
+    in_namespace(|| {
+        ip("link add tunnel type veth peer name tunnel-peer");
+        ip("link set tunnel-peer up");
+        ip("link set tunnel arp off up");
+        ip("addr add 10.255.0.1/32 dev tunnel");
+        ip("route add 10.255.0.2/32 dev tunnel");
+        let mut rig = Rig::new(FibConfig::default());
+        rig.want("192.0.2.0/24", via(&[("10.255.0.2", 1)]));
+        let tunnel = rig.fib.interface("tunnel").unwrap();
+        let forced = NextHop {
+            address: "10.254.0.2".parse().unwrap(),
+            interface: Some(tunnel),
+        };
+        rig.want(
+            "198.51.100.0/24",
+            Some(Wanted::Unicast(NextHops::from_slice(&[(forced, 1)]))),
+        );
+        rig.settle();
+        assert!(ip("route get 192.0.2.1").contains("dev tunnel"));
+        assert!(ip("route get 198.51.100.1").contains("via 10.254.0.2 dev tunnel"));
+        assert_eq!(
+            rig.fib.resolve(hop("10.255.0.1")),
+            None,
+            "our own address is no next hop"
+        );
+    });
+}
+
+#[test]
+fn the_preferred_source_is_used_while_it_is_there() {
+    in_namespace(|| {
+        let prefsrc = PreferredSource {
+            ipv4: Some("10.100.0.1".parse().unwrap()),
+            ipv6: Some("fd00:100::1".parse().unwrap()),
+        };
+        let mut rig = Rig::new(FibConfig {
+            prefsrc,
+            ..FibConfig::default()
+        });
+        let missing = |notices: &[Notice]| {
+            notices
+                .iter()
+                .filter(|n| matches!(n, Notice::PreferredSourceMissing { .. }))
+                .count()
+        };
+        assert_eq!(missing(&rig.notices), 2);
+        rig.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+        rig.want("2001:db8::/32", via(&[("fd00:1::2", 1)]));
+        rig.settle();
+        ip("addr add 10.100.0.1/32 dev lo");
+        ip("addr add fd00:100::1/128 dev lo");
+        rig.quiet();
+        rig.settle();
+        assert!(
+            ip("route show proto bgp").contains("src 10.100.0.1"),
+            "{}",
+            ip("route show proto bgp")
+        );
+        assert!(
+            ip("-6 route show proto bgp").contains("src fd00:100::1"),
+            "{}",
+            ip("-6 route show proto bgp")
+        );
+        ip("addr del 10.100.0.1/32 dev lo");
+        rig.quiet();
+        rig.settle();
+        let routes = ip("route show proto bgp");
+        assert!(
+            routes.contains("192.0.2.0/24") && !routes.contains("src"),
+            "{routes}"
+        );
+    });
+}
+
+#[test]
+fn a_refused_route_is_shown_and_tried_again() {
+    in_namespace(|| {
+        let mut rig = Rig::new(FibConfig::default());
+        // The kernel refuses an IPv6 route via an IPv4 next hop.
+        rig.want("2001:db8::/32", via(&[("10.0.1.2", 1)]));
+        rig.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+        rig.until("refusal", |rig| {
+            matches!(
+                rig.state("2001:db8::/32"),
+                Some(RouteState::Failed { attempts: 2.., .. })
+            )
+        });
+        assert!(
+            matches!(
+                rig.notices.last(),
+                Some(Notice::InstallFailed { more: 0, .. })
+            ),
+            "{:?}",
+            rig.notices
+        );
+        assert_eq!(rig.state("192.0.2.0/24"), Some(RouteState::Installed));
+        rig.until("another attempt", |rig| {
+            matches!(
+                rig.state("2001:db8::/32"),
+                Some(RouteState::Failed { attempts: 3.., .. })
+            )
+        });
+        rig.want("2001:db8::/32", via(&[("fd00:1::2", 1)]));
+        rig.settle();
+    });
+}
+
+#[test]
+fn without_the_capability_it_runs_and_installs_nothing() {
+    in_namespace(|| {
+        caps::drop(
+            None,
+            caps::CapSet::Effective,
+            caps::Capability::CAP_NET_ADMIN,
+        )
+        .unwrap();
+        let mut rig = Rig::new(FibConfig::default());
+        rig.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+        rig.input(Input::StartupDone);
+        rig.quiet();
+        assert_eq!(rig.notices, [Notice::NotPermitted]);
+        assert!(!rig.fib.status().permitted);
+        assert_eq!((rig.ops, rig.fib.status().pending), (0, 1));
+        assert!(
+            rig.fib.resolve(hop("10.0.1.2")).is_some(),
+            "it still knows the ways"
+        );
+        rig.input(Input::Shutdown);
+        assert!(rig.ended);
+    });
+}
+
+#[test]
+fn a_hundred_thousand_routes_go_in_and_out() {
+    in_namespace(|| {
+        const ROUTES: u32 = 100_000;
+        let mut rig = Rig::new(FibConfig::default());
+        rig.input(Input::StartupDone);
+        let prefix =
+            |n: u32| IpNet::new(IpAddr::from((0x2000_0000 + (n << 8)).to_be_bytes()), 24).unwrap();
+        let targets = [
+            via(&[("10.0.1.2", 1), ("10.0.2.2", 1)]),
+            via(&[("10.0.3.2", 1)]),
+            None,
+        ];
+        for (what, target) in ["in", "moved", "out"].into_iter().zip(targets) {
+            let start = Instant::now();
+            for n in 0..ROUTES {
+                rig.input(Input::Wanted {
+                    prefix: prefix(n),
+                    route: target.clone(),
+                });
+            }
+            rig.until("all", |rig| {
+                rig.fib.deadline().is_none() && rig.flying == 0 && rig.inputs.is_empty()
+            });
+            println!("{ROUTES} routes {what}: {} ms", start.elapsed().as_millis());
+            let status = rig.fib.status();
+            assert_eq!(
+                (status.installed, status.actual),
+                (status.wanted, status.wanted)
+            );
+        }
+        assert_eq!(ip("route show proto bgp"), "");
+        assert_eq!(ip("nexthop show"), "");
+    });
+}
