@@ -7,10 +7,11 @@ use bgp_core::attributes::NextHop;
 use bgp_core::capability::Role;
 use bgp_core::update::EncodeContext;
 use bgp_core::{Attributes, Family};
+use ipnet::IpNet;
 
 use crate::attribute_store::{DEFAULT_LOCAL_PREF, Facts, Has};
 use crate::peer::{Kind, LocalAddresses, NextHopRule, PeerSession, Source};
-use crate::policy::Chain;
+use crate::policy::{Chain, RouteContext};
 
 /// The whole argument of [`export`] beside the route, and so the key of an update group: members with equal views
 /// are told the same bytes.
@@ -18,7 +19,7 @@ use crate::policy::Chain;
 pub(crate) struct View {
     pub(crate) family: Family,
     internal: bool,
-    pub(crate) local_asn: u32,
+    local_asn: u32,
     cluster_id: Ipv4Addr,
     rr_client: bool,
     rs_client: bool,
@@ -28,10 +29,8 @@ pub(crate) struct View {
     aigp: bool,
     role: Option<Role>,
     pub(crate) chain: Option<Chain>,
-    /// Whom policies see, if they look at the peer.
-    pub(crate) peer: Option<IpAddr>,
-    /// Likewise.
-    pub(crate) group: Option<Arc<str>>,
+    /// The peer and its group as policies see them, if they look.
+    peer: Option<(IpAddr, Option<Arc<str>>)>,
     pub(crate) encode: EncodeContext,
 }
 
@@ -52,13 +51,25 @@ impl View {
             aigp: session.aigp,
             role: session.role,
             chain,
-            peer: looks_at_peer.then_some(session.address),
-            group: session.group.clone().filter(|_| looks_at_peer),
+            peer: looks_at_peer.then(|| (session.address, session.group.clone())),
             encode: EncodeContext {
                 four_octet_as: session.four_octet_as,
                 add_path: false,
                 max_message: session.max_message,
             },
+        }
+    }
+
+    /// What export policies see of a route.
+    pub(crate) fn context(&self, prefix: IpNet, source: &Source) -> RouteContext<'_> {
+        RouteContext {
+            prefix,
+            peer: self.peer.as_ref().map(|(address, _)| *address),
+            group: self.peer.as_ref().and_then(|(_, group)| group.as_deref()),
+            source: source.route,
+            family: self.family,
+            local_asn: self.local_asn,
+            tag: 0,
         }
     }
 

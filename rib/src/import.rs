@@ -9,8 +9,8 @@ use ipnet::IpNet;
 use crate::attribute_store::AttrId;
 use crate::peer::{PeerId, PeerSession};
 use crate::plane::{Arrival, Plane};
-use crate::policy::Chain;
-use crate::rib::Core;
+use crate::policy::{Chain, Verdict};
+use crate::rib::{Core, import_context};
 use crate::table::Flags;
 
 impl<P: Prefix> Plane<P> {
@@ -104,7 +104,9 @@ impl Core {
             Some(chain) => {
                 let mut attributes = attributes.clone();
                 attributes.only_to_customer = attributes.only_to_customer.or(mark);
-                if !self.import_policy(chain, prefix, session, &mut attributes) {
+                let context = import_context(session, prefix);
+                let verdict = self.policies.evaluate(chain, &context, &mut attributes);
+                if verdict == Verdict::Reject {
                     kept(flags.with(Flags::REJECTED, true))
                 } else {
                     let attrs = self.store.intern(&attributes, session.interface);

@@ -36,7 +36,7 @@ pub enum Reach {
 }
 
 /// Refers to a next hop in the table.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct HopId(pub(crate) u32);
 
 #[derive(Debug)]

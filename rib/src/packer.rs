@@ -16,6 +16,7 @@ use crate::attribute_store::AttrId;
 use crate::export::View;
 use crate::group::Segment;
 use crate::peer::PeerId;
+use crate::policy::Verdict;
 use crate::rib::Core;
 
 /// Octets of a message that are neither attributes of [`encode_attributes`] nor more than one prefix: header, lengths,
@@ -245,15 +246,19 @@ pub(crate) fn exported<P: Prefix>(
 ) -> Option<Attributes> {
     let facts = core.store.facts(attrs)?;
     let source = core.peers.get(source)?.source;
-    let chain = view.chain.as_ref()?;
+    let chain = view.chain.as_ref().filter(|chain| !chain.is_reject_all())?;
     if !view.admits(facts, &source) {
         return None;
     }
     let mut attributes = core.store.attributes(attrs)?;
     let chosen = attributes.next_hop;
     view.before_policy(&mut attributes, &source);
-    if !core.export_policy(chain, prefix.into(), &source, view, &mut attributes) {
-        return None;
+    if !chain.is_accept_all() {
+        let context = view.context(prefix.into(), &source);
+        let verdict = core.policies.evaluate(chain, &context, &mut attributes);
+        if verdict == Verdict::Reject {
+            return None;
+        }
     }
     let cost = core.store.cost(attrs).unwrap_or_default();
     view.after_policy(&mut attributes, &source, chosen, cost)

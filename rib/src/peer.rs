@@ -8,7 +8,7 @@ use bgp_core::capability::Role;
 use bgp_core::family::PerFamily;
 use bgp_core::update::DecodeContext;
 
-use crate::policy::Chain;
+use crate::policy::{Chain, RouteSource};
 
 /// Most numbers of peers, local sources among them: a path keeps its peer in 24 bits.
 pub const PEERS_MAX: u32 = 1 << 24;
@@ -111,6 +111,8 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source {
     pub(crate) kind: Kind,
+    /// As policies see it.
+    pub(crate) route: RouteSource,
     pub(crate) identifier: Ipv4Addr,
     pub(crate) address: IpAddr,
 }
@@ -144,6 +146,7 @@ impl Peers {
         };
         let source = Source {
             kind,
+            route: RouteSource::Bgp,
             identifier: session.identifier,
             address: session.address,
         };
@@ -159,12 +162,13 @@ impl Peers {
     }
 
     /// Makes sure that a local source is there.
-    pub(crate) fn local(&mut self, id: PeerId, identifier: Ipv4Addr) {
+    pub(crate) fn local(&mut self, id: PeerId, identifier: Ipv4Addr, route: RouteSource) {
         if self.get(id).is_some() {
             return;
         }
         let source = Source {
             kind: Kind::Local,
+            route,
             identifier,
             // Beyond those of peers in no way that matters: routes of our own are settled before.
             address: Ipv4Addr::UNSPECIFIED.into(),

@@ -155,11 +155,11 @@ impl<P: Prefix> Plane<P> {
         }
     }
 
-    /// Decides again wherever a path goes by one of these next hops.
+    /// Decides again wherever a path goes by one of these next hops, which are sorted.
     pub(crate) fn next_hops_changed(&mut self, core: &mut Core, hops: &[HopId]) {
         let by_hop = |id: u32| {
             let facts = core.store.facts(AttrId(id));
-            facts.is_some_and(|f| hops.contains(&f.next_hop))
+            facts.is_some_and(|f| hops.binary_search(&f.next_hop).is_ok())
         };
         let affected: Vec<bool> = core.store.ids().map(by_hop).collect();
         let is_affected = |attrs: AttrId| affected.get(attrs.0 as usize).is_some_and(|a| *a);
@@ -279,9 +279,9 @@ impl<P: Prefix> Plane<P> {
         let is_shared = old.flags().has(Flags::MULTIPATH);
         let flags = arrival.flags.with(Flags::MULTIPATH, is_shared);
         let before = *old;
-        if (before.attrs, before.received, before.flags())
-            == (arrival.attrs, arrival.received, flags)
-        {
+        let fresh = before.flags().with(Flags::STALE, false);
+        if (before.attrs, before.received, fresh) == (arrival.attrs, arrival.received, flags) {
+            old.set_flags(fresh);
             return;
         }
         old.attrs = arrival.attrs;
@@ -299,7 +299,7 @@ impl<P: Prefix> Plane<P> {
         self.decide(core, net, is_shared || best == Some(path));
     }
 
-    fn remove(&mut self, core: &mut Core, net: u32, path: u32) {
+    pub(crate) fn remove(&mut self, core: &mut Core, net: u32, path: u32) {
         let best = self.table.net(net).map(|n| n.best);
         let Some(removed) = self.table.remove_path(net, path) else {
             return;

@@ -382,7 +382,8 @@ fn ineligible(core: &Core, path: &Path) -> Reason {
     }
 }
 
-const fn family_of(prefix: IpNet) -> Family {
+/// The family of a prefix.
+pub(crate) const fn family_of(prefix: IpNet) -> Family {
     match prefix {
         IpNet::V4(_) => Family::Ipv4Unicast,
         IpNet::V6(_) => Family::Ipv6Unicast,

@@ -18,9 +18,10 @@ use crate::export::View;
 use crate::forwarding::Forwarding;
 use crate::local::{LocalForwarding, LocalRoutes, LocalSource};
 use crate::next_hop::{NextHopChange, NextHopKey, Reach};
-use crate::peer::{Kind, PeerId, PeerSession, Peers, Source};
+use crate::peer::{Kind, PeerId, PeerSession, Peers};
 use crate::plane::{Arrival, Plane};
-use crate::policy::{Chain, Policies, RouteContext, RouteSource, Verdict};
+use crate::policy::{Policies, RouteContext, RouteSource};
+use crate::query::family_of;
 use crate::table::{Flags, Path};
 
 /// What holds for all peers.
@@ -260,6 +261,12 @@ impl Rib {
         Ok(done)
     }
 
+    /// Says what policies are to see as the source of an owner's routes, before it has any; else `originate`.
+    pub fn declare_local(&mut self, owner: PeerId, source: RouteSource) {
+        let identifier = self.core.config.identifier;
+        self.core.peers.local(owner, identifier, source);
+    }
+
     /// Puts in a route of our own, or changes it. `forwarding` is for our kernel; `None` leaves the kernel alone.
     /// An unspecified next hop means ourselves; another one is resolved, and the route waits until it is reachable.
     pub fn announce_local(
@@ -270,8 +277,7 @@ impl Rib {
         forwarding: Option<LocalForwarding>,
     ) {
         let prefix = prefix.trunc();
-        let identifier = self.core.config.identifier;
-        self.core.peers.local(source.peer, identifier);
+        self.declare_local(source.peer, RouteSource::Originate);
         let changed = self.core.local.set(prefix, source, forwarding);
         let attrs = self.core.store.intern(attributes, None);
         let arrival = Arrival {
@@ -509,47 +515,6 @@ impl Core {
         })
     }
 
-    /// False: rejected.
-    pub(crate) fn import_policy(
-        &self,
-        chain: &Chain,
-        prefix: IpNet,
-        session: &PeerSession,
-        attributes: &mut Attributes,
-    ) -> bool {
-        let context = import_context(prefix, session);
-        self.policies.evaluate(chain, &context, attributes) == Verdict::Accept
-    }
-
-    /// False: rejected.
-    pub(crate) fn export_policy(
-        &self,
-        chain: &Chain,
-        prefix: IpNet,
-        source: &Source,
-        view: &View,
-        attributes: &mut Attributes,
-    ) -> bool {
-        if chain.is_accept_all() {
-            return true;
-        }
-        let context = RouteContext {
-            prefix,
-            peer: view.peer,
-            group: view.group.as_deref(),
-            source: match source.kind {
-                Kind::Local => RouteSource::Originate,
-                Kind::External | Kind::Client | Kind::Internal => RouteSource::Bgp,
-            },
-            family: view.family,
-            local_asn: view.local_asn,
-            tag: 0,
-        };
-        self.policies.evaluate(chain, &context, attributes) == Verdict::Accept
-    }
-}
-
-impl Core {
     /// What import policy does with a route, a line a rule that speaks.
     pub(crate) fn import_trace(
         &self,
@@ -557,28 +522,25 @@ impl Core {
         prefix: IpNet,
         received: Option<Attributes>,
     ) -> Vec<String> {
-        let session = self.peers.get(peer).and_then(|peer| peer.session.as_deref());
-        let chain = session.and_then(|session| session.import.as_ref());
+        let session = self.peers.session(peer);
+        let chain = session.as_ref().and_then(|s| s.import.clone());
         let (Some(session), Some(chain), Some(mut attributes)) = (session, chain, received) else {
             return Vec::new();
         };
-        let context = import_context(prefix, session);
-        let (_, trace) = self.policies.explain(chain, &context, &mut attributes);
+        let context = import_context(&session, prefix);
+        let (_, trace) = self.policies.explain(&chain, &context, &mut attributes);
         trace.steps.iter().map(ToString::to_string).collect()
     }
 }
 
-/// What import policy sees of a route of a peer.
-fn import_context(prefix: IpNet, session: &PeerSession) -> RouteContext<'_> {
+/// What import policies see of a route.
+pub(crate) fn import_context(session: &PeerSession, prefix: IpNet) -> RouteContext<'_> {
     RouteContext {
         prefix,
         peer: Some(session.address),
         group: session.group.as_deref(),
         source: RouteSource::Bgp,
-        family: match prefix {
-            IpNet::V4(_) => Family::Ipv4Unicast,
-            IpNet::V6(_) => Family::Ipv6Unicast,
-        },
+        family: family_of(prefix),
         local_asn: session.local_asn,
         tag: 0,
     }

@@ -10,6 +10,7 @@ use bytes::BytesMut;
 
 use super::*;
 use crate::peer::{LocalAddresses, NextHopRule};
+use crate::policy::Chain;
 
 mod attributes;
 mod model;

@@ -1,6 +1,9 @@
 //! The model: Adj-RIBs-In as a map, everything else computed anew each time, by brute force.
 
 use super::*;
+use crate::policy::{
+    Action, CommunitiesConfig, MatchConfig, PolicyConfig, RuleConfig, SetConfig, SetsConfig, Then,
+};
 
 const PREFIXES: u64 = 12;
 const PEERS: u32 = 6;
@@ -22,10 +25,105 @@ impl Random {
     }
 }
 
+/// A chain, and what the model knows of it.
+#[derive(Clone, Copy, Debug)]
+enum Rule {
+    Missing,
+    Accept,
+    /// Prefixes 10.4.0.0/14 get LOCAL_PREF 300.
+    Prefer,
+    /// All get a MED and a community.
+    Tag,
+    /// Prefixes 10.4.0.0/14 are rejected.
+    Drop,
+}
+
+const RULES: [Rule; 6] = [
+    Rule::Missing,
+    Rule::Accept,
+    Rule::Accept,
+    Rule::Prefer,
+    Rule::Tag,
+    Rule::Drop,
+];
+const TAG: Community = Community(7);
+
+impl Rule {
+    fn chain(self, policies: &Policies) -> Option<Chain> {
+        let name = match self {
+            Self::Missing => return None,
+            Self::Accept => "accept",
+            Self::Prefer => "prefer",
+            Self::Tag => "tag",
+            Self::Drop => "drop",
+        };
+        Some(policies.chain(&[name.to_owned()]).unwrap())
+    }
+
+    fn apply(self, prefix: IpNet, attributes: &Attributes) -> Option<Attributes> {
+        let within = "10.4.0.0/14".parse::<IpNet>().unwrap().contains(&prefix);
+        let mut attributes = attributes.clone();
+        match self {
+            Self::Missing => return None,
+            Self::Drop if within => return None,
+            Self::Prefer if within => attributes.local_pref = Some(300),
+            Self::Tag => {
+                attributes.med = Some(9);
+                attributes.communities.retain(|c| *c != TAG);
+                attributes.communities.push(TAG);
+            }
+            Self::Accept | Self::Prefer | Self::Drop => {}
+        }
+        Some(attributes)
+    }
+}
+
+fn policies() -> Policies {
+    let within = MatchConfig {
+        prefixes: vec!["10.4.0.0/14 le 32".to_owned()],
+        ..MatchConfig::default()
+    };
+    let policy = |name: &str, matches: &MatchConfig, set, then| PolicyConfig {
+        name: name.to_owned(),
+        default: Some(Action::Accept),
+        rules: vec![RuleConfig {
+            matches: matches.clone(),
+            set,
+            then,
+        }],
+    };
+    let prefer = SetConfig {
+        local_pref: Some("300".to_owned()),
+        ..SetConfig::default()
+    };
+    let tag = SetConfig {
+        med: Some("9".to_owned()),
+        communities: CommunitiesConfig {
+            add: vec![TAG.to_string()],
+            ..CommunitiesConfig::default()
+        },
+        ..SetConfig::default()
+    };
+    let any = MatchConfig::default();
+    let all = [
+        policy("prefer", &within, prefer, Then::Next),
+        policy("tag", &any, tag, Then::Next),
+        policy(
+            "drop",
+            &within,
+            SetConfig::default(),
+            Then::Decide(Action::Reject),
+        ),
+    ];
+    Policies::compile(&SetsConfig::default(), &all).unwrap()
+}
+
 #[derive(Clone, Debug)]
 struct ModelPeer {
     session: PeerSession,
     sort: Sort,
+    import: Rule,
+    export: Rule,
     told: BTreeMap<IpNet, Attributes>,
     listener: Listener,
 }
@@ -34,6 +132,7 @@ struct World {
     seed: u64,
     rib: Rib,
     random: Random,
+    policies: Arc<Policies>,
     peers: BTreeMap<u32, ModelPeer>,
     costs: BTreeMap<IpAddr, Option<u64>>,
     multipath: u8,
@@ -70,10 +169,14 @@ impl World {
             assume_reachable: random.below(4) > 0,
             ..config()
         };
+        let policies = Arc::new(policies());
+        let mut rib = Rib::new(config);
+        rib.set_policies(Arc::clone(&policies));
         Self {
             seed,
-            rib: Rib::new(config),
+            rib,
             random,
+            policies,
             peers: BTreeMap::new(),
             costs: BTreeMap::new(),
             multipath,
@@ -120,6 +223,8 @@ impl World {
         let model = ModelPeer {
             session,
             sort,
+            import: Rule::Accept,
+            export: Rule::Accept,
             told: BTreeMap::new(),
             listener: Listener::of(sort),
         };
@@ -128,22 +233,18 @@ impl World {
 
     fn change_policy(&mut self, peer: u32) {
         let which = self.random.below(3);
+        let rule = RULES[usize::try_from(self.random.below(6)).unwrap()];
         let Some(model) = self.peers.get_mut(&peer) else {
             return;
         };
-        let flip = |chain: &mut Option<Chain>| {
-            *chain = if chain.is_some() {
-                None
-            } else {
-                Some(Chain::accept_all())
-            };
-        };
         match which {
-            0 => flip(&mut model.session.import),
-            1 => flip(&mut model.session.export),
+            0 => model.import = rule,
+            1 => model.export = rule,
             _ if model.sort == Sort::External => {}
             _ => model.session.rr_client = !model.session.rr_client,
         }
+        model.session.import = model.import.chain(&self.policies);
+        model.session.export = model.export.chain(&self.policies);
         let session = model.session.clone();
         self.rib.update_peer(PeerId(peer), session);
     }
@@ -230,6 +331,8 @@ impl World {
                 ..session(100, Sort::Internal)
             },
             sort: Sort::Internal,
+            import: Rule::Accept,
+            export: Rule::Missing,
             told: BTreeMap::new(),
             listener: Listener::default(),
         });
@@ -271,7 +374,7 @@ impl World {
     }
 
     /// The routes to `prefix` that may be chosen, with their interior costs.
-    fn eligible(&self, prefix: IpNet) -> Vec<(u32, &ModelPeer, &Attributes, u64)> {
+    fn eligible(&self, prefix: IpNet) -> Vec<(u32, &ModelPeer, Attributes, u64)> {
         let mut eligible = Vec::new();
         for (id, peer) in &self.peers {
             let Some(attributes) = peer.told.get(&prefix) else {
@@ -280,7 +383,9 @@ impl World {
             let Some(cost) = self.cost(attributes.next_hop) else {
                 continue;
             };
-            if peer.session.import.is_some() && !attributes.as_path.contains(OURS) {
+            if !attributes.as_path.contains(OURS)
+                && let Some(attributes) = peer.import.apply(prefix, attributes)
+            {
                 eligible.push((*id, peer, attributes, cost));
             }
         }
@@ -288,8 +393,8 @@ impl World {
     }
 
     /// All that share the traffic, the best one first. By removing whoever is beaten by anybody, step by step.
-    fn chosen(&self, prefix: IpNet) -> Vec<(u32, &ModelPeer, &Attributes, u64)> {
-        type Route<'a> = (u32, &'a ModelPeer, &'a Attributes, u64);
+    fn chosen(&self, prefix: IpNet) -> Vec<(u32, &ModelPeer, Attributes, u64)> {
+        type Route<'a> = (u32, &'a ModelPeer, Attributes, u64);
         let class = |r: &Route<'_>| match (r.0, r.1.sort) {
             (100, _) => 0,
             (_, Sort::External) => 1,
@@ -323,14 +428,18 @@ impl World {
 
     /// What `to` must know of `prefix`.
     fn expected(&self, to: u32, prefix: IpNet) -> Option<Attributes> {
-        let listener = &self.peers[&to].session;
+        let (listener, rule) = (&self.peers[&to].session, self.peers[&to].export);
         let chosen = self.chosen(prefix);
         let (id, from, attributes, cost) = chosen.first()?;
         let local = *id == 100;
-        if *id == to || listener.export.is_none() {
+        if *id == to {
             return None;
         }
-        let mut told = (*attributes).clone();
+        let mut told = attributes.clone();
+        if !listener.is_internal() && !local {
+            told.med = None;
+        }
+        let mut told = rule.apply(prefix, &told)?;
         let from_internal = from.session.is_internal() && !local;
         let hidden = attributes.communities.contains(&Community::NO_EXPORT);
         if listener.is_internal() {
@@ -348,9 +457,6 @@ impl World {
             }
             told.local_pref = None;
             told.as_path.prepend(OURS, 1);
-            if !local {
-                told.med = None;
-            }
         }
         if !listener.is_internal() || local {
             told.next_hop = match prefix {
