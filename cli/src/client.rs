@@ -174,4 +174,4 @@ fn root_cause(error: &dyn Error) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -89,3 +89,6 @@ impl Row for FibRow {
         ]]
     }
 }
+
+#[cfg(test)]
+mod tests;

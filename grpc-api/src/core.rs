@@ -50,7 +50,10 @@ pub trait ConfigControl: Send + Sync {
 
 impl Core {
     /// Has the core do something and waits for its answer.
-    pub(crate) async fn ask<T, F>(&self, question: F) -> Result<T, Status>
+    ///
+    /// # Errors
+    /// UNAVAILABLE: the core has ended.
+    pub async fn ask<T, F>(&self, question: F) -> Result<T, Status>
     where
         T: Send + 'static,
         F: FnOnce(&mut Speaker, Instant, &mut Vec<Effect>) -> T + Send + 'static,

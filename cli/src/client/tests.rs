@@ -1,4 +1,21 @@
+use tempfile::TempDir;
+use tokio::net::UnixListener;
+use tokio_stream::wrappers::UnixListenerStream;
+use tonic::service::Routes;
+use tonic::transport::Server;
+
 use super::*;
+
+/// A daemon with these services, and the way to it. It ends with the test.
+pub(crate) async fn serve(services: Routes) -> (Channel, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("api.sock");
+    let listener = UnixListenerStream::new(UnixListener::bind(&path).unwrap());
+    let server = Server::builder().add_routes(services);
+    tokio::spawn(server.serve_with_incoming(listener));
+    let address = Address::Unix(path.to_str().unwrap().into());
+    (connect(&address, &Tls::default()).await.unwrap(), dir)
+}
 
 #[test]
 fn an_address_is_a_socket_a_path_or_tcp() {

@@ -1,9 +1,18 @@
+use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use clap::Parser;
+use proto::v1;
 use proto::v1::as_path_segment::Kind;
+use proto::v1::injection_service_server::{InjectionService, InjectionServiceServer};
 use serde_json::json;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
 
 use super::*;
 use crate::args::{Command, RouteCommand, Windrose};
+use crate::client::tests::serve;
 
 /// What `windrose route inject` with these words asks for.
 fn asked(words: &[&str]) -> Result<InjectRequest, String> {
@@ -193,4 +202,61 @@ fn what_was_done_is_said_in_a_line() {
         json,
         json!({"owner": "vip", "announced": 1, "withdrawn": 0, "lease_s": 1.5})
     );
+}
+
+/// A daemon that has forgotten the routes when they are renewed for the second time, as after a restart.
+struct Forgetful {
+    calls: UnboundedSender<&'static str>,
+    renewed: AtomicBool,
+}
+
+#[tonic::async_trait]
+impl InjectionService for Forgetful {
+    async fn inject(
+        &self,
+        _: Request<InjectRequest>,
+    ) -> Result<Response<v1::InjectResponse>, Status> {
+        self.calls.send("inject").unwrap();
+        Ok(Response::new(v1::InjectResponse::default()))
+    }
+
+    async fn renew(&self, _: Request<RenewRequest>) -> Result<Response<v1::RenewResponse>, Status> {
+        self.calls.send("renew").unwrap();
+        if self.renewed.swap(true, Ordering::Relaxed) {
+            return Err(Status::not_found("owner"));
+        }
+        Ok(Response::new(v1::RenewResponse {}))
+    }
+
+    async fn withdraw(
+        &self,
+        _: Request<WithdrawRequest>,
+    ) -> Result<Response<v1::WithdrawResponse>, Status> {
+        pending().await
+    }
+
+    async fn list_owners(
+        &self,
+        _: Request<ListOwnersRequest>,
+    ) -> Result<Response<v1::ListOwnersResponse>, Status> {
+        pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_lease_that_is_held_is_renewed_and_its_routes_put_in_again_when_they_are_gone() {
+    let (calls, mut called) = unbounded_channel();
+    let renewed = AtomicBool::new(false);
+    let (channel, _dir) = serve(Routes::new(InjectionServiceServer::new(Forgetful {
+        calls,
+        renewed,
+    })))
+    .await;
+    let request = asked(&["10.0.0.0/8", "--lease", "30ms"]).unwrap();
+    let lease = request.lease.unwrap();
+    let mut client = Client::new(channel);
+    tokio::spawn(async move { renew(&mut client, request, lease).await });
+    for expected in ["renew", "renew", "inject", "renew", "inject"] {
+        assert_eq!(called.recv().await, Some(expected));
+    }
 }
