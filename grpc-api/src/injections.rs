@@ -32,9 +32,7 @@ impl InjectionService for Injections {
         let mut batch = convert::withdrawal(request.into_inner()).map_err(convert::status)?;
         let done = self.0.ask(move |speaker, now, effects| {
             // A batch sets its owner's lease; this one is to leave it as it is.
-            let owners = speaker.injections(now);
-            let owner = owners.into_iter().find(|owner| owner.owner == batch.owner);
-            batch.lease = owner.and_then(|owner| owner.lease);
+            batch.lease = speaker.lease_of(&batch.owner);
             speaker.inject(now, batch, effects)
         });
         let withdrawn = convert::injected(done.await?.map_err(convert::status)?).withdrawn;

@@ -115,6 +115,12 @@ impl Speaker {
         Ok(())
     }
 
+    /// The lease of an owner's routes, if it has one.
+    #[must_use]
+    pub fn lease_of(&self, owner: &str) -> Option<Duration> {
+        self.injections.owners.get(owner)?.lease
+    }
+
     /// Who injected what, by name.
     #[must_use]
     pub fn injections(&self, now: Instant) -> Vec<OwnerView> {
