@@ -18,9 +18,17 @@ const OPEN_WAIT: Duration = Duration::from_secs(240);
 /// The states that have a connection. Each owns what only it has.
 #[derive(Clone, Debug)]
 enum Phase {
-    OpenSent { hold: Instant },
-    OpenConfirm { session: Box<Session>, timers: Timers },
-    Established { session: Box<Session>, timers: Timers },
+    OpenSent {
+        hold: Instant,
+    },
+    OpenConfirm {
+        session: Box<Session>,
+        timers: Timers,
+    },
+    Established {
+        session: Box<Session>,
+        timers: Timers,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +71,9 @@ impl Connection {
         out.push(Output::Send(side, open.encode()));
         Self {
             side,
-            phase: Phase::OpenSent { hold: now + OPEN_WAIT },
+            phase: Phase::OpenSent {
+                hold: now + OPEN_WAIT,
+            },
             partial: BytesMut::new(),
             send_hold: None,
         }
@@ -81,7 +91,9 @@ impl Connection {
     pub(crate) fn agreed(&self) -> Option<&Session> {
         match &self.phase {
             Phase::OpenSent { .. } => None,
-            Phase::OpenConfirm { session, .. } | Phase::Established { session, .. } => Some(session),
+            Phase::OpenConfirm { session, .. } | Phase::Established { session, .. } => {
+                Some(session)
+            }
         }
     }
 
@@ -170,7 +182,10 @@ impl Connection {
                 out.push(Output::Send(self.side, header::keepalive()));
                 counters.sent += 1;
                 let timers = Timers::start(now, &session, chance);
-                self.phase = Phase::OpenConfirm { session: Box::new(session), timers };
+                self.phase = Phase::OpenConfirm {
+                    session: Box::new(session),
+                    timers,
+                };
                 step = Step::Opened;
             }
             Phase::OpenConfirm { session, timers } => {
@@ -178,7 +193,10 @@ impl Connection {
                     return Err(fault(Code::UnexpectedInOpenConfirm, kind));
                 }
                 timers.heard(now, session);
-                self.phase = Phase::Established { session: session.clone(), timers: *timers };
+                self.phase = Phase::Established {
+                    session: session.clone(),
+                    timers: *timers,
+                };
                 step = Step::Up;
             }
             Phase::Established { session, timers } => {
@@ -190,7 +208,9 @@ impl Connection {
                         let refresh = RouteRefresh::decode(&body).map_err(End::Fault)?;
                         out.push(Output::Refresh(refresh));
                     }
-                    Kind::Open | Kind::Notification => return Err(fault(Code::UnexpectedInEstablished, kind)),
+                    Kind::Open | Kind::Notification => {
+                        return Err(fault(Code::UnexpectedInEstablished, kind));
+                    }
                 }
             }
         }
@@ -210,7 +230,9 @@ impl Connection {
             return Err(End::Fault(Code::SendHoldTimerExpired.into()));
         }
         match &mut self.phase {
-            Phase::OpenSent { hold } if *hold <= now => Err(End::Fault(Code::HoldTimerExpired.into())),
+            Phase::OpenSent { hold } if *hold <= now => {
+                Err(End::Fault(Code::HoldTimerExpired.into()))
+            }
             Phase::OpenSent { .. } => Ok(()),
             Phase::OpenConfirm { session, timers } | Phase::Established { session, timers } => {
                 if due(timers.hold) {
@@ -232,7 +254,10 @@ impl Connection {
 
 impl Timers {
     fn start(now: Instant, session: &Session, chance: &mut Chance) -> Self {
-        let mut timers = Self { hold: None, keepalive: None };
+        let mut timers = Self {
+            hold: None,
+            keepalive: None,
+        };
         timers.heard(now, session);
         timers.said(now, session, chance);
         timers
@@ -250,7 +275,9 @@ impl Timers {
 /// How many octets complete the header, or the message once the header is there.
 fn missing(partial: &[u8]) -> usize {
     let total = match partial.get(16..18) {
-        Some([high, low]) if partial.len() >= header::LEN => usize::from(u16::from_be_bytes([*high, *low])),
+        Some([high, low]) if partial.len() >= header::LEN => {
+            usize::from(u16::from_be_bytes([*high, *low]))
+        }
         Some(_) | None => header::LEN,
     };
     total.saturating_sub(partial.len())
@@ -258,5 +285,8 @@ fn missing(partial: &[u8]) -> usize {
 
 /// RFC 6608 §3: the data is the type of the message that was not expected.
 fn fault(code: Code, kind: Kind) -> End {
-    End::Fault(Reset { code, data: Bytes::copy_from_slice(&[kind.number()]) })
+    End::Fault(Reset {
+        code,
+        data: Bytes::copy_from_slice(&[kind.number()]),
+    })
 }

@@ -63,7 +63,10 @@ impl Stop {
                 data.put_u16(afi);
                 data.put_u8(safi);
                 data.put_u32(*limit);
-                Reset { code: Code::MaximumPrefixes, data: data.freeze() }
+                Reset {
+                    code: Code::MaximumPrefixes,
+                    data: data.freeze(),
+                }
             }
         }
     }
@@ -81,7 +84,10 @@ impl Stop {
 fn told(code: Code, message: Option<&str>) -> Reset {
     match message {
         Some(message) => Reset::with_communication(code, message),
-        None => Reset { code, data: Bytes::new() },
+        None => Reset {
+            code,
+            data: Bytes::new(),
+        },
     }
 }
 
@@ -140,7 +146,9 @@ fn name((code, subcode): (u8, u8)) -> String {
         _ => "unknown error",
     };
     match Code::from_numbers(code, subcode) {
-        Some(known) if known.name() != class => format!("{class}/{} ({code}/{subcode})", known.name()),
+        Some(known) if known.name() != class => {
+            format!("{class}/{} ({code}/{subcode})", known.name())
+        }
         Some(_) | None => format!("{class} ({code}/{subcode})"),
     }
 }

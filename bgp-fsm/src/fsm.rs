@@ -116,7 +116,10 @@ enum Life {
     /// After an error: nobody is let in, nobody is called (IdleHoldTimer, §8.1.1).
     Holding { until: Instant },
     /// A session is wanted. `retry` is when to connect; `None` while that is under way, or the peer's to do.
-    Trying { connecting: bool, retry: Option<Instant> },
+    Trying {
+        connecting: bool,
+        retry: Option<Instant>,
+    },
 }
 
 /// The state machine of one peer.
@@ -147,7 +150,11 @@ impl Fsm {
             incoming: None,
             failures: 0,
             up_since: None,
-            counters: Counters { received: 0, updates_received: 0, sent: 0 },
+            counters: Counters {
+                received: 0,
+                updates_received: 0,
+                sent: 0,
+            },
             config,
         }
     }
@@ -161,8 +168,17 @@ impl Fsm {
             Input::ConnectFailed => self.connect_failed(now),
             Input::Received(side, bytes) => self.received(now, side, bytes, out),
             Input::Blocked(side) => {
-                let Self { outgoing, incoming, config, .. } = self;
-                let place = if side == Side::Outgoing { outgoing } else { incoming };
+                let Self {
+                    outgoing,
+                    incoming,
+                    config,
+                    ..
+                } = self;
+                let place = if side == Side::Outgoing {
+                    outgoing
+                } else {
+                    incoming
+                };
                 if let Some(connection) = place {
                     connection.blocked(now, config);
                 }
@@ -203,17 +219,25 @@ impl Fsm {
     pub fn state(&self) -> State {
         let without = match self.life {
             Life::Stopped | Life::Holding { .. } => State::Idle,
-            Life::Trying { connecting: true, .. } => State::Connect,
-            Life::Trying { connecting: false, .. } => State::Active,
+            Life::Trying {
+                connecting: true, ..
+            } => State::Connect,
+            Life::Trying {
+                connecting: false, ..
+            } => State::Active,
         };
-        self.connections().map(Connection::state).fold(without, State::max)
+        self.connections()
+            .map(Connection::state)
+            .fold(without, State::max)
     }
 
     /// The session, while it is up.
     #[must_use]
     pub fn session(&self) -> Option<&Session> {
         let established = |c: &&Connection| c.state() == State::Established;
-        self.connections().find(established).and_then(Connection::agreed)
+        self.connections()
+            .find(established)
+            .and_then(Connection::agreed)
     }
 
     /// Since start.
@@ -225,7 +249,9 @@ impl Fsm {
     /// Takes another configuration. Timers follow it as they are set next; what was agreed on stays until the
     /// next session.
     pub fn set_config(&mut self, config: Config) {
-        self.idle_hold = self.idle_hold.clamp(config.idle_hold, config.idle_hold_max.max(config.idle_hold));
+        self.idle_hold = self
+            .idle_hold
+            .clamp(config.idle_hold, config.idle_hold_max.max(config.idle_hold));
         self.config = config;
     }
 
@@ -254,7 +280,10 @@ impl Fsm {
             Life::Stopped | Life::Holding { .. } => {
                 self.idle_hold = self.config.idle_hold;
                 self.failures = 0;
-                self.life = Life::Trying { connecting: false, retry: None };
+                self.life = Life::Trying {
+                    connecting: false,
+                    retry: None,
+                };
                 self.try_now(now, out);
             }
         }
@@ -263,7 +292,9 @@ impl Fsm {
     /// Connects, unless the peer is to do it or there is a connection already.
     fn try_now(&mut self, _now: Instant, out: &mut Vec<Output>) {
         let has_connection = self.connections().next().is_some();
-        let Life::Trying { connecting, retry } = &mut self.life else { return };
+        let Life::Trying { connecting, retry } = &mut self.life else {
+            return;
+        };
         *retry = None;
         if !self.config.passive && !*connecting && !has_connection {
             *connecting = true;
@@ -273,7 +304,13 @@ impl Fsm {
 
     fn stop(&mut self, now: Instant, stop: &Stop, out: &mut Vec<Output>) {
         let reset = stop.reset();
-        if matches!(self.life, Life::Trying { connecting: true, .. }) {
+        if matches!(
+            self.life,
+            Life::Trying {
+                connecting: true,
+                ..
+            }
+        ) {
             out.push(Output::Close(Side::Outgoing));
         }
         let had_any = self.connections().next().is_some();
@@ -331,22 +368,41 @@ impl Fsm {
             return;
         }
         let longest = self.config.connect_retry;
-        let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(16)).min(longest);
+        let wait = FIRST_RETRY
+            .saturating_mul(1 << self.failures.min(16))
+            .min(longest);
         self.failures = self.failures.saturating_add(1);
         let wait = self.chance.jitter(wait);
-        if let Life::Trying { connecting: false, retry } = &mut self.life {
+        if let Life::Trying {
+            connecting: false,
+            retry,
+        } = &mut self.life
+        {
             *retry = Some(now + wait);
         }
     }
 
     fn received(&mut self, now: Instant, side: Side, mut chunk: Bytes, out: &mut Vec<Output>) {
         loop {
-            let Self { outgoing, incoming, config, chance, counters, .. } = self;
-            let place = if side == Side::Outgoing { outgoing } else { incoming };
+            let Self {
+                outgoing,
+                incoming,
+                config,
+                chance,
+                counters,
+                ..
+            } = self;
+            let place = if side == Side::Outgoing {
+                outgoing
+            } else {
+                incoming
+            };
             let Some(connection) = place else { return };
             let step = match connection.next(&mut chunk) {
                 Ok(None) => return,
-                Ok(Some(message)) => connection.message(now, message, (config, chance), counters, out),
+                Ok(Some(message)) => {
+                    connection.message(now, message, (config, chance), counters, out)
+                }
                 Err(reset) => Err(End::Fault(reset)),
             };
             match step {
@@ -371,12 +427,23 @@ impl Fsm {
             None | Some(State::Idle | State::Connect | State::Active | State::OpenSent) => return,
             Some(State::Established) => side,
             Some(State::OpenConfirm) => {
-                let Some(session) = self.connection(side).and_then(Connection::agreed) else { return };
+                let Some(session) = self.connection(side).and_then(Connection::agreed) else {
+                    return;
+                };
                 let ours = (self.config.identifier, self.config.local_asn);
-                if ours < (session.identifier, session.peer_asn) { Side::Outgoing } else { Side::Incoming }
+                if ours < (session.identifier, session.peer_asn) {
+                    Side::Outgoing
+                } else {
+                    Side::Incoming
+                }
             }
         };
-        self.end(now, loser, End::Fault(Code::ConnectionCollisionResolution.into()), out);
+        self.end(
+            now,
+            loser,
+            End::Fault(Code::ConnectionCollisionResolution.into()),
+            out,
+        );
     }
 
     fn up(&mut self, now: Instant, side: Side, out: &mut Vec<Output>) {
@@ -385,7 +452,11 @@ impl Fsm {
             Side::Incoming => Side::Outgoing,
         };
         // The other one never got as far; §6.8 lets the Established one win.
-        self.put_down(other, Some(&Code::ConnectionCollisionResolution.into()), out);
+        self.put_down(
+            other,
+            Some(&Code::ConnectionCollisionResolution.into()),
+            out,
+        );
         if let Life::Trying { retry, .. } = &mut self.life {
             *retry = None;
         }
@@ -399,15 +470,30 @@ impl Fsm {
     fn timeout(&mut self, now: Instant, out: &mut Vec<Output>) {
         match self.life {
             Life::Holding { until } if until <= now => {
-                self.life = Life::Trying { connecting: false, retry: None };
+                self.life = Life::Trying {
+                    connecting: false,
+                    retry: None,
+                };
                 self.try_now(now, out);
             }
-            Life::Trying { retry: Some(at), .. } if at <= now => self.try_now(now, out),
+            Life::Trying {
+                retry: Some(at), ..
+            } if at <= now => self.try_now(now, out),
             Life::Stopped | Life::Holding { .. } | Life::Trying { .. } => {}
         }
         for side in [Side::Outgoing, Side::Incoming] {
-            let Self { outgoing, incoming, chance, counters, .. } = self;
-            let place = if side == Side::Outgoing { outgoing } else { incoming };
+            let Self {
+                outgoing,
+                incoming,
+                chance,
+                counters,
+                ..
+            } = self;
+            let place = if side == Side::Outgoing {
+                outgoing
+            } else {
+                incoming
+            };
             let Some(connection) = place else { continue };
             if let Err(end) = connection.timeout(now, chance, counters, out) {
                 self.end(now, side, end, out);
@@ -417,7 +503,9 @@ impl Fsm {
 
     /// The one way down: every fault, timer, NOTIFICATION and hang-up passes through here.
     fn end(&mut self, now: Instant, side: Side, end: End, out: &mut Vec<Output>) {
-        let was_established = self.connection(side).is_some_and(|c| c.state() == State::Established);
+        let was_established = self
+            .connection(side)
+            .is_some_and(|c| c.state() == State::Established);
         match &end {
             End::Fault(reset) | End::Stopped(reset) => self.put_down(side, Some(reset), out),
             End::Told(_) | End::Lost => self.put_down(side, None, out),
@@ -430,9 +518,21 @@ impl Fsm {
             self.idle_hold = self.config.idle_hold;
         }
         self.up_since = None;
-        if end.is_error() && matches!(self.life, Life::Trying { connecting: false, .. }) {
-            self.life = Life::Holding { until: now + self.chance.jitter(self.idle_hold) };
-            self.idle_hold = (self.idle_hold * 2).min(self.config.idle_hold_max).max(self.config.idle_hold);
+        if end.is_error()
+            && matches!(
+                self.life,
+                Life::Trying {
+                    connecting: false,
+                    ..
+                }
+            )
+        {
+            self.life = Life::Holding {
+                until: now + self.chance.jitter(self.idle_hold),
+            };
+            self.idle_hold = (self.idle_hold * 2)
+                .min(self.config.idle_hold_max)
+                .max(self.config.idle_hold);
         } else {
             self.retry_later(now);
         }

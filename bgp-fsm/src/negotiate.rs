@@ -62,20 +62,31 @@ pub(crate) fn agree(config: &Config, open: Open, side: Side) -> Result<Session, 
     let theirs = &open.capabilities;
     let families = families(config, theirs)?;
     let role = check_roles(config, theirs)?;
-    let hold_time = config.hold_time.min(Duration::from_secs(open.hold_time.into()));
+    let hold_time = config
+        .hold_time
+        .min(Duration::from_secs(open.hold_time.into()));
     let hold_time = (!hold_time.is_zero()).then_some(hold_time);
     let both = |wanted: &Capability| ours.contains(wanted) && theirs.contains(wanted);
     let extended_next_hop = |all: &[Capability]| {
         let ipv4 = Afi::from(Family::Ipv4Unicast);
-        all.iter().any(|c| matches!(c, Capability::ExtendedNextHop(list) if list.contains(&(ipv4, AFI_IPV6))))
+        all.iter().any(
+            |c| matches!(c, Capability::ExtendedNextHop(list) if list.contains(&(ipv4, AFI_IPV6))),
+        )
     };
     let receives = |mode| matches!(mode, AddPathMode::Receive | AddPathMode::Both);
     let sends = |mode| matches!(mode, AddPathMode::Send | AddPathMode::Both);
     let add_path = |from: &[Capability], to: &[Capability]| {
-        let on = |family| add_path_mode(from, family).is_some_and(sends) && add_path_mode(to, family).is_some_and(receives);
-        PerFamily { ipv4: on(Family::Ipv4Unicast), ipv6: on(Family::Ipv6Unicast) }
+        let on = |family| {
+            add_path_mode(from, family).is_some_and(sends)
+                && add_path_mode(to, family).is_some_and(receives)
+        };
+        PerFamily {
+            ipv4: on(Family::Ipv4Unicast),
+            ipv6: on(Family::Ipv6Unicast),
+        }
     };
-    let four_octets = |all: &[Capability]| all.iter().any(|c| matches!(c, Capability::FourOctetAs(_)));
+    let four_octets =
+        |all: &[Capability]| all.iter().any(|c| matches!(c, Capability::FourOctetAs(_)));
     Ok(Session {
         peer_asn: open.asn,
         identifier: open.identifier,
@@ -120,24 +131,36 @@ fn check_peer(config: &Config, open: &Open) -> Result<(), Reset> {
 }
 
 fn families(config: &Config, theirs: &[Capability]) -> Result<PerFamily<bool>, Reset> {
-    let names_any = theirs.iter().any(|c| matches!(c, Capability::Multiprotocol(_)));
+    let names_any = theirs
+        .iter()
+        .any(|c| matches!(c, Capability::Multiprotocol(_)));
     let offered = |family: Family| {
-        theirs.contains(&Capability::Multiprotocol(family.into())) || (!names_any && family == Family::Ipv4Unicast)
+        theirs.contains(&Capability::Multiprotocol(family.into()))
+            || (!names_any && family == Family::Ipv4Unicast)
     };
     let common = |family| *config.families.get(family) && offered(family);
-    let families = PerFamily { ipv4: common(Family::Ipv4Unicast), ipv6: common(Family::Ipv6Unicast) };
+    let families = PerFamily {
+        ipv4: common(Family::Ipv4Unicast),
+        ipv6: common(Family::Ipv6Unicast),
+    };
     if families.ipv4 || families.ipv6 {
         return Ok(families);
     }
     // RFC 5492 §5: the data lists the capabilities that cause it.
     let mut data = BytesMut::new();
-    for family in Family::ALL.into_iter().filter(|family| *config.families.get(*family)) {
+    for family in Family::ALL
+        .into_iter()
+        .filter(|family| *config.families.get(*family))
+    {
         let Afi { afi, safi } = family.into();
         data.put_slice(&[1, 4]);
         data.put_u16(afi);
         data.put_slice(&[0, safi]);
     }
-    Err(Reset { code: Code::UnsupportedCapability, data: data.freeze() })
+    Err(Reset {
+        code: Code::UnsupportedCapability,
+        data: data.freeze(),
+    })
 }
 
 /// RFC 9234 §4.2.
@@ -163,7 +186,11 @@ fn check_roles(config: &Config, theirs: &[Capability]) -> Result<Option<Role>, R
         (Some(_), None) => !config.strict_role,
         (None, _) => true,
     };
-    if fits && (!contradicts || ours.is_none()) { Ok(their) } else { Err(Code::RoleMismatch.into()) }
+    if fits && (!contradicts || ours.is_none()) {
+        Ok(their)
+    } else {
+        Err(Code::RoleMismatch.into())
+    }
 }
 
 fn add_path_mode(all: &[Capability], family: Family) -> Option<AddPathMode> {

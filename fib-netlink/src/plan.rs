@@ -139,6 +139,8 @@ enum Pending {
     Remove { prefix: IpNet },
     /// Makes or changes a nexthop object.
     Object { index: usize, before: Presence },
+    /// Removes a nexthop object.
+    ObjectGone { index: usize, id: u32 },
     /// It does not matter if it was not there.
     Sweep,
 }
@@ -385,6 +387,7 @@ impl Fib {
             Subject::Row(prefix) => self.table.update(prefix, |_| true),
             Subject::Hop(next_hop) => self.nexthops.retry_hop(next_hop, &self.resolver),
             Subject::Set(members) => self.nexthops.retry_set(&members, &self.resolver),
+            Subject::Object(id) => self.nexthops.retry_object(id),
         }
         self.look_by(now);
     }

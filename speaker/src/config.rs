@@ -141,13 +141,20 @@ impl PeerRange {
     /// Which AS numbers are taken.
     #[must_use]
     pub fn peer_as(&self) -> PeerAs {
-        if self.asns.is_empty() { PeerAs::Any } else { PeerAs::OneOf(self.asns.clone()) }
+        if self.asns.is_empty() {
+            PeerAs::Any
+        } else {
+            PeerAs::OneOf(self.asns.clone())
+        }
     }
 
     /// The options of a peer from it, which is never connected to.
     #[must_use]
     pub fn peer_options(&self) -> PeerOptions {
-        PeerOptions { passive: true, ..self.options.clone() }
+        PeerOptions {
+            passive: true,
+            ..self.options.clone()
+        }
     }
 }
 
@@ -292,7 +299,10 @@ impl Default for PeerOptions {
         Self {
             group: None,
             description: None,
-            families: PerFamily { ipv4: true, ipv6: false },
+            families: PerFamily {
+                ipv4: true,
+                ipv6: false,
+            },
             passive: false,
             enabled: true,
             local_address: None,

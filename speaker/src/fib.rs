@@ -22,9 +22,16 @@ impl Speaker {
         for output in outputs.drain(..) {
             match output {
                 Output::Send(_) | Output::Resync => out.push(Effect::Kernel(output)),
-                Output::NextHop { next_hop, resolution } => {
-                    let key = NextHopKey { address: next_hop.address, interface: next_hop.interface };
-                    self.rib.set_next_hop(key, resolution.map(|way| u64::from(way.metric)));
+                Output::NextHop {
+                    next_hop,
+                    resolution,
+                } => {
+                    let key = NextHopKey {
+                        address: next_hop.address,
+                        interface: next_hop.interface,
+                    };
+                    self.rib
+                        .set_next_hop(key, resolution.map(|way| u64::from(way.metric)));
                 }
                 Output::Environment => self.environment_changed(),
                 Output::Notice(notice) => out.push(Effect::Notice(Notice::Fib(notice))),
@@ -63,7 +70,9 @@ impl Speaker {
     /// Our IPv4 and IPv6 addresses for next hops on a session whose local address is `local`: itself, and
     /// for the other family what the same interface has.
     pub(crate) fn local_addresses(&self, local: Option<IpAddr>) -> rib::peer::LocalAddresses {
-        let Some(local) = local else { return Default::default() };
+        let Some(local) = local else {
+            return Default::default();
+        };
         let beside = self.fib.addresses_beside(local);
         let v4 = |address: &IpAddr| match address {
             IpAddr::V4(v4) => Some(*v4),
@@ -86,14 +95,19 @@ impl Speaker {
 }
 
 fn next_hop(key: NextHopKey) -> NextHop {
-    NextHop { address: key.address, interface: key.interface }
+    NextHop {
+        address: key.address,
+        interface: key.interface,
+    }
 }
 
 fn wanted(forwarding: Forwarding) -> Wanted {
     match forwarding {
-        Forwarding::Via(hops) => {
-            Wanted::Unicast(hops.into_iter().map(|(key, weight)| (next_hop(key), weight)).collect())
-        }
+        Forwarding::Via(hops) => Wanted::Unicast(
+            hops.into_iter()
+                .map(|(key, weight)| (next_hop(key), weight))
+                .collect(),
+        ),
         Forwarding::Blackhole => Wanted::Blackhole,
         Forwarding::Unreachable => Wanted::Unreachable,
     }
@@ -107,7 +121,10 @@ pub(crate) fn fib_config(config: &Config) -> FibConfig {
         table: fib.table,
         metric: fib.metric,
         protocol: fib.protocol,
-        prefsrc: PreferredSource { ipv4: fib.prefsrc_v4, ipv6: fib.prefsrc_v6 },
+        prefsrc: PreferredSource {
+            ipv4: fib.prefsrc_v4,
+            ipv6: fib.prefsrc_v6,
+        },
         nexthop_groups: fib.nexthop_groups,
         keep_on_exit: fib.keep_on_exit,
         ..FibConfig::default()

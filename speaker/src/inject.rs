@@ -54,7 +54,10 @@ impl Injections {
 
     /// The owner with this number.
     pub(crate) fn owner_of(&self, id: PeerId) -> Option<&str> {
-        self.owners.iter().find(|(_, owner)| owner.id == id).map(|(name, _)| name.as_str())
+        self.owners
+            .iter()
+            .find(|(_, owner)| owner.id == id)
+            .map(|(name, _)| name.as_str())
     }
 
     fn free_id(&self) -> PeerId {
@@ -78,21 +81,34 @@ impl Speaker {
     ) -> Result<Injected, Refusal> {
         self.check_batch(&batch)?;
         let mut done = Injected::default();
-        let InjectionBatch { owner: name, lease, announce, withdraw, replace_all } = batch;
+        let InjectionBatch {
+            owner: name,
+            lease,
+            announce,
+            withdraw,
+            replace_all,
+        } = batch;
         let mut gone = withdraw;
         if replace_all {
-            gone.extend(self.routes_of(&name).filter(|key| !announce.iter().any(|r| (r.prefix, r.path_id) == *key)));
+            gone.extend(
+                self.routes_of(&name)
+                    .filter(|key| !announce.iter().any(|r| (r.prefix, r.path_id) == *key)),
+            );
         }
         for key in gone {
             done.withdrawn += usize::from(self.take_out(&name, key));
         }
         let id = self.injections.free_id();
-        let owner = self.injections.owners.entry(name.clone()).or_insert_with(|| Owner {
-            id,
-            lease: None,
-            expires: None,
-            routes: BTreeMap::new(),
-        });
+        let owner = self
+            .injections
+            .owners
+            .entry(name.clone())
+            .or_insert_with(|| Owner {
+                id,
+                lease: None,
+                expires: None,
+                routes: BTreeMap::new(),
+            });
         owner.lease = lease;
         owner.expires = lease.map(|lease| now + lease);
         for route in announce {
@@ -128,78 +144,127 @@ impl Speaker {
             owner: name.clone(),
             lease: owner.lease,
             lease_left: owner.expires.map(|at| at.saturating_duration_since(now)),
-            routes: owner
-                .routes
-                .values()
-                .cloned()
-                .collect(),
+            routes: owner.routes.values().cloned().collect(),
         };
         self.injections.owners.iter().map(view).collect()
     }
 
     fn check_batch(&self, batch: &InjectionBatch) -> Result<(), Refusal> {
-        let invalid = |field: String, why: &str| Err(Refusal::Invalid { field, why: why.to_owned() });
+        let invalid = |field: String, why: &str| {
+            Err(Refusal::Invalid {
+                field,
+                why: why.to_owned(),
+            })
+        };
         if batch.owner.is_empty() || batch.owner.len() > OWNER_LEN_MAX {
             return invalid("owner".to_owned(), "an owner's name has 1 to 64 octets");
         }
-        if batch.lease.is_some_and(|lease| lease.is_zero() || lease > LEASE_MAX) {
-            return invalid("lease".to_owned(), "a lease is longer than nothing and at most 7 days");
+        if batch
+            .lease
+            .is_some_and(|lease| lease.is_zero() || lease > LEASE_MAX)
+        {
+            return invalid(
+                "lease".to_owned(),
+                "a lease is longer than nothing and at most 7 days",
+            );
         }
         if batch.announce.len() + batch.withdraw.len() > BATCH_MAX {
-            return Err(Refusal::Exhausted(format!("a batch holds at most {BATCH_MAX} changes")));
+            return Err(Refusal::Exhausted(format!(
+                "a batch holds at most {BATCH_MAX} changes"
+            )));
         }
         let owner = self.injections.owners.get(&batch.owner);
         if owner.is_none() && self.injections.owners.len() >= OWNERS_MAX as usize {
-            return Err(Refusal::Exhausted(format!("there are {OWNERS_MAX} owners already")));
+            return Err(Refusal::Exhausted(format!(
+                "there are {OWNERS_MAX} owners already"
+            )));
         }
         if self.injections.count + batch.announce.len() > INJECTED_MAX {
-            return Err(Refusal::Exhausted(format!("at most {INJECTED_MAX} routes can be injected")));
+            return Err(Refusal::Exhausted(format!(
+                "at most {INJECTED_MAX} routes can be injected"
+            )));
         }
         let mut seen = BTreeSet::new();
         for (index, route) in batch.announce.iter().enumerate() {
             if route.prefix != route.prefix.trunc() {
-                return invalid(format!("announce[{index}].prefix"), "it has bits beyond its length");
+                return invalid(
+                    format!("announce[{index}].prefix"),
+                    "it has bits beyond its length",
+                );
             }
             if !seen.insert((route.prefix, route.path_id)) {
-                return invalid(format!("announce[{index}].prefix"), "it is in the batch twice");
+                return invalid(
+                    format!("announce[{index}].prefix"),
+                    "it is in the batch twice",
+                );
             }
             if route.install && is_ourselves(route.attributes.next_hop) {
-                return invalid(format!("announce[{index}].next_hop"), "to install it, it needs a next hop");
+                return invalid(
+                    format!("announce[{index}].next_hop"),
+                    "to install it, it needs a next hop",
+                );
             }
         }
         for (index, key) in batch.withdraw.iter().enumerate() {
             if !seen.insert(*key) {
-                return invalid(format!("withdraw[{index}].prefix"), "it is in the batch twice");
+                return invalid(
+                    format!("withdraw[{index}].prefix"),
+                    "it is in the batch twice",
+                );
             }
             if !owner.is_some_and(|owner| owner.routes.contains_key(key)) {
-                return Err(Refusal::NotFound(format!("withdraw[{index}].prefix: {} of this owner", key.0)));
+                return Err(Refusal::NotFound(format!(
+                    "withdraw[{index}].prefix: {} of this owner",
+                    key.0
+                )));
             }
         }
         Ok(())
     }
 
     fn routes_of(&self, owner: &str) -> impl Iterator<Item = (IpNet, u32)> + use<> {
-        let routes = self.injections.owners.get(owner).map(|owner| owner.routes.keys().copied().collect::<Vec<_>>());
+        let routes = self
+            .injections
+            .owners
+            .get(owner)
+            .map(|owner| owner.routes.keys().copied().collect::<Vec<_>>());
         routes.unwrap_or_default().into_iter()
     }
 
     fn put_in(&mut self, name: &str, route: Injection) {
-        let Some(owner) = self.injections.owners.get_mut(name) else { return };
+        let Some(owner) = self.injections.owners.get_mut(name) else {
+            return;
+        };
         let key = (route.prefix, route.path_id);
-        let source = LocalSource { peer: owner.id, path_id: route.path_id };
+        let source = LocalSource {
+            peer: owner.id,
+            path_id: route.path_id,
+        };
         let forwarding = route.install.then(|| {
             let address = route.attributes.next_hop.addr();
-            LocalForwarding::Via(smallvec![(NextHopKey { address, interface: None }, 1)])
+            LocalForwarding::Via(smallvec![(
+                NextHopKey {
+                    address,
+                    interface: None
+                },
+                1
+            )])
         });
-        self.rib.announce_local(source, route.prefix, &route.attributes, forwarding);
+        self.rib
+            .announce_local(source, route.prefix, &route.attributes, forwarding);
         if owner.routes.insert(key, route).is_none() {
             self.injections.count += 1;
         }
     }
 
     fn take_out(&mut self, name: &str, key: (IpNet, u32)) -> bool {
-        let Some(owner) = self.injections.owners.get_mut(name) else { return false };
-        let source = LocalSource { peer: owner.id, path_id: key.1 };
+        let Some(owner) = self.injections.owners.get_mut(name) else {
+            return false;
+        };
+        let source = LocalSource {
+            peer: owner.id,
+            path_id: key.1,
+        };
         let found = owner.routes.remove(&key).is_some();
         if found {
             self.injections.count -= 1;
@@ -209,15 +274,25 @@ impl Speaker {
     }
 
     fn forget_idle_owner(&mut self, name: &str) {
-        if self.injections.owners.get(name).is_some_and(|owner| owner.routes.is_empty()) {
+        if self
+            .injections
+            .owners
+            .get(name)
+            .is_some_and(|owner| owner.routes.is_empty())
+        {
             self.injections.owners.remove(name);
         }
     }
 
     pub(crate) fn expire_leases(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let expired = |owner: &Owner| owner.expires.is_some_and(|at| at <= now);
-        let names: Vec<String> =
-            self.injections.owners.iter().filter(|(_, owner)| expired(owner)).map(|(name, _)| name.clone()).collect();
+        let names: Vec<String> = self
+            .injections
+            .owners
+            .iter()
+            .filter(|(_, owner)| expired(owner))
+            .map(|(name, _)| name.clone())
+            .collect();
         for owner in names {
             let keys: Vec<_> = self.routes_of(&owner).collect();
             let routes = keys.len();

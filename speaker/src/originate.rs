@@ -12,9 +12,15 @@ use crate::config::{Originate, Static, StaticVia, When};
 use crate::inject::ourselves;
 
 /// `[[originate]]` among the RIB's sources.
-pub(crate) const ORIGINATE: LocalSource = LocalSource { peer: PeerId(0), path_id: 0 };
+pub(crate) const ORIGINATE: LocalSource = LocalSource {
+    peer: PeerId(0),
+    path_id: 0,
+};
 /// `[[static]]` among the RIB's sources.
-pub(crate) const STATIC: LocalSource = LocalSource { peer: PeerId(1), path_id: 0 };
+pub(crate) const STATIC: LocalSource = LocalSource {
+    peer: PeerId(1),
+    path_id: 0,
+};
 
 /// What of the configuration is in the RIB now.
 #[derive(Debug, Default)]
@@ -36,8 +42,12 @@ impl Speaker {
     /// Puts into the RIB what the configuration says, and takes out what it says no more.
     pub(crate) fn announce_configured(&mut self) {
         self.configured.recheck = true;
-        let statics: BTreeMap<IpNet, Static> =
-            self.config.statics.iter().map(|route| (route.prefix, route.clone())).collect();
+        let statics: BTreeMap<IpNet, Static> = self
+            .config
+            .statics
+            .iter()
+            .map(|route| (route.prefix, route.clone()))
+            .collect();
         for prefix in self.configured.statics.keys() {
             if !statics.contains_key(prefix) {
                 self.rib.withdraw_local(STATIC, *prefix);
@@ -46,7 +56,8 @@ impl Speaker {
         for route in statics.values() {
             if self.configured.statics.get(&route.prefix) != Some(route) {
                 let (attributes, forwarding) = self.of_static(route);
-                self.rib.announce_local(STATIC, route.prefix, &attributes, Some(forwarding));
+                self.rib
+                    .announce_local(STATIC, route.prefix, &attributes, Some(forwarding));
             }
         }
         self.configured.statics = statics;
@@ -56,13 +67,15 @@ impl Speaker {
     pub(crate) fn check_conditions(&mut self) {
         let version = self.rib.version();
         let on_routes = |o: &Originate| matches!(o.when, When::RoutePresent(_));
-        let routes_changed = version != self.configured.version && self.config.originate.iter().any(on_routes);
+        let routes_changed =
+            version != self.configured.version && self.config.originate.iter().any(on_routes);
         if !self.configured.recheck && !routes_changed {
             return;
         }
         self.configured.recheck = false;
         let holds = self.config.originate.iter().filter(|o| self.holds(&o.when));
-        let wanted: BTreeMap<IpNet, Attributes> = holds.map(|o| (o.prefix, o.attributes.clone())).collect();
+        let wanted: BTreeMap<IpNet, Attributes> =
+            holds.map(|o| (o.prefix, o.attributes.clone())).collect();
         for prefix in self.configured.originated.keys() {
             if !wanted.contains_key(prefix) {
                 self.rib.withdraw_local(ORIGINATE, *prefix);
@@ -70,7 +83,8 @@ impl Speaker {
         }
         for (prefix, attributes) in &wanted {
             if self.configured.originated.get(prefix) != Some(attributes) {
-                self.rib.announce_local(ORIGINATE, *prefix, attributes, None);
+                self.rib
+                    .announce_local(ORIGINATE, *prefix, attributes, None);
             }
         }
         self.configured.originated = wanted;
@@ -82,13 +96,21 @@ impl Speaker {
             When::Always => true,
             When::AddressPresent(address) => self.fib.has_address(*address),
             When::RoutePresent(prefix) => {
-                self.fib.has_route(*prefix) || self.rib.best_source(*prefix).is_some_and(|source| source != ORIGINATE.peer)
+                self.fib.has_route(*prefix)
+                    || self
+                        .rib
+                        .best_source(*prefix)
+                        .is_some_and(|source| source != ORIGINATE.peer)
             }
         }
     }
 
     fn of_static(&self, route: &Static) -> (Attributes, LocalForwarding) {
-        let mut attributes = Attributes::new(Origin::Incomplete, AsPath::default(), ourselves(route.prefix));
+        let mut attributes = Attributes::new(
+            Origin::Incomplete,
+            AsPath::default(),
+            ourselves(route.prefix),
+        );
         if !route.originate {
             // It stays with us (RFC 1997).
             attributes.communities.push(Community::NO_ADVERTISE);
@@ -99,8 +121,17 @@ impl Speaker {
             StaticVia::NextHops(hops) => LocalForwarding::Via(
                 hops.iter()
                     .map(|hop| {
-                        let interface = hop.interface.as_deref().and_then(|name| self.fib.interface(name));
-                        (NextHopKey { address: hop.address, interface }, hop.weight)
+                        let interface = hop
+                            .interface
+                            .as_deref()
+                            .and_then(|name| self.fib.interface(name));
+                        (
+                            NextHopKey {
+                                address: hop.address,
+                                interface,
+                            },
+                            hop.weight,
+                        )
                     })
                     .collect(),
             ),

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use bgp_core::Family;
 use bgp_core::capability::{AddPathMode, Capability};
 use bgp_core::family::PerFamily;
-use bgp_core::Family;
 use bgp_fsm::{Fsm, PeerAs, Side, State};
 use rib::PeerId;
 
@@ -114,7 +114,9 @@ impl Peer {
 
     /// The connection of the session, while it is up.
     pub(crate) fn session_conn(&self) -> Option<Conn> {
-        self.fsm.session().and_then(|session| self.conn(session.side))
+        self.fsm
+            .session()
+            .and_then(|session| self.conn(session.side))
     }
 
     /// The peer's AS number: agreed on, else configured, else zero.
@@ -148,15 +150,24 @@ impl Peer {
         };
         Gate {
             ttl,
-            min_ttl: self.options.gtsm.then(|| TTL_GTSM - (hops.unwrap_or(1).max(1) - 1)),
+            min_ttl: self
+                .options
+                .gtsm
+                .then(|| TTL_GTSM - (hops.unwrap_or(1).max(1) - 1)),
             md5: self.options.password.clone(),
-            interface: self.name.interface.clone().or_else(|| self.options.interface.clone()),
+            interface: self
+                .name
+                .interface
+                .clone()
+                .or_else(|| self.options.interface.clone()),
         }
     }
 
     /// All that was agreed on has been heard, or it has been quiet for so long that nothing more is to come.
     pub(crate) fn is_settled(&self, now: Instant, quiet: Duration) -> bool {
-        let Some(session) = self.fsm.session() else { return false };
+        let Some(session) = self.fsm.session() else {
+            return false;
+        };
         let heard = |family| *self.heard_all.get(family) || !*session.families.get(family);
         Family::ALL.into_iter().all(heard) || now >= self.last_update + quiet
     }
@@ -174,7 +185,11 @@ pub(crate) fn fsm_config(asn: &PeerAs, options: &PeerOptions, router: &Router) -
         connect_retry: options.connect_retry,
         idle_hold: options.idle_hold,
         idle_hold_max: options.idle_hold_max,
-        send_hold: Some(options.send_hold.unwrap_or_else(|| SEND_HOLD_LEAST.max(options.hold_time * 2))),
+        send_hold: Some(
+            options
+                .send_hold
+                .unwrap_or_else(|| SEND_HOLD_LEAST.max(options.hold_time * 2)),
+        ),
         passive: options.passive,
         capabilities: capabilities(local_asn, options),
         families: options.families,
@@ -184,16 +199,27 @@ pub(crate) fn fsm_config(asn: &PeerAs, options: &PeerOptions, router: &Router) -
 
 /// What we offer, in the order of the capability codes.
 fn capabilities(local_asn: u32, options: &PeerOptions) -> Vec<Capability> {
-    let families = || Family::ALL.into_iter().filter(|family| *options.families.get(*family));
-    let mut all: Vec<_> = families().map(|family| Capability::Multiprotocol(family.into())).collect();
+    let families = || {
+        Family::ALL
+            .into_iter()
+            .filter(|family| *options.families.get(*family))
+    };
+    let mut all: Vec<_> = families()
+        .map(|family| Capability::Multiprotocol(family.into()))
+        .collect();
     all.push(Capability::RouteRefresh);
     if options.extended_next_hop && options.families.ipv4 {
-        all.push(Capability::ExtendedNextHop(vec![(Family::Ipv4Unicast.into(), 2)]));
+        all.push(Capability::ExtendedNextHop(vec![(
+            Family::Ipv4Unicast.into(),
+            2,
+        )]));
     }
     all.push(Capability::ExtendedMessage);
     all.extend(options.role.map(Capability::Role));
     all.push(Capability::FourOctetAs(local_asn));
-    let receive = families().map(|family| (family.into(), AddPathMode::Receive)).collect();
+    let receive = families()
+        .map(|family| (family.into(), AddPathMode::Receive))
+        .collect();
     if options.add_path_receive {
         all.push(Capability::AddPath(receive));
     }

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
+use bgp_core::Family;
 use bgp_core::capability::Capability;
 use bgp_core::family::PerFamily;
-use bgp_core::Family;
 use fib_netlink::RouteState;
 use ipnet::IpNet;
 use rib::query::{PathRow, RouteRow};
@@ -17,8 +17,8 @@ use crate::config::Config;
 use crate::originate::{ORIGINATE, STATIC};
 use crate::peer::Peer;
 use crate::view::{
-    Explanation, FibPage, FibStatus, FibView, MessageCounts, PathView, PeerView, PrefixCounts, RouteChange, RoutePage,
-    RouteQuery, RouteView, SessionView, Source, Status,
+    Explanation, FibPage, FibStatus, FibView, MessageCounts, PathView, PeerView, PrefixCounts,
+    RouteChange, RoutePage, RouteQuery, RouteView, SessionView, Source, Status,
 };
 
 /// Watchers of routes, each with who holds it: nobody has to say that a client went away.
@@ -58,7 +58,11 @@ impl Speaker {
             router_id: self.config.router.router_id,
             started: self.started,
             peers: self.peers.iter().count(),
-            established: self.peers.iter().filter(|peer| peer.is_established()).count(),
+            established: self
+                .peers
+                .iter()
+                .filter(|peer| peer.is_established())
+                .count(),
             prefixes: counts.routes,
             paths: counts.paths,
             attribute_sets: counts.attribute_sets,
@@ -70,7 +74,10 @@ impl Speaker {
     /// All peers, by name.
     #[must_use]
     pub fn peers(&self) -> Vec<PeerView> {
-        self.peers.by_name().map(|peer| self.view_peer(peer)).collect()
+        self.peers
+            .by_name()
+            .map(|peer| self.view_peer(peer))
+            .collect()
     }
 
     /// One peer.
@@ -92,7 +99,9 @@ impl Speaker {
     ) -> Result<RoutePage, Refusal> {
         let id_of = |address: &IpAddr| {
             let found = self.peers.iter().find(|peer| peer.name.address == *address);
-            found.map(|peer| peer.id).ok_or_else(|| Refusal::NotFound(format!("peer {address}")))
+            found
+                .map(|peer| peer.id)
+                .ok_or_else(|| Refusal::NotFound(format!("peer {address}")))
         };
         let query = rib::RouteQuery {
             prefix: query.prefix,
@@ -104,7 +113,11 @@ impl Speaker {
         };
         let page = self.rib.routes(&query, after, limit);
         Ok(RoutePage {
-            routes: page.rows.into_iter().map(|row| self.view_route(row)).collect(),
+            routes: page
+                .rows
+                .into_iter()
+                .map(|row| self.view_route(row))
+                .collect(),
             next: page.next,
         })
     }
@@ -113,7 +126,11 @@ impl Speaker {
     #[must_use]
     pub fn explain(&self, prefix: IpNet) -> Option<Explanation> {
         let found = self.rib.explain(prefix)?;
-        let (paths, policy) = found.candidates.into_iter().map(|c| (self.view_path(c.path), c.policy)).unzip();
+        let (paths, policy) = found
+            .candidates
+            .into_iter()
+            .map(|c| (self.view_path(c.path), c.policy))
+            .unzip();
         let address = |id: &PeerId| self.peers.get(*id).map(|peer| peer.name.address);
         Some(Explanation {
             route: RouteView { prefix, paths },
@@ -127,7 +144,9 @@ impl Speaker {
     #[must_use]
     pub fn fib(&self, after: Option<IpNet>, limit: usize, diff_only: bool) -> FibPage {
         let rows = self.fib.routes(after, limit, diff_only);
-        let next = (rows.len() >= limit).then(|| rows.last().map(|row| row.prefix)).flatten();
+        let next = (rows.len() >= limit)
+            .then(|| rows.last().map(|row| row.prefix))
+            .flatten();
         let rows = rows.into_iter().map(|row| FibView {
             prefix: row.prefix,
             wanted: row.wanted,
@@ -135,7 +154,10 @@ impl Speaker {
             state: row.state.name(),
             error: view_error(&row.state),
         });
-        FibPage { rows: rows.collect(), next }
+        FibPage {
+            rows: rows.collect(),
+            next,
+        }
     }
 
     /// Watches the best routes. `from` is the last change's [`RouteChange::token`]: if nothing happened since,
@@ -157,21 +179,35 @@ impl Speaker {
     /// At most `max` routes that changed, each as it is now. None: nothing changed.
     pub fn route_changes(&mut self, watcher: &mut RouteWatcher, max: usize) -> Vec<RouteChange> {
         let mut prefixes = Vec::new();
-        let found = self.watchers.0.iter_mut().find(|(held, _)| std::ptr::eq(held.as_ptr(), Arc::as_ptr(&watcher.held)));
+        let found = self
+            .watchers
+            .0
+            .iter_mut()
+            .find(|(held, _)| std::ptr::eq(held.as_ptr(), Arc::as_ptr(&watcher.held)));
         if let Some((_, watcher)) = found {
-            self.rib.changes(watcher, max, &mut |prefix| prefixes.push(prefix));
+            self.rib
+                .changes(watcher, max, &mut |prefix| prefixes.push(prefix));
         }
         let token = self.rib.version();
         let change = |prefix| {
-            let row = self.rib.route(prefix).filter(|row| row.paths.iter().any(|path| path.best));
-            RouteChange { prefix, route: row.map(|row| self.view_route(row)), token }
+            let row = self
+                .rib
+                .route(prefix)
+                .filter(|row| row.paths.iter().any(|path| path.best));
+            RouteChange {
+                prefix,
+                route: row.map(|row| self.view_route(row)),
+                token,
+            }
         };
         prefixes.into_iter().map(change).collect()
     }
 
     /// A watch stands still when nobody reads it, and what it has not seen cannot be forgotten.
     pub(crate) fn end_dropped_watches(&mut self) {
-        let (alive, dropped) = std::mem::take(&mut self.watchers.0).into_iter().partition(|(held, _)| held.strong_count() > 0);
+        let (alive, dropped) = std::mem::take(&mut self.watchers.0)
+            .into_iter()
+            .partition(|(held, _)| held.strong_count() > 0);
         self.watchers.0 = alive;
         let dropped: Vec<(Weak<()>, Watcher)> = dropped;
         for (_, watcher) in dropped {
@@ -191,9 +227,16 @@ impl Speaker {
             problems.push("no route is installed: CAP_NET_ADMIN is missing".to_owned());
         }
         if fib.failed > 0 {
-            problems.push(format!("{} routes could not be installed: see `windrose fib list --diff`", fib.failed));
+            problems.push(format!(
+                "{} routes could not be installed: see `windrose fib list --diff`",
+                fib.failed
+            ));
         }
-        let down = self.peers.iter().filter(|peer| peer.enabled && !peer.is_established()).count();
+        let down = self
+            .peers
+            .iter()
+            .filter(|peer| peer.enabled && !peer.is_established())
+            .count();
         if down > 0 {
             problems.push(format!("{down} peers are not established"));
         }
@@ -207,7 +250,11 @@ impl Speaker {
         let offered = session.map_or(peer.options.families, |session| session.families);
         PeerView {
             address: peer.name.address,
-            interface: peer.name.interface.clone().or_else(|| peer.options.interface.clone()),
+            interface: peer
+                .name
+                .interface
+                .clone()
+                .or_else(|| peer.options.interface.clone()),
             asn: peer.asn(),
             description: peer.options.description.clone(),
             group: peer.options.group.clone(),
@@ -215,15 +262,28 @@ impl Speaker {
             enabled: peer.enabled,
             state: peer.fsm.state(),
             since: peer.since,
-            prefixes: PerFamily { ipv4: view_counts(counts.ipv4), ipv6: view_counts(counts.ipv6) },
+            prefixes: PerFamily {
+                ipv4: view_counts(counts.ipv4),
+                ipv6: view_counts(counts.ipv6),
+            },
             last_error: peer.last_error.as_ref().map(|(why, _)| why.clone()),
             last_error_at: peer.last_error.as_ref().map(|(_, at)| *at),
-            families: Family::ALL.into_iter().filter(|family| *offered.get(*family)).collect(),
+            families: Family::ALL
+                .into_iter()
+                .filter(|family| *offered.get(*family))
+                .collect(),
             session: session.map(|session| SessionView {
                 identifier: session.identifier,
-                local_address: peer.session_conn().and_then(|conn| conn.local).map(|local| local.ip()),
+                local_address: peer
+                    .session_conn()
+                    .and_then(|conn| conn.local)
+                    .map(|local| local.ip()),
                 hold_time: session.hold_time,
-                capabilities: session.capabilities.iter().map(Capability::to_string).collect(),
+                capabilities: session
+                    .capabilities
+                    .iter()
+                    .map(Capability::to_string)
+                    .collect(),
                 four_octet_as: session.four_octet_as,
             }),
             established_count: peer.established_count,
@@ -242,7 +302,11 @@ impl Speaker {
     fn view_route(&self, row: RouteRow) -> RouteView {
         RouteView {
             prefix: row.prefix,
-            paths: row.paths.into_iter().map(|path| self.view_path(path)).collect(),
+            paths: row
+                .paths
+                .into_iter()
+                .map(|path| self.view_path(path))
+                .collect(),
         }
     }
 
@@ -283,9 +347,12 @@ fn view_counts(counts: rib::PeerCounts) -> PrefixCounts {
 
 fn view_error(state: &RouteState) -> Option<String> {
     match state {
-        RouteState::Failed { errno, attempts, .. } => {
-            Some(format!("{}, {attempts} times", fib_netlink::view::errno_text(*errno)))
-        }
+        RouteState::Failed {
+            errno, attempts, ..
+        } => Some(format!(
+            "{}, {attempts} times",
+            fib_netlink::view::errno_text(*errno)
+        )),
         RouteState::Foreign { .. } => Some("another program's route is in the way".to_owned()),
         RouteState::Installed | RouteState::Pending | RouteState::Stale => None,
     }

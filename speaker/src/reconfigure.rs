@@ -48,11 +48,14 @@ impl Speaker {
         out: &mut Vec<Effect>,
     ) -> Result<Changes, Refusal> {
         if config.fib != self.config.fib {
-            let why = "[fib] changes only with a restart of windrosed: its routes would change owners";
+            let why =
+                "[fib] changes only with a restart of windrosed: its routes would change owners";
             return Err(Refusal::Precondition(why.to_owned()));
         }
-        let policies = compile(&config)
-            .map_err(|why| Refusal::Invalid { field: "policy".to_owned(), why })?;
+        let policies = compile(&config).map_err(|why| Refusal::Invalid {
+            field: "policy".to_owned(),
+            why,
+        })?;
         let old = std::mem::replace(&mut self.config, config);
         self.policies = policies.into();
         self.rib.set_policies(self.policies.clone());
@@ -64,7 +67,12 @@ impl Speaker {
         self.tell_listen_keys(out);
         self.announce_configured();
         out.push(Effect::Notice(Notice::Configured {
-            peers: [changes.added, changes.restarted, changes.updated, changes.removed],
+            peers: [
+                changes.added,
+                changes.restarted,
+                changes.updated,
+                changes.removed,
+            ],
         }));
         self.settle(now, out);
         Ok(changes)
@@ -81,8 +89,14 @@ impl Speaker {
         command: PeerCommand,
         out: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
-        let id = self.peers.id_of(name).ok_or_else(|| Refusal::NotFound(format!("peer {}", name.address)))?;
-        let peer = self.peers.get_mut(id).ok_or_else(|| Refusal::NotFound(format!("peer {}", name.address)))?;
+        let id = self
+            .peers
+            .id_of(name)
+            .ok_or_else(|| Refusal::NotFound(format!("peer {}", name.address)))?;
+        let peer = self
+            .peers
+            .get_mut(id)
+            .ok_or_else(|| Refusal::NotFound(format!("peer {}", name.address)))?;
         match command {
             PeerCommand::Enable => {
                 peer.enabled = true;
@@ -94,7 +108,9 @@ impl Speaker {
             }
             PeerCommand::Reset(message) => {
                 if !peer.enabled {
-                    return Err(Refusal::Precondition("the peer is disabled: enable it first".to_owned()));
+                    return Err(Refusal::Precondition(
+                        "the peer is disabled: enable it first".to_owned(),
+                    ));
                 }
                 self.drive(now, id, Input::Stop(Stop::Reset { message }), out);
             }
@@ -106,15 +122,23 @@ impl Speaker {
 
     /// Tells the driver which TCP MD5 keys the listening sockets need.
     pub(crate) fn tell_listen_keys(&self, out: &mut Vec<Effect>) {
-        let of_peers = self.peers.by_name().filter(|peer| peer.range.is_none()).filter_map(|peer| {
-            Some(ListenKey {
-                remote: peer.name.address.into(),
-                interface: peer.name.interface.clone(),
-                key: peer.options.password.clone()?,
-            })
-        });
+        let of_peers = self
+            .peers
+            .by_name()
+            .filter(|peer| peer.range.is_none())
+            .filter_map(|peer| {
+                Some(ListenKey {
+                    remote: peer.name.address.into(),
+                    interface: peer.name.interface.clone(),
+                    key: peer.options.password.clone()?,
+                })
+            });
         let of_ranges = self.config.ranges.iter().filter_map(|range| {
-            Some(ListenKey { remote: range.prefix, interface: None, key: range.options.password.clone()? })
+            Some(ListenKey {
+                remote: range.prefix,
+                interface: None,
+                key: range.options.password.clone()?,
+            })
         });
         let keys: Vec<_> = of_peers.chain(of_ranges).collect();
         out.push(Effect::ListenKeys(keys));
@@ -122,7 +146,11 @@ impl Speaker {
 
     fn remove_peers(&mut self, now: Instant, changes: &mut Changes, out: &mut Vec<Effect>) {
         for id in self.peers.ids() {
-            if self.peers.get(id).is_none_or(|peer| self.options_of(peer).is_some()) {
+            if self
+                .peers
+                .get(id)
+                .is_none_or(|peer| self.options_of(peer).is_some())
+            {
                 continue;
             }
             self.drive(now, id, Input::Stop(Stop::DeConfigured), out);
@@ -132,19 +160,30 @@ impl Speaker {
         }
     }
 
-    fn touch_peers(&mut self, now: Instant, old: &Router, changes: &mut Changes, out: &mut Vec<Effect>) {
+    fn touch_peers(
+        &mut self,
+        now: Instant,
+        old: &Router,
+        changes: &mut Changes,
+        out: &mut Vec<Effect>,
+    ) {
         for id in self.peers.ids() {
-            let Some((asn, options, range)) = self.peers.get(id).and_then(|peer| self.options_of(peer)) else {
+            let Some((asn, options, range)) =
+                self.peers.get(id).and_then(|peer| self.options_of(peer))
+            else {
                 continue;
             };
             let router = self.config.router.clone();
-            let Some(peer) = self.peers.get_mut(id) else { continue };
+            let Some(peer) = self.peers.get_mut(id) else {
+                continue;
+            };
             let touch = touch(peer, &asn, &options, old, &router);
             let enable = options.enabled != peer.options.enabled;
             peer.asn = asn;
             peer.options = options;
             peer.range = range;
-            peer.fsm.set_config(fsm_config(&peer.asn, &peer.options, &router));
+            peer.fsm
+                .set_config(fsm_config(&peer.asn, &peer.options, &router));
             match touch {
                 Touch::Nothing => {}
                 Touch::InPlace => changes.updated += 1,
@@ -165,15 +204,23 @@ impl Speaker {
 
     /// `enabled` changed in the file: that is an order like any other.
     fn follow_enabled(&mut self, now: Instant, id: PeerId, out: &mut Vec<Effect>) {
-        let Some(peer) = self.peers.get_mut(id) else { return };
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
         peer.enabled = peer.options.enabled;
-        let input = if peer.enabled { Input::Start } else { Input::Stop(Stop::Shutdown { message: None }) };
+        let input = if peer.enabled {
+            Input::Start
+        } else {
+            Input::Stop(Stop::Shutdown { message: None })
+        };
         self.drive(now, id, input, out);
     }
 
     fn add_peers(&mut self, now: Instant, changes: &mut Changes, out: &mut Vec<Effect>) {
         for index in 0..self.config.peers.len() {
-            let Some(peer) = self.config.peers.get(index) else { continue };
+            let Some(peer) = self.config.peers.get(index) else {
+                continue;
+            };
             let name = name_of(peer.address, peer.options.interface.as_deref());
             if self.peers.id_of(&name).is_none() {
                 self.add_configured(now, index, out);
@@ -184,7 +231,9 @@ impl Speaker {
 
     /// What the configuration says of a peer now; `None`: nothing any more.
     fn options_of(&self, peer: &Peer) -> Option<(PeerAs, PeerOptions, Option<usize>)> {
-        let named = |p: &&crate::config::Peer| name_of(p.address, p.options.interface.as_deref()) == peer.name;
+        let named = |p: &&crate::config::Peer| {
+            name_of(p.address, p.options.interface.as_deref()) == peer.name
+        };
         if let Some(found) = self.config.peers.iter().find(named) {
             return Some((PeerAs::Exactly(found.asn), found.options.clone(), None));
         }
@@ -202,16 +251,24 @@ impl Speaker {
     ) -> Result<(), Refusal> {
         let peer = self.peers.get(id);
         let session = peer.and_then(|peer| peer.fsm.session()).cloned();
-        let session = session.ok_or_else(|| Refusal::Precondition("the session is not up".to_owned()))?;
+        let session =
+            session.ok_or_else(|| Refusal::Precondition("the session is not up".to_owned()))?;
         let conn = peer.and_then(Peer::session_conn).map(|conn| conn.id);
         for each in Family::ALL {
             if family.is_some_and(|family| family != each) || !*session.families.get(each) {
                 continue;
             }
-            self.rib.refresh_requested(id, each, session.enhanced_refresh);
+            self.rib
+                .refresh_requested(id, each, session.enhanced_refresh);
             if let (true, Some(conn)) = (session.route_refresh, conn) {
-                let request = RouteRefresh { family: each.into(), subtype: Subtype::Request };
-                out.push(Effect::Send { conn, bytes: request.encode() });
+                let request = RouteRefresh {
+                    family: each.into(),
+                    subtype: Subtype::Request,
+                };
+                out.push(Effect::Send {
+                    conn,
+                    bytes: request.encode(),
+                });
             }
         }
         Ok(())
@@ -225,17 +282,35 @@ fn touch(peer: &Peer, asn: &PeerAs, options: &PeerOptions, old: &Router, new: &R
     let session = |router: &Router, asn: &PeerAs, options: &PeerOptions| {
         let fsm = fsm_config(asn, options, router);
         // Timers are taken up by the running session; the rest was agreed on at its start.
-        (fsm.local_asn, fsm.identifier, fsm.peer_asn, fsm.hold_time, fsm.capabilities, fsm.families)
+        (
+            fsm.local_asn,
+            fsm.identifier,
+            fsm.peer_asn,
+            fsm.hold_time,
+            fsm.capabilities,
+            fsm.families,
+        )
     };
     let socket = |options: &PeerOptions| {
-        let PeerOptions { local_address, port, multihop, gtsm, password, interface, .. } = options.clone();
+        let PeerOptions {
+            local_address,
+            port,
+            multihop,
+            gtsm,
+            password,
+            interface,
+            ..
+        } = options.clone();
         (local_address, port, multihop, gtsm, password, interface)
     };
     let same_session = session(old, &peer.asn, &peer.options) == session(new, asn, options);
     // What the RIB judged by these cannot be judged again without hearing it again.
     let same_judgement = old.cluster_id == new.cluster_id
-        && (peer.options.rr_client, peer.options.rs_client, peer.options.aigp)
-            == (options.rr_client, options.rs_client, options.aigp);
+        && (
+            peer.options.rr_client,
+            peer.options.rs_client,
+            peer.options.aigp,
+        ) == (options.rr_client, options.rs_client, options.aigp);
     if same_session && same_judgement && socket(&peer.options) == socket(options) {
         Touch::InPlace
     } else {

@@ -22,8 +22,15 @@ impl Speaker {
         let options = &peer.options;
         let local_asn = peer.local_asn(&self.config.router);
         let internal = session.peer_asn == local_asn;
-        let local = peer.conn(session.side).and_then(|conn| conn.local).map(|local| local.ip());
-        let interface = peer.name.interface.as_deref().or(options.interface.as_deref());
+        let local = peer
+            .conn(session.side)
+            .and_then(|conn| conn.local)
+            .map(|local| local.ip());
+        let interface = peer
+            .name
+            .interface
+            .as_deref()
+            .or(options.interface.as_deref());
         Some(PeerSession {
             asn: session.peer_asn,
             identifier: session.identifier,
@@ -42,7 +49,11 @@ impl Speaker {
                 extended_next_hop: session.extended_next_hop,
             },
             four_octet_as: session.four_octet_as,
-            max_message: if session.extended_message { EXTENDED_MESSAGE_MAX } else { MESSAGE_MAX },
+            max_message: if session.extended_message {
+                EXTENDED_MESSAGE_MAX
+            } else {
+                MESSAGE_MAX
+            },
             extended_next_hop: session.extended_next_hop,
             import: self.chain(peer, options.import.as_ref(), internal),
             export: self.chain(peer, options.export.as_ref(), internal),
@@ -57,7 +68,11 @@ impl Speaker {
 
     /// Brings the RIB up to date with a peer whose options changed while its session stays.
     pub(crate) fn update_rib_session(&mut self, id: PeerId) {
-        let session = self.peers.get(id).and_then(|peer| peer.fsm.session()).cloned();
+        let session = self
+            .peers
+            .get(id)
+            .and_then(|peer| peer.fsm.session())
+            .cloned();
         if let Some(session) = session.and_then(|session| self.rib_session(id, &session)) {
             self.rib.update_peer(id, session);
         }

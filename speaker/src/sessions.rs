@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use bgp_core::{Family, RouteRefresh};
 use bgp_core::refresh::Subtype;
+use bgp_core::{Family, RouteRefresh};
 use bgp_fsm::{End, Input, Output, Session, Side, Stop};
 use bytes::Bytes;
 use rib::PeerId;
@@ -41,11 +41,21 @@ impl Speaker {
         let gate = {
             let peer = self.peers.get_mut(id)?;
             if !peer.enabled || peer.conn(Side::Incoming).is_some() {
-                let why = if peer.enabled { "it has a connection already" } else { "it is disabled" };
-                out.push(Effect::Notice(Notice::Refused { remote: remote.ip(), why }));
+                let why = if peer.enabled {
+                    "it has a connection already"
+                } else {
+                    "it is disabled"
+                };
+                out.push(Effect::Notice(Notice::Refused {
+                    remote: remote.ip(),
+                    why,
+                }));
                 return None;
             }
-            *peer.conn_mut(Side::Incoming) = Some(Conn { id: conn, local: Some(local) });
+            *peer.conn_mut(Side::Incoming) = Some(Conn {
+                id: conn,
+                local: Some(local),
+            });
             peer.accepted = true;
             peer.gate(&self.config.router)
         };
@@ -56,9 +66,21 @@ impl Speaker {
     }
 
     /// A connection of ours is up.
-    pub(crate) fn connected(&mut self, now: Instant, conn: ConnId, local: SocketAddr, out: &mut Vec<Effect>) {
-        let Some(&(id, side)) = self.conns.get(&conn) else { return };
-        if let Some(conn) = self.peers.get_mut(id).and_then(|peer| peer.conn_mut(side).as_mut()) {
+    pub(crate) fn connected(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        local: SocketAddr,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(&(id, side)) = self.conns.get(&conn) else {
+            return;
+        };
+        if let Some(conn) = self
+            .peers
+            .get_mut(id)
+            .and_then(|peer| peer.conn_mut(side).as_mut())
+        {
             conn.local = Some(local);
         }
         self.drive(now, id, Input::Connected(side), out);
@@ -78,15 +100,27 @@ impl Speaker {
     }
 
     /// The connection is gone.
-    pub(crate) fn closed(&mut self, now: Instant, conn: ConnId, failed: Option<String>, out: &mut Vec<Effect>) {
-        let Some((id, side)) = self.conns.remove(&conn) else { return };
+    pub(crate) fn closed(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        failed: Option<String>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some((id, side)) = self.conns.remove(&conn) else {
+            return;
+        };
         if let Some(peer) = self.peers.get_mut(id) {
             *peer.conn_mut(side) = None;
             if let Some(why) = &failed {
                 peer.last_error = Some((format!("cannot connect: {why}"), now));
             }
         }
-        let input = if failed.is_some() { Input::ConnectFailed } else { Input::Closed(side) };
+        let input = if failed.is_some() {
+            Input::ConnectFailed
+        } else {
+            Input::Closed(side)
+        };
         self.drive(now, id, input, out);
     }
 
@@ -95,14 +129,20 @@ impl Speaker {
         let mut next = Some(input);
         let mut outputs = std::mem::take(&mut self.outputs);
         while let Some(input) = next.take() {
-            let Some(peer) = self.peers.get_mut(id) else { break };
+            let Some(peer) = self.peers.get_mut(id) else {
+                break;
+            };
             let before = peer.fsm.state();
             peer.fsm.handle(now, input, &mut outputs);
             let after = peer.fsm.state();
             if before != after {
                 peer.since = now;
                 let peer = peer.name.address;
-                out.push(Effect::Notice(Notice::PeerState { peer, from: before, to: after }));
+                out.push(Effect::Notice(Notice::PeerState {
+                    peer,
+                    from: before,
+                    to: after,
+                }));
             }
             for output in outputs.drain(..) {
                 // After a fault in an UPDATE those behind it in the same chunk must not count.
@@ -120,7 +160,13 @@ impl Speaker {
     }
 
     /// Does what a state machine says. `Some` is what it must be told in turn.
-    fn output(&mut self, now: Instant, id: PeerId, output: Output, out: &mut Vec<Effect>) -> Option<Input> {
+    fn output(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        output: Output,
+        out: &mut Vec<Effect>,
+    ) -> Option<Input> {
         match output {
             Output::Connect => self.connect(id, out),
             Output::Send(side, bytes) => {
@@ -142,8 +188,13 @@ impl Speaker {
 
     fn connect(&mut self, id: PeerId, out: &mut Vec<Effect>) {
         let conn = self.next_conn();
-        let Some(peer) = self.peers.get_mut(id) else { return };
-        *peer.conn_mut(Side::Outgoing) = Some(Conn { id: conn, local: None });
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        *peer.conn_mut(Side::Outgoing) = Some(Conn {
+            id: conn,
+            local: None,
+        });
         out.push(Effect::Connect {
             conn,
             remote: peer.remote(),
@@ -154,7 +205,9 @@ impl Speaker {
     }
 
     fn up(&mut self, now: Instant, id: PeerId, session: &Session) {
-        let Some(peer) = self.peers.get_mut(id) else { return };
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
         peer.established_count += 1;
         peer.heard_all = Default::default();
         peer.last_update = now;
@@ -164,7 +217,13 @@ impl Speaker {
         }
     }
 
-    fn update(&mut self, now: Instant, id: PeerId, body: &Bytes, out: &mut Vec<Effect>) -> Option<Input> {
+    fn update(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        body: &Bytes,
+        out: &mut Vec<Effect>,
+    ) -> Option<Input> {
         let received = match self.rib.receive(id, body) {
             Ok(received) => received,
             Err(reset) => return Some(Input::Fault(reset)),
@@ -191,7 +250,11 @@ impl Speaker {
     /// `max-prefixes`: counts what the peer has in its Adj-RIB-In.
     fn check_limit(&mut self, id: PeerId, count: u32, out: &mut Vec<Effect>) -> Option<Input> {
         let peer = self.peers.get_mut(id)?;
-        let MaxPrefixes { limit, warn_at, then } = peer.options.max_prefixes?;
+        let MaxPrefixes {
+            limit,
+            warn_at,
+            then,
+        } = peer.options.max_prefixes?;
         let warn = u64::from(limit) * u64::from(warn_at) / 100;
         if u64::from(count) > warn && !peer.warned {
             peer.warned = true;
@@ -207,14 +270,24 @@ impl Speaker {
             MaxPrefixesAction::Restart(after) => Some(after),
         };
         peer.enabled = restart.is_some();
-        let family = Family::ALL.into_iter().find(|family| *peer.options.families.get(*family))?;
-        Some(Input::Stop(Stop::MaximumPrefixes { family, limit, restart }))
+        let family = Family::ALL
+            .into_iter()
+            .find(|family| *peer.options.families.get(*family))?;
+        Some(Input::Stop(Stop::MaximumPrefixes {
+            family,
+            limit,
+            restart,
+        }))
     }
 
     fn refresh(&mut self, id: PeerId, refresh: RouteRefresh) {
         let family = Family::from_numbers(refresh.family.afi, refresh.family.safi);
         let Some(family) = family else { return };
-        let enhanced = self.peers.get(id).and_then(|peer| peer.fsm.session()).is_some_and(|s| s.enhanced_refresh);
+        let enhanced = self
+            .peers
+            .get(id)
+            .and_then(|peer| peer.fsm.session())
+            .is_some_and(|s| s.enhanced_refresh);
         match refresh.subtype {
             Subtype::Request => self.rib.refresh_requested(id, family, enhanced),
             Subtype::Begin => self.rib.refresh_begun(id, family),
@@ -226,7 +299,9 @@ impl Speaker {
 
     fn down(&mut self, now: Instant, id: PeerId, end: &End, out: &mut Vec<Effect>) {
         self.rib.peer_down(id);
-        let Some(peer) = self.peers.get_mut(id) else { return };
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
         let why = end.to_string();
         let address = peer.name.address;
         peer.last_error = Some((why.clone(), now));

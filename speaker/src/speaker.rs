@@ -17,9 +17,9 @@ use crate::event::{ConnId, Effect, Event};
 use crate::fib::fib_config;
 use crate::inject::Injections;
 use crate::originate::Configured;
-use crate::query::RouteWatchers;
 use crate::peer::{Peer, name_of};
 use crate::peers::Peers;
+use crate::query::RouteWatchers;
 
 /// After a start, routes of an earlier life are removed once all peers have told what they know, but at
 /// the latest after this time.
@@ -130,28 +130,50 @@ impl Speaker {
     /// When to call with [`Event::Timeout`], if ever.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        let peers = self.peers.iter().filter_map(|peer| peer.fsm.deadline()).min();
+        let peers = self
+            .peers
+            .iter()
+            .filter_map(|peer| peer.fsm.deadline())
+            .min();
         let life = match self.life {
             Life::Starting(at) | Life::Ending(at) => Some(at),
             Life::Running | Life::Ended => None,
         };
         let behind = self.fib_behind.then_some(self.started);
-        [peers, life, behind, self.fib.deadline(), self.injections.deadline()].into_iter().flatten().min()
+        [
+            peers,
+            life,
+            behind,
+            self.fib.deadline(),
+            self.injections.deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The connections on which there is something to say.
     pub fn ready(&self, out: &mut Vec<ConnId>) {
-        let pending = self.peers.iter().filter(|peer| self.rib.has_pending(peer.id));
+        let pending = self
+            .peers
+            .iter()
+            .filter(|peer| self.rib.has_pending(peer.id));
         out.extend(pending.filter_map(|peer| Some(peer.session_conn()?.id)));
     }
 
     /// Takes what there is to say on `conn`, about `max` bytes of it. True if there is more.
     pub fn transmit(&mut self, conn: ConnId, max: usize, out: &mut Vec<Bytes>) -> bool {
-        let Some(&(id, _)) = self.conns.get(&conn) else { return false };
+        let Some(&(id, _)) = self.conns.get(&conn) else {
+            return false;
+        };
         let before = out.len();
         let more = self.rib.transmit(id, max, out);
         if let Some(peer) = self.peers.get_mut(id) {
-            peer.updates_sent += out.iter().skip(before).map(|messages| count_messages(messages)).sum::<u64>();
+            peer.updates_sent += out
+                .iter()
+                .skip(before)
+                .map(|messages| count_messages(messages))
+                .sum::<u64>();
         }
         more
     }
@@ -186,11 +208,21 @@ impl Speaker {
 
     /// Adds and starts a peer of the configuration.
     pub(crate) fn add_configured(&mut self, now: Instant, index: usize, out: &mut Vec<Effect>) {
-        let Some(peer) = self.config.peers.get(index).cloned() else { return };
+        let Some(peer) = self.config.peers.get(index).cloned() else {
+            return;
+        };
         let name = name_of(peer.address, peer.options.interface.as_deref());
         let id = self.peers.next_id();
         let asn = PeerAs::Exactly(peer.asn);
-        self.peers.insert(Peer::new(id, name, asn, peer.options, &self.config.router, now, self.seed));
+        self.peers.insert(Peer::new(
+            id,
+            name,
+            asn,
+            peer.options,
+            &self.config.router,
+            now,
+            self.seed,
+        ));
         if self.peers.get(id).is_some_and(|peer| peer.enabled) {
             self.drive(now, id, Input::Start, out);
         }
@@ -204,12 +236,26 @@ impl Speaker {
         out: &mut Vec<Effect>,
     ) -> Result<PeerId, &'static str> {
         let (index, range) = self.range_of(name.address).ok_or("it is no peer of ours")?;
-        if self.peers.iter().filter(|peer| peer.range == Some(index)).count() >= range.limit {
+        if self
+            .peers
+            .iter()
+            .filter(|peer| peer.range == Some(index))
+            .count()
+            >= range.limit
+        {
             return Err("its range is full");
         }
         let (asn, options) = (range.peer_as(), range.peer_options());
         let id = self.peers.next_id();
-        let mut peer = Peer::new(id, name.clone(), asn, options, &self.config.router, now, self.seed);
+        let mut peer = Peer::new(
+            id,
+            name.clone(),
+            asn,
+            options,
+            &self.config.router,
+            now,
+            self.seed,
+        );
         peer.range = Some(index);
         self.peers.insert(peer);
         self.drive(now, id, Input::Start, out);
@@ -226,7 +272,9 @@ impl Speaker {
     /// A peer from a range lives as long as its connection.
     pub(crate) fn drop_dynamic(&mut self, id: PeerId) {
         let gone = |peer: &Peer| {
-            let connected = [Side::Outgoing, Side::Incoming].into_iter().any(|side| peer.conn(side).is_some());
+            let connected = [Side::Outgoing, Side::Incoming]
+                .into_iter()
+                .any(|side| peer.conn(side).is_some());
             peer.range.is_some() && peer.accepted && !connected
         };
         if self.peers.get(id).is_some_and(gone) {
@@ -264,8 +312,13 @@ impl Speaker {
 }
 
 pub(crate) fn compile(config: &Config) -> Result<Policies, String> {
-    Policies::compile(&config.sets, &config.policies)
-        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    Policies::compile(&config.sets, &config.policies).map_err(|errors| {
+        errors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ")
+    })
 }
 
 pub(crate) fn rib_config(config: &Config, seed: u64) -> rib::Config {

@@ -9,7 +9,11 @@ fn main() -> ExitCode {
     let mut failed = 0_usize;
     for argument in std::env::args().skip(1) {
         let seeds = match argument.split_once("..") {
-            Some((first, last)) => first.parse().ok().zip(last.parse().ok()).map(|(a, b): (u64, u64)| a..b),
+            Some((first, last)) => first
+                .parse()
+                .ok()
+                .zip(last.parse().ok())
+                .map(|(a, b): (u64, u64)| a..b),
             None => argument.parse().ok().map(|seed: u64| seed..seed + 1),
         };
         let Some(seeds) = seeds else {
@@ -29,5 +33,9 @@ fn main() -> ExitCode {
         }
     }
     eprintln!("{failed} failed");
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -43,17 +43,30 @@ pub(super) fn check_at_rest(world: &mut World) {
 fn check_host(world: &mut World, host: usize) -> Result<(), String> {
     let config = world.hosts.get(host).ok_or("no host")?.config.clone();
     for peer in &config.peers {
-        let name = PeerName { address: peer.address, interface: None };
-        let view = world.with(host, |s, _, _| s.peer(&name)).flatten().ok_or("a peer is missing")?;
+        let name = PeerName {
+            address: peer.address,
+            interface: None,
+        };
+        let view = world
+            .with(host, |s, _, _| s.peer(&name))
+            .flatten()
+            .ok_or("a peer is missing")?;
         if view.state != bgp_fsm::State::Established {
-            return Err(format!("{} is {:?}: {:?}", peer.address, view.state, view.last_error));
+            return Err(format!(
+                "{} is {:?}: {:?}",
+                peer.address, view.state, view.last_error
+            ));
         }
     }
     let best = choose_all(world, host, &config)?;
     check_chosen(world, host, &best)?;
     for peer in &config.peers {
         let told = expected(&config, peer, &best);
-        let other = world.hosts.iter().position(|h| h.address == peer.address).ok_or("no such host")?;
+        let other = world
+            .hosts
+            .iter()
+            .position(|h| h.address == peer.address)
+            .ok_or("no such host")?;
         let us = world.hosts.get(host).ok_or("no host")?.address;
         let heard = received(world, other, us);
         compare(&format!("what {} was told", peer.address), &told, &heard)?;
@@ -62,19 +75,29 @@ fn check_host(world: &mut World, host: usize) -> Result<(), String> {
 }
 
 fn received(world: &mut World, host: usize, from: IpAddr) -> Table {
-    let query = RouteQuery { received_from: Some(from), ..RouteQuery::default() };
-    let page = world.with(host, |s, _, _| s.routes(&query, None, ALL).unwrap_or_default());
+    let query = RouteQuery {
+        received_from: Some(from),
+        ..RouteQuery::default()
+    };
+    let page = world.with(host, |s, _, _| {
+        s.routes(&query, None, ALL).unwrap_or_default()
+    });
     let rows = page.unwrap_or_default().routes.into_iter();
-    rows.filter_map(|row| Some((row.prefix, row.paths.into_iter().next()?.attributes))).collect()
+    rows.filter_map(|row| Some((row.prefix, row.paths.into_iter().next()?.attributes)))
+        .collect()
 }
 
 /// All paths of a host that are its own.
 fn own(world: &mut World, host: usize) -> Vec<(IpNet, PathView)> {
     let query = RouteQuery::default();
-    let page = world.with(host, |s, _, _| s.routes(&query, None, ALL).unwrap_or_default());
+    let page = world.with(host, |s, _, _| {
+        s.routes(&query, None, ALL).unwrap_or_default()
+    });
     let rows = page.unwrap_or_default().routes.into_iter();
     let paths = rows.flat_map(|row| row.paths.into_iter().map(move |path| (row.prefix, path)));
-    paths.filter(|(_, path)| !matches!(path.source, Source::Peer(_))).collect()
+    paths
+        .filter(|(_, path)| !matches!(path.source, Source::Peer(_)))
+        .collect()
 }
 
 fn choose_all(
@@ -84,7 +107,12 @@ fn choose_all(
 ) -> Result<BTreeMap<IpNet, Vec<Candidate>>, String> {
     let mut candidates: BTreeMap<IpNet, Vec<Candidate>> = BTreeMap::new();
     for (prefix, path) in own(world, host) {
-        let own = Candidate { attributes: path.attributes, peer: None, external: false, identifier: 0 };
+        let own = Candidate {
+            attributes: path.attributes,
+            peer: None,
+            external: false,
+            identifier: 0,
+        };
         candidates.entry(prefix).or_default().push(own);
     }
     for originate in &config.originate {
@@ -92,7 +120,11 @@ fn choose_all(
             return Err(format!("{} is not originated", originate.prefix));
         }
     }
-    for peer in config.peers.iter().filter(|peer| is_accept(peer.options.import.as_ref())) {
+    for peer in config
+        .peers
+        .iter()
+        .filter(|peer| is_accept(peer.options.import.as_ref()))
+    {
         for (prefix, attributes) in received(world, host, peer.address) {
             if attributes.as_path.contains(config.router.asn)
                 || attributes.originator_id == Some(config.router.router_id)
@@ -111,21 +143,28 @@ fn choose_all(
             });
         }
     }
-    Ok(candidates.into_iter().map(|(prefix, all)| (prefix, choose(&all))).collect())
+    Ok(candidates
+        .into_iter()
+        .map(|(prefix, all)| (prefix, choose(&all)))
+        .collect())
 }
 
 /// The best path, then those that share the traffic with it. RFC 4271 §9.1.2.2, as plainly as can be.
 fn choose(all: &[Candidate]) -> Vec<Candidate> {
     let mut left = all.to_vec();
     keep_least(&mut left, |c| c.peer.is_some());
-    keep_least(&mut left, |c| std::cmp::Reverse(c.attributes.local_pref.unwrap_or(100)));
+    keep_least(&mut left, |c| {
+        std::cmp::Reverse(c.attributes.local_pref.unwrap_or(100))
+    });
     keep_least(&mut left, |c| c.attributes.as_path.len_for_decision());
     keep_least(&mut left, |c| c.attributes.origin);
     let rivals = left.clone();
     left.retain(|c| {
         let neighbor = |c: &Candidate| c.peer.and(c.attributes.as_path.neighbor_as());
         let med = |c: &Candidate| c.attributes.med.unwrap_or(0);
-        !rivals.iter().any(|r| neighbor(r) == neighbor(c) && med(r) < med(c))
+        !rivals
+            .iter()
+            .any(|r| neighbor(r) == neighbor(c) && med(r) < med(c))
     });
     keep_least(&mut left, |c| !c.external);
     let equal = left.clone();
@@ -133,7 +172,9 @@ fn choose(all: &[Candidate]) -> Vec<Candidate> {
     keep_least(&mut left, |c| c.attributes.cluster_list.len());
     keep_least(&mut left, |c| c.peer);
     let best = left.first().cloned();
-    let others = equal.into_iter().filter(|c| best.as_ref().is_some_and(|best| best.peer != c.peer));
+    let others = equal
+        .into_iter()
+        .filter(|c| best.as_ref().is_some_and(|best| best.peer != c.peer));
     best.clone().into_iter().chain(others).collect()
 }
 
@@ -142,12 +183,25 @@ fn keep_least<K: Ord>(left: &mut Vec<Candidate>, key: impl Fn(&Candidate) -> K) 
     left.retain(|candidate| Some(key(candidate)) == least);
 }
 
-fn check_chosen(world: &mut World, host: usize, best: &BTreeMap<IpNet, Vec<Candidate>>) -> Result<(), String> {
-    let query = RouteQuery { best_only: true, ..RouteQuery::default() };
-    let page = world.with(host, |s, _, _| s.routes(&query, None, ALL).unwrap_or_default());
+fn check_chosen(
+    world: &mut World,
+    host: usize,
+    best: &BTreeMap<IpNet, Vec<Candidate>>,
+) -> Result<(), String> {
+    let query = RouteQuery {
+        best_only: true,
+        ..RouteQuery::default()
+    };
+    let page = world.with(host, |s, _, _| {
+        s.routes(&query, None, ALL).unwrap_or_default()
+    });
     let mut chosen = BTreeMap::new();
     for row in page.unwrap_or_default().routes {
-        let path = row.paths.iter().find(|path| path.best).ok_or("a route without a best path")?;
+        let path = row
+            .paths
+            .iter()
+            .find(|path| path.best)
+            .ok_or("a route without a best path")?;
         let peer = match &path.source {
             Source::Peer(peer) => Some(*peer),
             Source::Originate | Source::Static | Source::Api(_) => None,
@@ -159,7 +213,9 @@ fn check_chosen(world: &mut World, host: usize, best: &BTreeMap<IpNet, Vec<Candi
         .filter_map(|(prefix, set)| Some((*prefix, set.first()?.peer)))
         .collect();
     if chosen != expected {
-        return Err(format!("the best paths are {chosen:?}, and should be {expected:?}"));
+        return Err(format!(
+            "the best paths are {chosen:?}, and should be {expected:?}"
+        ));
     }
     Ok(())
 }
@@ -216,7 +272,9 @@ fn check_kernel(
     }
     let actual = kernel.routes();
     if actual != expected {
-        return Err(format!("the kernel has {actual:?}, and should have {expected:?}"));
+        return Err(format!(
+            "the kernel has {actual:?}, and should have {expected:?}"
+        ));
     }
     Ok(())
 }
@@ -230,7 +288,9 @@ fn compare(what: &str, expected: &Table, actual: &Table) -> Result<(), String> {
     for prefix in prefixes {
         let (expected, actual) = (expected.get(prefix), actual.get(prefix));
         if expected != actual {
-            return Err(format!("{what} of {prefix} is {actual:?}, and should be {expected:?}"));
+            return Err(format!(
+                "{what} of {prefix} is {actual:?}, and should be {expected:?}"
+            ));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! The network: ordered byte pipes with latency, which can be cut, reset, or silently swallow.
+//! The network: ordered byte pipes with latency, which can be cut, reset, or full.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -55,6 +55,8 @@ pub struct Pipe {
     bytes: usize,
     /// The reader takes nothing at the moment.
     pub stalled: bool,
+    /// Nothing passes; TCP sends it again until something does.
+    pub cut: bool,
 }
 
 impl Pipe {
@@ -69,9 +71,14 @@ impl Pipe {
         self.bytes += bytes.len();
         while !bytes.is_empty() {
             // Most often whole, else the rare cuts drown the run in tiny steps.
-            let at = if chance.one_in(4) { 1 + chance.below(bytes.len()) } else { bytes.len() };
+            let at = if chance.one_in(4) {
+                1 + chance.below(bytes.len())
+            } else {
+                bytes.len()
+            };
             let chunk = bytes.split_to(at.min(bytes.len()));
-            self.in_flight.push_back((now + latency, Arrival::Data(chunk)));
+            self.in_flight
+                .push_back((now + latency, Arrival::Data(chunk)));
         }
     }
 
@@ -87,17 +94,11 @@ impl Pipe {
         self.finish(now, latency);
     }
 
-    /// Loses what is in flight, and says nothing of it.
-    pub fn swallow(&mut self) {
-        self.in_flight.clear();
-        self.bytes = 0;
-    }
-
     /// When the next arrival comes out, if the reader reads.
     #[must_use]
     pub fn next_arrival(&self) -> Option<Instant> {
         let (at, _) = self.in_flight.front()?;
-        (!self.stalled).then_some(*at)
+        (!self.stalled && !self.cut).then_some(*at)
     }
 
     /// Takes out what has arrived by `now`.

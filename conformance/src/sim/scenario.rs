@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
+use bgp_core::Attributes;
 use bgp_core::attributes::{AsPath, Community, NextHop, Origin};
 use bgp_core::family::PerFamily;
-use bgp_core::Attributes;
 use ipnet::{IpNet, Ipv4Net};
-use speaker::command::{Injection, InjectionBatch, PeerCommand, PeerName};
+use speaker::command::{Injection, InjectionBatch, PeerCommand, PeerName, Refusal};
 use speaker::config::{Config, Fib, Originate, Peer, PeerOptions, Router, When};
 
 use super::model;
@@ -65,7 +65,13 @@ fn address(host: usize) -> IpAddr {
 /// Some are in one AS, with a full mesh; the others each have their own.
 fn asns(count: usize, chance: &mut Chance) -> Vec<u32> {
     (0..count)
-        .map(|host| if chance.one_in(3) { 65000 } else { 65001 + u32::try_from(host).unwrap_or(0) })
+        .map(|host| {
+            if chance.one_in(3) {
+                65000
+            } else {
+                65001 + u32::try_from(host).unwrap_or(0)
+            }
+        })
         .collect()
 }
 
@@ -82,7 +88,11 @@ fn config(host: usize, asns: &[u32], chance: &mut Chance) -> Config {
         .collect();
     let count = 1 + chance.below(4);
     let originate: Vec<_> = (0..count)
-        .map(|_| Originate { prefix: prefix(chance), attributes: attributes(chance), when: When::Always })
+        .map(|_| Originate {
+            prefix: prefix(chance),
+            attributes: attributes(chance),
+            when: When::Always,
+        })
         .collect();
     let mut config = Config {
         router: Router {
@@ -109,7 +119,10 @@ fn config(host: usize, asns: &[u32], chance: &mut Chance) -> Config {
 fn options(may_be_passive: bool, chance: &mut Chance) -> PeerOptions {
     let all = || Some(vec!["accept".to_owned()]);
     PeerOptions {
-        families: PerFamily { ipv4: true, ipv6: false },
+        families: PerFamily {
+            ipv4: true,
+            ipv6: false,
+        },
         // Of two, at least one connects.
         passive: may_be_passive && chance.one_in(4),
         import: all(),
@@ -123,15 +136,29 @@ fn options(may_be_passive: bool, chance: &mut Chance) -> PeerOptions {
 
 fn prefix(chance: &mut Chance) -> IpNet {
     let third = u8::try_from(chance.below(PREFIXES.into())).unwrap_or(0);
-    Ipv4Net::new(Ipv4Addr::new(10, 100, third, 0), 24).unwrap_or_default().into()
+    Ipv4Net::new(Ipv4Addr::new(10, 100, third, 0), 24)
+        .unwrap_or_default()
+        .into()
 }
 
 fn attributes(chance: &mut Chance) -> Attributes {
-    let origin = if chance.one_in(4) { Origin::Incomplete } else { Origin::Igp };
-    let mut attributes = Attributes::new(origin, AsPath::default(), NextHop::V4(Ipv4Addr::UNSPECIFIED));
-    attributes.med = chance.one_in(3).then(|| u32::try_from(chance.below(3)).unwrap_or(0));
+    let origin = if chance.one_in(4) {
+        Origin::Incomplete
+    } else {
+        Origin::Igp
+    };
+    let mut attributes = Attributes::new(
+        origin,
+        AsPath::default(),
+        NextHop::V4(Ipv4Addr::UNSPECIFIED),
+    );
+    attributes.med = chance
+        .one_in(3)
+        .then(|| u32::try_from(chance.below(3)).unwrap_or(0));
     if chance.one_in(3) {
-        attributes.communities.push(Community(0xfde8_0000 + u32::try_from(chance.below(9)).unwrap_or(0)));
+        attributes.communities.push(Community(
+            0xfde8_0000 + u32::try_from(chance.below(9)).unwrap_or(0),
+        ));
     }
     if chance.one_in(8) {
         // NO_EXPORT (RFC 1997).
@@ -177,28 +204,54 @@ fn peer_command(world: &mut World, a: usize, b: usize) {
         _ => PeerCommand::Enable,
     };
     world.note(a, &format!("{command:?} {b}"));
-    let name = PeerName { address: address(b), interface: None };
+    let name = PeerName {
+        address: address(b),
+        interface: None,
+    };
     // There is no peer at its own address: that must be refused.
-    let refused = world.with(a, |s, now, out| s.peer_command(now, &name, command, out).is_err());
-    if refused == Some(a != b) {
+    let answer = world.with(a, |s, now, out| s.peer_command(now, &name, command, out));
+    let unknown = answer.map(|answer| matches!(answer, Err(Refusal::NotFound(_))));
+    if unknown == Some(a != b) {
         world.blame(a, "an order was not answered as it must be");
     }
 }
 
 fn inject(world: &mut World, host: usize) {
-    let owner = ["one", "two"].get(world.chance.below(2)).copied().unwrap_or("one");
-    let lease = world.chance.one_in(2).then(|| Duration::from_secs(1 + world.chance.below(20) as u64));
-    let mut batch = InjectionBatch { owner: owner.to_owned(), lease, ..InjectionBatch::default() };
+    let owner = ["one", "two"]
+        .get(world.chance.below(2))
+        .copied()
+        .unwrap_or("one");
+    let lease = world
+        .chance
+        .one_in(2)
+        .then(|| Duration::from_secs(1 + world.chance.below(20) as u64));
+    let mut batch = InjectionBatch {
+        owner: owner.to_owned(),
+        lease,
+        ..InjectionBatch::default()
+    };
     for _ in 0..1 + world.chance.below(5) {
         let prefix = prefix(&mut world.chance);
         if world.chance.one_in(3) {
             batch.withdraw.push((prefix, 0));
         } else if batch.announce.iter().all(|route| route.prefix != prefix) {
             let attributes = attributes(&mut world.chance);
-            batch.announce.push(Injection { prefix, attributes, path_id: 0, install: false });
+            batch.announce.push(Injection {
+                prefix,
+                attributes,
+                path_id: 0,
+                install: false,
+            });
         }
     }
-    world.note(host, &format!("injects {} and withdraws {}", batch.announce.len(), batch.withdraw.len()));
+    world.note(
+        host,
+        &format!(
+            "injects {} and withdraws {}",
+            batch.announce.len(),
+            batch.withdraw.len()
+        ),
+    );
     world.with(host, |s, now, out| {
         // Withdrawing what is not there is refused, and then nothing of the batch happens.
         let _ = s.inject(now, batch, out);
@@ -207,21 +260,33 @@ fn inject(world: &mut World, host: usize) {
 
 /// Changes what a host exports to one of its peers, or what it originates.
 fn reconfigure(world: &mut World, host: usize) {
-    let Some(mut config) = world.hosts.get(host).map(|h| h.config.clone()) else { return };
+    let Some(mut config) = world.hosts.get(host).map(|h| h.config.clone()) else {
+        return;
+    };
     if world.chance.one_in(2) {
         let originate = Originate {
             prefix: prefix(&mut world.chance),
             attributes: attributes(&mut world.chance),
             when: When::Always,
         };
-        config.originate.retain(|other| other.prefix != originate.prefix);
+        config
+            .originate
+            .retain(|other| other.prefix != originate.prefix);
         config.originate.push(originate);
     } else {
         let which = world.chance.below(config.peers.len());
-        let policy = if world.chance.one_in(2) { "reject" } else { "accept" };
+        let policy = if world.chance.one_in(2) {
+            "reject"
+        } else {
+            "accept"
+        };
         let import = world.chance.one_in(2);
         if let Some(peer) = config.peers.get_mut(which) {
-            let chain = if import { &mut peer.options.import } else { &mut peer.options.export };
+            let chain = if import {
+                &mut peer.options.import
+            } else {
+                &mut peer.options.export
+            };
             *chain = Some(vec![policy.to_owned()]);
         }
     }
@@ -240,8 +305,13 @@ fn peace(world: &mut World) {
     world.mend();
     for host in 0..world.hosts.len() {
         for other in 0..world.hosts.len() {
-            let name = PeerName { address: address(other), interface: None };
-            world.with(host, |s, now, out| s.peer_command(now, &name, PeerCommand::Enable, out).ok());
+            let name = PeerName {
+                address: address(other),
+                interface: None,
+            };
+            world.with(host, |s, now, out| {
+                s.peer_command(now, &name, PeerCommand::Enable, out).ok()
+            });
         }
     }
 }

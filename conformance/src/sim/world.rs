@@ -98,7 +98,10 @@ impl World {
         self.hosts.push(Host {
             name: name.to_owned(),
             address,
-            kernel: match address { IpAddr::V4(v4) => Kernel::new(v4), IpAddr::V6(_) => Kernel::default() },
+            kernel: match address {
+                IpAddr::V4(v4) => Kernel::new(v4),
+                IpAddr::V6(_) => Kernel::default(),
+            },
             config,
             speaker: None,
             sockets: BTreeMap::new(),
@@ -109,11 +112,14 @@ impl World {
     /// Starts the speaker of a machine, which knows nothing of an earlier life.
     pub fn boot(&mut self, host: usize) {
         let (now, seed) = (self.now, self.chance.below(1 << 30) as u64);
-        let Some(config) = self.hosts.get(host).map(|h| h.config.clone()) else { return };
+        let Some(config) = self.hosts.get(host).map(|h| h.config.clone()) else {
+            return;
+        };
         match Speaker::new(config, now, seed) {
             Ok(speaker) => {
                 if let Some(h) = self.hosts.get_mut(host) {
                     h.speaker = Some(speaker);
+                    h.kernel.greet(now);
                 }
             }
             Err(error) => self.blame(host, &format!("does not start: {error}")),
@@ -125,7 +131,9 @@ impl World {
     /// kill -9: the speaker is gone, the kernel closes its connections and keeps its routes.
     pub fn crash(&mut self, host: usize) {
         self.note(host, "crashes");
-        let Some(h) = self.hosts.get_mut(host) else { return };
+        let Some(h) = self.hosts.get_mut(host) else {
+            return;
+        };
         h.speaker = None;
         h.kernel.forget_speaker();
         for conn in h.sockets.keys().copied().collect::<Vec<_>>() {
@@ -162,19 +170,34 @@ impl World {
     pub fn cut(&mut self, a: usize, b: usize) {
         self.note(a, &format!("is cut off from {b}"));
         self.cuts.push((a.min(b), a.max(b)));
+        for wire in &mut self.wires {
+            let [(x, _), (y, _)] = wire.ends;
+            if (x.min(y), x.max(y)) == (a.min(b), a.max(b)) {
+                wire.to.iter_mut().for_each(|pipe| pipe.cut = true);
+            }
+        }
     }
 
     /// All cuts are mended, all readers read.
     pub fn mend(&mut self) {
         self.cuts.clear();
         for wire in &mut self.wires {
-            wire.to.iter_mut().for_each(|pipe| pipe.stalled = false);
+            for pipe in &mut wire.to {
+                (pipe.stalled, pipe.cut) = (false, false);
+            }
         }
     }
 
     /// Stops, or lets go on, the reading of some connection of `host`.
     pub fn stall(&mut self, host: usize, stalled: bool) {
-        self.note(host, if stalled { "stops reading" } else { "reads again" });
+        self.note(
+            host,
+            if stalled {
+                "stops reading"
+            } else {
+                "reads again"
+            },
+        );
         for wire in &mut self.wires {
             for (end, pipe) in wire.to.iter_mut().enumerate() {
                 if wire.ends.get(end).is_some_and(|(owner, _)| *owner == host) {
@@ -205,7 +228,11 @@ impl World {
     ) -> Option<R> {
         let now = self.now;
         let mut effects = Vec::new();
-        let result = job(self.hosts.get_mut(host)?.speaker.as_mut()?, now, &mut effects);
+        let result = job(
+            self.hosts.get_mut(host)?.speaker.as_mut()?,
+            now,
+            &mut effects,
+        );
         for effect in effects {
             self.act(host, effect);
         }
@@ -218,7 +245,8 @@ impl World {
         self.note(host, what);
         let name = self.hosts.get(host).map_or("?", |h| h.name.as_str());
         let at = self.now - self.start;
-        self.fault.get_or_insert_with(|| format!("{at:?} {name}: {what}"));
+        self.fault
+            .get_or_insert_with(|| format!("{at:?} {name}: {what}"));
     }
 
     /// Writes a line into the trace.
@@ -237,9 +265,15 @@ impl World {
     }
 
     fn next_moment(&self) -> Option<Instant> {
-        let speakers = self.hosts.iter().filter_map(|h| h.speaker.as_ref()?.deadline());
+        let speakers = self
+            .hosts
+            .iter()
+            .filter_map(|h| h.speaker.as_ref()?.deadline());
         let kernels = self.hosts.iter().filter_map(|h| h.kernel.next_moment());
-        let pipes = self.wires.iter().flat_map(|w| w.to.iter().filter_map(Pipe::next_arrival));
+        let pipes = self
+            .wires
+            .iter()
+            .flat_map(|w| w.to.iter().filter_map(Pipe::next_arrival));
         let attempts = self.attempts.iter().map(|attempt| attempt.at);
         speakers.chain(kernels).chain(pipes).chain(attempts).min()
     }
@@ -257,19 +291,27 @@ impl World {
         }
         for host in 0..self.hosts.len() {
             while let Some(input) = self.hosts.get_mut(host).and_then(|h| h.kernel.answer(now)) {
+                self.note(host, &format!("hears from the kernel: {input:?}"));
                 self.with(host, |s, now, out| s.handle(now, Event::Kernel(input), out));
             }
             let speaker = self.hosts.get(host).and_then(|h| h.speaker.as_ref());
-            if speaker.and_then(Speaker::deadline).is_some_and(|at| at <= now) {
+            if speaker
+                .and_then(Speaker::deadline)
+                .is_some_and(|at| at <= now)
+            {
                 self.with(host, |s, now, out| s.handle(now, Event::Timeout, out));
             }
         }
     }
 
     fn attempt(&mut self, attempt: &Attempt) {
-        let Attempt { from, conn, remote, .. } = *attempt;
+        let Attempt {
+            from, conn, remote, ..
+        } = *attempt;
         let target = self.hosts.iter().position(|h| h.address == remote.ip());
-        let Some(from_address) = self.hosts.get(from).map(|h| h.address) else { return };
+        let Some(from_address) = self.hosts.get(from).map(|h| h.address) else {
+            return;
+        };
         let local = SocketAddr::new(from_address, 40_000);
         let target = target.filter(|to| !self.is_cut(from, *to) && *to != from);
         let accepted = target.and_then(|to| {
@@ -287,12 +329,16 @@ impl World {
         });
         match accepted {
             Some(to) => {
-                self.with(from, |s, now, out| s.handle(now, Event::Connected { conn, local }, out));
+                self.with(from, |s, now, out| {
+                    s.handle(now, Event::Connected { conn, local }, out)
+                });
                 self.transmit(to);
             }
             None => {
                 let why = "connection refused".to_owned();
-                self.with(from, |s, now, out| s.handle(now, Event::ConnectFailed { conn, why }, out));
+                self.with(from, |s, now, out| {
+                    s.handle(now, Event::ConnectFailed { conn, why }, out)
+                });
             }
         }
     }
@@ -305,27 +351,42 @@ impl World {
         });
         for (host, conn, end) in [(from, ours, 0), (to, theirs, 1)] {
             if let Some(h) = self.hosts.get_mut(host) {
-                h.sockets.insert(conn, Socket { wire, end, outbox: VecDeque::new() });
+                h.sockets.insert(
+                    conn,
+                    Socket {
+                        wire,
+                        end,
+                        outbox: VecDeque::new(),
+                    },
+                );
             }
         }
     }
 
     fn arrive(&mut self, wire: usize, end: usize) {
         let now = self.now;
-        while let Some(arrival) = self.wires.get_mut(wire).and_then(|w| w.to.get_mut(end)?.arrive(now)) {
+        while let Some(arrival) = self
+            .wires
+            .get_mut(wire)
+            .and_then(|w| w.to.get_mut(end)?.arrive(now))
+        {
             let ends = self.wires.get(wire).map(|w| w.ends);
             let Some([a, b]) = ends else { return };
             let ((host, conn), (other, _)) = if end == 0 { (a, b) } else { (b, a) };
             let Some(conn) = conn else { continue };
             match arrival {
                 Arrival::Data(data) => {
-                    self.with(host, |s, now, out| s.handle(now, Event::Received { conn, data }, out));
+                    self.with(host, |s, now, out| {
+                        s.handle(now, Event::Received { conn, data }, out)
+                    });
                     // The other end may write again: there is room.
                     self.flush_all(other);
                 }
                 Arrival::End => {
                     self.forget(host, conn);
-                    self.with(host, |s, now, out| s.handle(now, Event::Closed { conn }, out));
+                    self.with(host, |s, now, out| {
+                        s.handle(now, Event::Closed { conn }, out)
+                    });
                 }
             }
         }
@@ -336,8 +397,17 @@ impl World {
             Effect::Connect { conn, remote, .. } => {
                 let target = self.hosts.iter().position(|h| h.address == remote.ip());
                 let lost = target.is_none_or(|to| self.is_cut(host, to));
-                let latency = if lost { CONNECT_TIMEOUT } else { self.latency() };
-                self.attempts.push(Attempt { at: self.now + latency, from: host, conn, remote });
+                let latency = if lost {
+                    CONNECT_TIMEOUT
+                } else {
+                    self.latency()
+                };
+                self.attempts.push(Attempt {
+                    at: self.now + latency,
+                    from: host,
+                    conn,
+                    remote,
+                });
             }
             Effect::Send { conn, bytes } => {
                 if let Some(socket) = self.socket(host, conn) {
@@ -348,8 +418,12 @@ impl World {
             Effect::Close { conn } => self.close(host, conn, false),
             Effect::ListenKeys(_) | Effect::Ended => {}
             Effect::Kernel(output) => {
+                self.note(host, &format!("asks the kernel: {output:?}"));
                 let (now, fault) = (self.now, &mut self.chance);
-                let complaint = self.hosts.get_mut(host).and_then(|h| h.kernel.take(now, output, fault));
+                let complaint = self
+                    .hosts
+                    .get_mut(host)
+                    .and_then(|h| h.kernel.take(now, output, fault));
                 if let Some(complaint) = complaint {
                     self.blame(host, &complaint);
                 }
@@ -362,7 +436,9 @@ impl World {
         match notice {
             // Both ends are ours: neither may ever find a fault in what the other says.
             Notice::Malformed { .. } => self.blame(host, &format!("{notice:?}")),
-            Notice::PeerDown { why, .. } if why.contains("UPDATE") || why.contains("Message Header") => {
+            Notice::PeerDown { why, .. }
+                if why.contains("UPDATE") || why.contains("Message Header") =>
+            {
                 self.blame(host, &format!("{notice:?}"));
             }
             other => self.note(host, &format!("{other:?}")),
@@ -374,7 +450,10 @@ impl World {
     }
 
     fn flush_all(&mut self, host: usize) {
-        let conns = self.hosts.get(host).map(|h| h.sockets.keys().copied().collect::<Vec<_>>());
+        let conns = self
+            .hosts
+            .get(host)
+            .map(|h| h.sockets.keys().copied().collect::<Vec<_>>());
         for conn in conns.unwrap_or_default() {
             self.flush(host, conn);
         }
@@ -384,14 +463,18 @@ impl World {
     /// Writes what there is room for, and tells the speaker if it is stuck, or goes on.
     fn flush(&mut self, host: usize, conn: ConnId) {
         let (now, latency) = (self.now, Duration::from_millis(5));
-        let Some(h) = self.hosts.get_mut(host) else { return };
-        let Some(socket) = h.sockets.get_mut(&conn) else { return };
-        let Some(wire) = self.wires.get_mut(socket.wire) else { return };
-        let lost = {
-            let [(a, _), (b, _)] = wire.ends;
-            self.cuts.contains(&(a.min(b), a.max(b)))
+        let Some(h) = self.hosts.get_mut(host) else {
+            return;
         };
-        let Some(pipe) = wire.to.get_mut(1 - socket.end) else { return };
+        let Some(socket) = h.sockets.get_mut(&conn) else {
+            return;
+        };
+        let Some(wire) = self.wires.get_mut(socket.wire) else {
+            return;
+        };
+        let Some(pipe) = wire.to.get_mut(1 - socket.end) else {
+            return;
+        };
         let mut wrote = false;
         while pipe.room() > 0
             && let Some(mut bytes) = socket.outbox.pop_front()
@@ -403,11 +486,12 @@ impl World {
             pipe.send(now, latency, now_bytes, &mut self.chance);
             wrote = true;
         }
-        if lost {
-            pipe.swallow();
-        }
         let stuck = !socket.outbox.is_empty();
-        let event = if stuck { Some(Event::Blocked { conn }) } else { wrote.then_some(Event::Progress { conn }) };
+        let event = if stuck {
+            Some(Event::Blocked { conn })
+        } else {
+            wrote.then_some(Event::Progress { conn })
+        };
         if let (Some(event), Some(speaker)) = (event, h.speaker.as_mut()) {
             let mut effects = Vec::new();
             speaker.handle(now, event, &mut effects);
@@ -420,13 +504,22 @@ impl World {
     fn transmit(&mut self, host: usize) {
         loop {
             let mut ready = Vec::new();
-            let Some(h) = self.hosts.get_mut(host) else { return };
-            let Some(speaker) = h.speaker.as_mut() else { return };
+            let Some(h) = self.hosts.get_mut(host) else {
+                return;
+            };
+            let Some(speaker) = h.speaker.as_mut() else {
+                return;
+            };
             speaker.ready(&mut ready);
             let mut more = false;
             for conn in ready {
-                let Some(h) = self.hosts.get_mut(host) else { return };
-                let (Some(speaker), Some(socket)) = (h.speaker.as_mut(), h.sockets.get_mut(&conn)) else { continue };
+                let Some(h) = self.hosts.get_mut(host) else {
+                    return;
+                };
+                let (Some(speaker), Some(socket)) = (h.speaker.as_mut(), h.sockets.get_mut(&conn))
+                else {
+                    continue;
+                };
                 if !socket.outbox.is_empty() {
                     continue;
                 }
@@ -450,15 +543,19 @@ impl World {
 
     fn close(&mut self, host: usize, conn: ConnId, hard: bool) {
         let (now, latency) = (self.now, Duration::from_millis(5));
-        let Some(socket) = self.forget(host, conn) else { return };
-        let Some(wire) = self.wires.get_mut(socket.wire) else { return };
-        let [(a, _), (b, _)] = wire.ends;
-        let lost = self.cuts.contains(&(a.min(b), a.max(b)));
-        let Some(pipe) = wire.to.get_mut(1 - socket.end) else { return };
-        match (lost, hard) {
-            (true, _) => pipe.swallow(),
-            (false, true) => pipe.reset(now, latency),
-            (false, false) => pipe.finish(now, latency),
+        let Some(socket) = self.forget(host, conn) else {
+            return;
+        };
+        let Some(wire) = self.wires.get_mut(socket.wire) else {
+            return;
+        };
+        let Some(pipe) = wire.to.get_mut(1 - socket.end) else {
+            return;
+        };
+        if hard {
+            pipe.reset(now, latency);
+        } else {
+            pipe.finish(now, latency);
         }
     }
 }
