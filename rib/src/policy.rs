@@ -54,7 +54,8 @@ pub struct Policies(compile::ByName);
 /// Policies that a route goes through, in order. Cheap to clone, and good without the [`Policies`] it came from.
 ///
 /// Two are equal if they do the same by what they are made of, names of policies included: so a policy that changed
-/// makes another chain, and peers with equal chains can share their work. The order of chains has no meaning.
+/// makes another chain, and peers with equal chains can share their work. They are compared by a digest of 64 bits. Their
+/// order has no meaning.
 #[derive(Clone)]
 pub struct Chain {
     policies: Arc<[Arc<Policy>]>,

@@ -147,10 +147,9 @@ impl<'a> Compiler<'a> {
     /// Compiles a policy and those it jumps to, unless that is done.
     fn policy(&mut self, number: usize) -> Option<Arc<Policy>> {
         let config = self.policies.get(number)?;
-        if self.numbers.get(config.name.as_str()) == Some(&number) {
-            if let Some(done) = self.done.get(&config.name) {
-                return Some(Arc::clone(done));
-            }
+        let is_named = self.numbers.get(config.name.as_str()) == Some(&number);
+        if let Some(done) = self.done.get(&config.name).filter(|_| is_named) {
+            return Some(Arc::clone(done));
         }
         self.asking.push(number);
         let mut digest = FixedState::default().build_hasher();
@@ -191,7 +190,7 @@ impl<'a> Compiler<'a> {
             rules: rules.into(),
             default: config.default,
         });
-        if self.numbers.get(config.name.as_str()) == Some(&number) {
+        if is_named {
             self.done.insert(config.name.clone(), Arc::clone(&policy));
         }
         Some(policy)

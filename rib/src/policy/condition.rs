@@ -42,7 +42,7 @@ pub(super) enum Condition {
     NeighborAs(Ranges),
     AsPathLength(Ranges),
     AsPath(Sets<AsPathSet>),
-    Not(Box<[Condition]>),
+    Not(Box<[Self]>),
 }
 
 /// A route while policies look at it.
@@ -127,19 +127,19 @@ impl Builder<'_> {
         self.note_reads(config);
         let mut all = self.on_the_way(path, config);
         let c = config;
-        let u32s = |b: &mut Self, key, texts| b.numbers(at(key), texts, u32::MAX.into());
+        let u32s = |b: &mut Self, key, texts| b.numbers(&at(key), texts, u32::MAX.into());
         all.extend(
-            self.addresses(at("next-hop"), &c.next_hop)
+            self.addresses(&at("next-hop"), &c.next_hop)
                 .map(Condition::NextHop),
         );
         all.extend(u32s(self, "med", &c.med).map(Condition::Med));
         all.extend(u32s(self, "local-pref", &c.local_pref).map(Condition::LocalPref));
         all.extend(
-            self.words(at("origin"), &c.origin, parse_origin)
+            self.words(&at("origin"), &c.origin, parse_origin)
                 .map(Condition::Origin),
         );
         all.extend(
-            self.numbers(at("aigp"), &c.aigp, u64::MAX)
+            self.numbers(&at("aigp"), &c.aigp, u64::MAX)
                 .map(Condition::Aigp),
         );
         let sets = self.sets;
@@ -172,17 +172,17 @@ impl Builder<'_> {
         let prefixes = self.list(&at("prefixes"), &config.prefixes, &self.sets.prefixes);
         all.extend(prefixes.map(Condition::Prefix));
         all.extend(
-            self.numbers(at("length"), &config.length, 128)
+            self.numbers(&at("length"), &config.length, 128)
                 .map(Condition::Length),
         );
-        let families = self.words(at("family"), &config.family, Family::from_str);
+        let families = self.words(&at("family"), &config.family, Family::from_str);
         all.extend(families.map(Condition::Family));
-        let sources = self.words(at("source"), &config.source, RouteSource::from_str);
+        let sources = self.words(&at("source"), &config.source, RouteSource::from_str);
         all.extend(sources.map(Condition::Source));
-        let tags = self.numbers(at("tag"), &config.tag, u32::MAX.into());
+        let tags = self.numbers(&at("tag"), &config.tag, u32::MAX.into());
         all.extend(tags.map(Condition::Tag));
         all.extend(
-            self.addresses(at("peer"), &config.peer)
+            self.addresses(&at("peer"), &config.peer)
                 .map(Condition::Peer),
         );
         if !config.group.is_empty() {
@@ -197,26 +197,25 @@ impl Builder<'_> {
         self.reads.source |= !config.source.is_empty() || !config.tag.is_empty();
     }
 
-    fn numbers(&mut self, path: String, texts: &[String], max: u64) -> Option<Ranges> {
-        let ranges = self.items(&path, texts, |text| ranges::parse(text, max));
+    fn numbers(&mut self, path: &str, texts: &[String], max: u64) -> Option<Ranges> {
+        let ranges = self.items(path, texts, |text| ranges::parse(text, max));
         (!texts.is_empty()).then(|| Ranges::new(ranges))
     }
 
-    fn addresses(&mut self, path: String, texts: &[String]) -> Option<PrefixSet> {
-        let patterns = self.items(&path, texts, Pattern::parse_addresses);
-        let set = self.check(|| path, PrefixSet::build(patterns));
+    fn addresses(&mut self, path: &str, texts: &[String]) -> Option<PrefixSet> {
+        let patterns = self.items(path, texts, Pattern::parse_addresses);
+        let set = self.check(|| path.to_owned(), PrefixSet::build(patterns));
         set.filter(|_| !texts.is_empty())
     }
 
     /// Words of which there are but a few.
-    fn words<T: PartialEq>(
+    fn words<T>(
         &mut self,
-        path: String,
+        path: &str,
         texts: &[String],
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Option<Box<[T]>> {
-        let mut words = self.items(&path, texts, parse);
-        words.dedup();
+        let words = self.items(path, texts, parse);
         (!texts.is_empty()).then(|| words.into())
     }
 }

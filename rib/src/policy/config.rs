@@ -94,7 +94,7 @@ pub struct MatchConfig {
     /// The route's tag, a number.
     pub tag: Vec<String>,
     /// Conditions that, all together, must not hold.
-    pub not: Option<Box<MatchConfig>>,
+    pub not: Option<Box<Self>>,
 }
 
 /// `set`: what changes. Numbers are `"200"`, `"+10"`, `"-10"` or `"remove"`; sums stop at the ends of the range.

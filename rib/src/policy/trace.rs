@@ -8,7 +8,7 @@ use super::engine::{Next, Policy, Rule, Witness};
 /// The rules and defaults that spoke, in order.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Trace {
-    /// One for each. Not more than the policies' rules, however they jump.
+    /// One for each.
     pub steps: Vec<TraceStep>,
 }
 
