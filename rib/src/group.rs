@@ -76,6 +76,47 @@ pub(crate) struct Batch {
     takers: usize,
 }
 
+/// What was said by members that walk over the whole table, for others that walk at the same time.
+#[derive(Debug)]
+pub(crate) struct Wave {
+    /// Who is told this hears the journal from here on.
+    pub(crate) start: Version,
+    /// Stretches of nets, from the first on, each by the net where it ends.
+    batches: Vec<(u32, Vec<Segment>)>,
+    octets: usize,
+}
+
+impl Wave {
+    pub(crate) const fn new(start: Version) -> Self {
+        Self {
+            start,
+            batches: Vec::new(),
+            octets: 0,
+        }
+    }
+
+    /// What was said from net `at` on, and up to where.
+    pub(crate) fn get(&self, at: u32) -> Option<(u32, Vec<Segment>)> {
+        let after = self.batches.partition_point(|(end, _)| *end <= at);
+        let begins = after
+            .checked_sub(1)
+            .map_or(Some(0), |last| self.batches.get(last).map(|(end, _)| *end));
+        self.batches
+            .get(after)
+            .filter(|_| begins == Some(at))
+            .cloned()
+    }
+
+    /// Keeps what was said from net `at` up to `end`, if it goes on where the last one ended and there is room.
+    pub(crate) fn keep(&mut self, at: u32, end: u32, segments: &[Segment]) {
+        let next = self.batches.last().map_or(0, |(end, _)| *end);
+        if next == at && end > at && self.octets < CACHE_MAX {
+            self.octets += segments.iter().map(|s| s.bytes.len()).sum::<usize>() + BATCH_COST;
+            self.batches.push((end, segments.to_vec()));
+        }
+    }
+}
+
 /// The group.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -83,6 +124,8 @@ pub(crate) struct Group {
     /// The version that [`Group::told`] has yet to hear. No member is ahead of it.
     pub(crate) head: Version,
     pub(crate) members: usize,
+    /// While members walk.
+    pub(crate) wave: Option<Wave>,
     told: Chunks<Told>,
     /// Routes told, all and by source.
     routes: u32,
@@ -100,6 +143,7 @@ impl Group {
             view,
             head,
             members: 0,
+            wave: None,
             told,
             routes: 0,
             by_source: Vec::new(),
@@ -209,10 +253,12 @@ impl Group {
     pub(crate) fn forget_bytes(&mut self) {
         self.cache.clear();
         self.cached = 0;
+        self.wave = None;
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.told.memory() + self.cached + self.by_source.capacity() * size_of::<u32>()
+        let walked = self.wave.as_ref().map_or(0, |wave| wave.octets);
+        self.told.memory() + self.cached + walked + self.by_source.capacity() * size_of::<u32>()
     }
 
     fn drop_oldest(&mut self) {

@@ -466,7 +466,10 @@ impl<P: Prefix> Plane<P> {
     fn heard_by_all(&self) -> Version {
         let members = self.members.iter().flatten().map(Member::hold);
         let readers = self.watchers.iter().flatten().chain(&self.fib);
-        let all = members.chain(readers.map(|reader| reader.next));
+        let waves = self.groups.iter().flatten().filter_map(|g| g.wave.as_ref());
+        let all = members
+            .chain(readers.map(|reader| reader.next))
+            .chain(waves.map(|wave| wave.start));
         all.min().unwrap_or_else(|| self.journal.end())
     }
 

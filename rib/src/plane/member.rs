@@ -7,7 +7,7 @@ use bgp_core::update::end_of_rib;
 use bytes::Bytes;
 
 use crate::export::View;
-use crate::group::{Group, Segment, Told};
+use crate::group::{Group, Segment, Told, Wave};
 use crate::journal::Version;
 use crate::packer::for_member;
 use crate::peer::PeerId;
@@ -280,28 +280,71 @@ impl<P: Prefix> Plane<P> {
         out.extend(for_member(self.packer.finish(&group.view), peer));
     }
 
-    /// A member walks on: it is told what the group has been told, and nets that the group has not looked at yet.
+    /// A member walks on: it is told what the group has been told. Members that walk at the same time share what is said,
+    /// unless they may know of something that must be withdrawn.
     fn walk(&mut self, core: &mut Core, peer: PeerId, out: &mut Vec<Bytes>) {
+        let Some(member) = self.member_mut(peer) else {
+            return;
+        };
+        let (id, next) = (member.group, member.next);
+        let Some(walk) = &mut member.walk else { return };
+        let (at, begin) = (walk.at, std::mem::take(&mut walk.begin));
+        let known = std::mem::take(&mut walk.known);
+        if begin {
+            out.push(mark::<P>(Subtype::Begin));
+        }
+        let wave = self.group(id).and_then(|group| group.wave.as_ref());
+        let wave = wave.filter(|wave| known.is_empty() && wave.start >= next);
+        let (to, segments) = wave.and_then(|wave| wave.get(at)).unwrap_or_else(|| {
+            let to = self.table.indices().end.min(at.saturating_add(BATCH));
+            (to, self.tell_stretch(core, id, at..to, &known, peer))
+        });
+        if known.is_empty() {
+            self.keep_stretch(id, next, at..to, &segments);
+        }
+        out.extend(for_member(segments, peer));
+        let (nets, end) = (self.table.indices().end, self.journal.end());
+        if let Some(member) = self.member_mut(peer) {
+            if to < nets {
+                let begin = false;
+                member.walk = Some(Walk {
+                    at: to,
+                    begin,
+                    known,
+                });
+                return;
+            }
+            member.walk = None;
+            member.hold = member.next;
+            member.end_at = end;
+        }
+        let mut members = self.members.iter().flatten();
+        if !members.any(|m| m.group == id && m.walk.is_some())
+            && let Some(group) = self.groups.get_mut(id).and_then(Option::as_mut)
+        {
+            group.wave = None;
+        }
+    }
+
+    /// What the group has been told of a stretch of nets; of nets that it has not looked at yet, what holds now.
+    fn tell_stretch(
+        &mut self,
+        core: &mut Core,
+        id: usize,
+        stretch: std::ops::Range<u32>,
+        known: &[bool],
+        peer: PeerId,
+    ) -> Vec<Segment> {
         let Self {
             table,
             groups,
-            members,
             packer,
-            journal,
             ..
         } = self;
-        let member = members.get_mut(peer.0 as usize).and_then(Option::as_mut);
-        let Some(member) = member else { return };
-        let Some(walk) = &mut member.walk else { return };
-        let Some(group) = groups.get_mut(member.group).and_then(Option::as_mut) else {
-            return;
+        let Some(group) = groups.get_mut(id).and_then(Option::as_mut) else {
+            return Vec::new();
         };
-        if std::mem::take(&mut walk.begin) {
-            out.push(mark::<P>(Subtype::Begin));
-        }
-        let end = table.indices().end;
-        let to = end.min(walk.at.saturating_add(BATCH));
-        for at in walk.at..to {
+        for at in stretch {
             let Some(net) = table.net(at).filter(|n| n.live) else {
                 continue;
             };
@@ -315,28 +358,44 @@ impl<P: Prefix> Plane<P> {
                 let told = route.map_or(Told::NOTHING, |(a, s)| Told::route(a, s));
                 group.tell(at, told, &mut core.store);
             }
-            let told = group.told(at);
-            let known = walk.known.get(at as usize).is_some_and(|known| *known);
-            let route = told.get().filter(|(_, source)| *source != peer);
-            let block = route.and_then(|t| packer.export(core, &group.view, t, net.prefix));
-            if route.is_some() && block.is_none() {
+            let told = group.told(at).get();
+            let block = told.and_then(|t| packer.export(core, &group.view, t, net.prefix));
+            if told.is_some() && block.is_none() {
                 // Its source is gone; the change is on its way.
                 group.tell(at, Told::UNSET, &mut core.store);
             }
+            let known = known.get(at as usize).is_some_and(|known| *known);
+            let source = told.map(|(_, source)| source);
             match block {
-                Some(block) => packer.announce(None, block, net.prefix, false),
+                Some(block) => {
+                    let instead = known && source == Some(peer);
+                    packer.announce(source, block, net.prefix, instead);
+                }
                 None if known => packer.withdraw(None, net.prefix),
                 None => {}
             }
         }
-        walk.at = to;
-        if to == end {
-            member.walk = None;
-            member.hold = member.next;
-            member.end_at = journal.end();
+        packer.finish(&group.view)
+    }
+
+    /// Keeps what was said in a walk, for others of the group.
+    fn keep_stretch(
+        &mut self,
+        id: usize,
+        next: Version,
+        stretch: std::ops::Range<u32>,
+        segments: &[Segment],
+    ) {
+        let group = self.groups.get_mut(id).and_then(Option::as_mut);
+        let Some(group) = group.filter(|group| group.members > 1) else {
+            return;
+        };
+        if stretch.start == 0 && group.wave.is_none() {
+            group.wave = Some(Wave::new(next));
         }
-        let segments = packer.finish(&group.view);
-        out.extend(for_member(segments, peer));
+        if let Some(wave) = &mut group.wave {
+            wave.keep(stretch.start, stretch.end, segments);
+        }
     }
 
     /// The group hears all of the journal, without a word said: its members will be told late.
@@ -383,7 +442,9 @@ impl<P: Prefix> Plane<P> {
             return;
         };
         group.members += 1;
-        let next = group.head;
+        // Who joins others that walk already is told what they were told; so it hears the journal from where they do.
+        let wave = group.wave.as_ref().filter(|_| known.is_empty());
+        let next = wave.map_or(group.head, |wave| wave.start);
         let member = Member {
             group: id,
             next,
