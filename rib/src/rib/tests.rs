@@ -13,6 +13,7 @@ use crate::peer::{LocalAddresses, NextHopRule};
 use crate::policy::Chain;
 
 mod attributes;
+mod groups;
 mod model;
 mod queries;
 
