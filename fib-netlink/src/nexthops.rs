@@ -17,7 +17,7 @@ use crate::op::Path;
 use crate::resolve::Resolver;
 use crate::{NextHop, NextHops};
 
-pub(crate) use objects::{Content, Presence};
+pub(crate) use objects::{Content, Presence, Step};
 use objects::{FIRST_ID, Object, Owner};
 
 /// Ids and weights of a group, in the order of ids.

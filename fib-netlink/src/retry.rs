@@ -19,6 +19,8 @@ pub(crate) enum Subject {
     Row(IpNet),
     Hop(NextHop),
     Set(NextHops),
+    /// The removal of a nexthop object.
+    Object(u32),
 }
 
 /// Why an attempt failed.

@@ -40,6 +40,18 @@ impl Slot {
     }
 }
 
+/// Whether a change of a row is with the kernel.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Flight {
+    /// No.
+    #[default]
+    None,
+    /// Yes; until it is answered, nothing more is sent.
+    Sent,
+    /// Yes, and the row needs a look after the answer.
+    SentLookAgain,
+}
+
 /// One prefix.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Row {
@@ -47,6 +59,7 @@ pub(crate) struct Row {
     pub(crate) wanted: Slot,
     /// An object, or a constant. Says what it will be once all that was sent is carried out.
     pub(crate) actual: Slot,
+    pub(crate) flight: Flight,
     /// It is in one of the queues.
     dirty: bool,
     /// The dump that is under way told of it.
@@ -205,7 +218,10 @@ fn queue<P>(prefix: P, row: Row, changes: &mut VecDeque<P>, removals: &mut Vec<P
 }
 
 fn is_empty(row: &Row) -> bool {
-    row.wanted == Slot::NOTHING && row.actual == Slot::NOTHING && !row.dirty
+    row.wanted == Slot::NOTHING
+        && row.actual == Slot::NOTHING
+        && !row.dirty
+        && row.flight == Flight::None
 }
 
 #[cfg(test)]

@@ -179,6 +179,7 @@ impl Rig {
             status.installed == status.wanted
                 && status.actual == status.wanted
                 && rig.fib.deadline().is_none()
+                && rig.flying == 0
         });
         self.until("no news", |rig| rig.inputs.is_empty());
     }

@@ -1,5 +1,9 @@
 //! Netlink messages as facts. What is malformed or of no interest is skipped: the kernel is trusted,
 //! but it speaks of more than we know.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "the kernel's enums are not ours, and grow with it"
+)]
 
 use std::net::IpAddr;
 

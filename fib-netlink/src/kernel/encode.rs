@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
-    NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteType};
@@ -125,60 +124,13 @@ fn operation(op: &Op, frame: &Frame, ack: u16, sequence: u32, out: &mut Vec<u8>)
     let flags = |replace: bool| ack | if replace { CHANGE } else { CREATE };
     match op {
         Op::PutPath { id, path, replace } => {
-            // For IPv4 the kernel wants the family of the gateway.
-            let family = if path.gateway.is_some_and(|gateway| gateway.is_ipv6()) {
-                AF_INET6
-            } else {
-                AF_INET
-            };
-            let header = Header {
-                family,
-                protocol: frame.protocol,
-                flags: if path.onlink { RTNH_F_ONLINK } else { 0 },
-            };
-            nexthop(
-                RTM_NEWNEXTHOP,
-                flags(*replace),
-                sequence,
-                header,
-                out,
-                |out| {
-                    attribute_u32(NHA_ID, *id, out);
-                    attribute_u32(NHA_OIF, path.interface, out);
-                    if let Some(gateway) = path.gateway {
-                        attribute_address(NHA_GATEWAY, gateway, out);
-                    }
-                },
-            );
+            put_path(*id, *path, frame, flags(*replace), sequence, out)
         }
         Op::PutGroup {
             id,
             members,
             replace,
-        } => {
-            let header = Header {
-                family: AF_UNSPEC,
-                protocol: frame.protocol,
-                flags: 0,
-            };
-            nexthop(
-                RTM_NEWNEXTHOP,
-                flags(*replace),
-                sequence,
-                header,
-                out,
-                |out| {
-                    attribute_u32(NHA_ID, *id, out);
-                    let start = begin_attribute(NHA_GROUP, out);
-                    for (member, weight) in members {
-                        // `struct nexthop_grp`: the weight is one less.
-                        out.extend_from_slice(&member.to_ne_bytes());
-                        out.extend_from_slice(&[weight.saturating_sub(1), 0, 0, 0]);
-                    }
-                    end_attribute(start, out);
-                },
-            );
-        }
+        } => put_group(*id, members, frame, flags(*replace), sequence, out),
         Op::RemoveNexthop { id } => {
             nexthop(
                 RTM_DELNEXTHOP,
@@ -197,31 +149,7 @@ fn operation(op: &Op, frame: &Frame, ack: u16, sequence: u32, out: &mut Vec<u8>)
             target: Target::Nexthop(id),
             replace,
         } => {
-            let header = RouteHeader {
-                prefix: *prefix,
-                tos: 0,
-                scope: RT_SCOPE_UNIVERSE,
-                kind: RTN_UNICAST,
-            };
-            route(
-                RTM_NEWROUTE,
-                flags(*replace),
-                sequence,
-                header,
-                frame,
-                *metric,
-                out,
-                |out| {
-                    let source = match prefix {
-                        IpNet::V4(_) => frame.prefsrc.ipv4.map(IpAddr::V4),
-                        IpNet::V6(_) => frame.prefsrc.ipv6.map(IpAddr::V6),
-                    };
-                    if let Some(source) = source {
-                        attribute_address(RTA_PREFSRC, source, out);
-                    }
-                    attribute_u32(RTA_NH_ID, *id, out);
-                },
-            );
+            route_by_nexthop(*prefix, *metric, *id, frame, flags(*replace), sequence, out);
         }
         Op::PutRoute {
             prefix,
@@ -248,6 +176,7 @@ fn operation(op: &Op, frame: &Frame, ack: u16, sequence: u32, out: &mut Vec<u8>)
                 tos: *tos,
                 scope: RT_SCOPE_NOWHERE,
                 kind: RTN_UNSPEC,
+                metric: *metric,
             };
             route(
                 RTM_DELROUTE,
@@ -255,11 +184,87 @@ fn operation(op: &Op, frame: &Frame, ack: u16, sequence: u32, out: &mut Vec<u8>)
                 sequence,
                 header,
                 frame,
-                *metric,
                 out,
                 |_| {},
             );
         }
+    }
+}
+
+fn route_by_nexthop(
+    prefix: IpNet,
+    metric: u32,
+    id: u32,
+    frame: &Frame,
+    flags: u16,
+    sequence: u32,
+    out: &mut Vec<u8>,
+) {
+    let header = RouteHeader {
+        prefix,
+        tos: 0,
+        scope: RT_SCOPE_UNIVERSE,
+        kind: RTN_UNICAST,
+        metric,
+    };
+    route(RTM_NEWROUTE, flags, sequence, header, frame, out, |out| {
+        if let Some(source) = source(prefix, frame) {
+            attribute_address(RTA_PREFSRC, source, out);
+        }
+        attribute_u32(RTA_NH_ID, id, out);
+    });
+}
+
+fn put_path(id: u32, path: Path, frame: &Frame, flags: u16, sequence: u32, out: &mut Vec<u8>) {
+    // The family is the gateway's, not that of the routes.
+    let family = if path.gateway.is_some_and(|gateway| gateway.is_ipv6()) {
+        AF_INET6
+    } else {
+        AF_INET
+    };
+    let header = Header {
+        family,
+        protocol: frame.protocol,
+        flags: if path.onlink { RTNH_F_ONLINK } else { 0 },
+    };
+    nexthop(RTM_NEWNEXTHOP, flags, sequence, header, out, |out| {
+        attribute_u32(NHA_ID, id, out);
+        attribute_u32(NHA_OIF, path.interface, out);
+        if let Some(gateway) = path.gateway {
+            attribute_address(NHA_GATEWAY, gateway, out);
+        }
+    });
+}
+
+fn put_group(
+    id: u32,
+    members: &[(u32, u8)],
+    frame: &Frame,
+    flags: u16,
+    sequence: u32,
+    out: &mut Vec<u8>,
+) {
+    let header = Header {
+        family: AF_UNSPEC,
+        protocol: frame.protocol,
+        flags: 0,
+    };
+    nexthop(RTM_NEWNEXTHOP, flags, sequence, header, out, |out| {
+        attribute_u32(NHA_ID, id, out);
+        let start = begin_attribute(NHA_GROUP, out);
+        for (member, weight) in members {
+            // `struct nexthop_grp`: the weight is one less.
+            out.extend_from_slice(&member.to_ne_bytes());
+            out.extend_from_slice(&[weight.saturating_sub(1), 0, 0, 0]);
+        }
+        end_attribute(start, out);
+    });
+}
+
+fn source(prefix: IpNet, frame: &Frame) -> Option<IpAddr> {
+    match prefix {
+        IpNet::V4(_) => frame.prefsrc.ipv4.map(IpAddr::V4),
+        IpNet::V6(_) => frame.prefsrc.ipv6.map(IpAddr::V6),
     }
 }
 
@@ -283,11 +288,7 @@ fn typed_route(prefix: IpNet, metric: u32, target: &Target, frame: &Frame) -> Op
             builder = builder.multipath(paths.collect::<Option<_>>()?);
         }
     }
-    let source = match prefix {
-        IpNet::V4(_) => frame.prefsrc.ipv4.map(IpAddr::V4),
-        IpNet::V6(_) => frame.prefsrc.ipv6.map(IpAddr::V6),
-    };
-    if let Some(source) = source {
+    if let Some(source) = source(prefix, frame) {
         builder = builder.pref_source(source).ok()?;
     }
     Some(builder.build())
@@ -319,7 +320,6 @@ fn typed(message: RouteNetlinkMessage, flags: u16, sequence: u32, out: &mut Vec<
     let mut message = NetlinkMessage::from(message);
     message.header.flags = flags;
     message.header.sequence_number = sequence;
-    debug_assert!(matches!(message.payload, NetlinkPayload::InnerMessage(_)));
     message.finalize();
     let start = out.len();
     out.resize(start + message.buffer_len(), 0);
@@ -358,16 +358,15 @@ struct RouteHeader {
     tos: u8,
     scope: u8,
     kind: u8,
+    metric: u32,
 }
 
-#[allow(clippy::too_many_arguments)]
 fn route(
     kind: u16,
     flags: u16,
     sequence: u32,
     header: RouteHeader,
     frame: &Frame,
-    metric: u32,
     out: &mut Vec<u8>,
     rest: impl FnOnce(&mut Vec<u8>),
 ) {
@@ -376,6 +375,7 @@ fn route(
         tos,
         scope,
         kind: route_kind,
+        metric,
     } = header;
     let family = if prefix.addr().is_ipv4() {
         AF_INET

@@ -48,6 +48,8 @@ pub(super) struct Object {
     uses: u32,
     /// The dump that is under way told of it.
     seen: bool,
+    /// A change of it is with the kernel; until that is answered, nothing more is sent.
+    in_flight: bool,
     /// It is of an earlier life, and nobody owned it so far.
     adopted: bool,
     /// It went, and with it the routes that pointed to it.
@@ -116,6 +118,7 @@ impl Nexthops {
             presence,
             uses: 0,
             seen: true,
+            in_flight: false,
             adopted: false,
             lost: false,
         });
@@ -204,6 +207,12 @@ impl Nexthops {
             return;
         };
         object.lost |= object.uses > 0;
+        // Nobody can say whether a change of ours that is under way was first.
+        let presence = if object.in_flight {
+            &Presence::Doubtful
+        } else {
+            presence
+        };
         self.rows_concerned |= object.lost;
         self.set_presence(index, presence.clone());
         self.touch(index);
@@ -263,9 +272,18 @@ impl Nexthops {
         &mut self,
         index: usize,
         before: Presence,
+        errno: i32,
         resolver: &Resolver,
     ) -> Option<Subject> {
-        self.set_presence(index, before);
+        let object = self.objects.get_mut(index)?;
+        object.in_flight = false;
+        let presence = match errno {
+            libc::EEXIST if resolver.has_nexthop(object.id) => Presence::Absent,
+            libc::EEXIST => Presence::Doubtful,
+            libc::ENOENT => Presence::Absent,
+            _ => before,
+        };
+        self.set_presence(index, presence);
         let owner = self.objects.get(index)?.owner;
         let subject = self.subject(index);
         self.disown(index);
@@ -285,6 +303,29 @@ impl Nexthops {
             Owner::Nobody => {}
         }
         subject
+    }
+
+    /// A change of the object succeeded. What came in between is looked at now.
+    pub(crate) fn answered(&mut self, index: usize) {
+        if let Some(object) = self.objects.get_mut(index) {
+            object.in_flight = false;
+            self.touch(index);
+        }
+    }
+
+    /// The kernel did not remove the object.
+    pub(crate) fn still_there(&mut self, index: usize) {
+        if let Some(object) = self.objects.get_mut(index) {
+            object.in_flight = false;
+            object.presence = Presence::Doubtful;
+        }
+    }
+
+    /// Its removal is tried again.
+    pub(crate) fn retry_object(&mut self, id: u32) {
+        if let Some(index) = self.by_id(id) {
+            self.touch(index);
+        }
     }
 
     /// Who would wait if the kernel refused the object.
@@ -307,6 +348,9 @@ impl Nexthops {
             let Some(object) = self.objects.get(index) else {
                 continue;
             };
+            if object.in_flight {
+                continue;
+            }
             let (id, before) = (object.id, object.presence.clone());
             let Some(content) = self.should_be(index) else {
                 self.consider_leaving(index);
@@ -315,8 +359,12 @@ impl Nexthops {
             let op = match (&before, &content) {
                 (Presence::There(is), should) if is == should => continue,
                 (Presence::Doubtful, _) => {
-                    self.set_presence(index, Presence::Absent);
-                    self.touch(index);
+                    // Routes that point to it by now go with it.
+                    if let Some(object) = self.objects.get_mut(index) {
+                        object.lost |= object.uses > 0;
+                        self.rows_concerned |= object.lost;
+                    }
+                    self.send(index, Presence::Absent);
                     return Some(Step {
                         object: index,
                         op: Op::RemoveNexthop { id },
@@ -344,7 +392,7 @@ impl Nexthops {
                     continue;
                 }
             };
-            self.set_presence(index, Presence::There(content));
+            self.send(index, Presence::There(content));
             return Some(Step {
                 object: index,
                 op,
@@ -368,15 +416,16 @@ impl Nexthops {
                 continue;
             };
             let (id, before) = (object.id, object.presence.clone());
-            self.set_presence(index, Presence::Absent);
-            self.drop_if_idle(index);
-            if before != Presence::Absent {
-                return Some(Step {
-                    object: index,
-                    op: Op::RemoveNexthop { id },
-                    before,
-                });
+            if before == Presence::Absent {
+                self.drop_if_idle(index);
+                continue;
             }
+            self.send(index, Presence::Absent);
+            return Some(Step {
+                object: index,
+                op: Op::RemoveNexthop { id },
+                before,
+            });
         }
         None
     }
@@ -519,6 +568,7 @@ impl Nexthops {
             presence: Presence::Absent,
             uses: 0,
             seen: true,
+            in_flight: false,
             adopted: false,
             lost: false,
         };
@@ -572,8 +622,17 @@ impl Nexthops {
         };
         let adopted = object.adopted && !self.may_remove;
         object.uses == 0
+            && !object.in_flight
             && self.should_be(index).is_none()
             && (!adopted || object.presence == Presence::Absent)
+    }
+
+    /// A change is on its way to the kernel.
+    fn send(&mut self, index: usize, presence: Presence) {
+        self.set_presence(index, presence);
+        if let Some(object) = self.objects.get_mut(index) {
+            object.in_flight = true;
+        }
     }
 
     fn drop_if_idle(&mut self, index: usize) {

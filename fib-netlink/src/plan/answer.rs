@@ -5,9 +5,10 @@ use std::time::Instant;
 use ipnet::IpNet;
 
 use super::{Fib, Flight, Pending};
+use crate::nexthops::Presence;
 use crate::op::Failure;
 use crate::retry::{Subject, Why};
-use crate::table::Slot;
+use crate::table::{Flight as RowFlight, Slot};
 use crate::{Notice, Output};
 
 impl Fib {
@@ -30,7 +31,10 @@ impl Fib {
         for (index, pending) in (0_u32..).zip(pending) {
             match failures.next_if(|failure| failure.index == index) {
                 Some(failure) => self.refused(now, pending, failure.errno, &mut report, out),
-                None => self.succeeded(&pending),
+                None => {
+                    report.unswept &= !matches!(pending, Pending::Sweep);
+                    self.succeeded(&pending);
+                }
             }
         }
         if let Some((prefix, errno)) = report.first {
@@ -44,22 +48,35 @@ impl Fib {
     }
 
     fn succeeded(&mut self, pending: &Pending) {
-        if self.retries.is_empty() {
-            return;
-        }
-        match pending {
+        let subject = match pending {
             Pending::Put { prefix, .. }
             | Pending::Replace { prefix }
             | Pending::Remove { prefix } => {
-                self.retries.forget(&Subject::Row(*prefix));
+                self.landed(*prefix);
+                Some(Subject::Row(*prefix))
             }
             Pending::Object { index, .. } => {
-                if let Some(subject) = self.nexthops.subject(*index) {
-                    self.retries.forget(&subject);
-                }
+                self.nexthops.answered(*index);
+                self.nexthops.subject(*index)
             }
-            Pending::Sweep => {}
+            Pending::ObjectGone { index, id } => {
+                self.nexthops.answered(*index);
+                Some(Subject::Object(*id))
+            }
+            Pending::Sweep => None,
+        };
+        if !self.retries.is_empty()
+            && let Some(subject) = subject
+        {
+            self.retries.forget(&subject);
         }
+    }
+
+    /// The row's change was answered.
+    fn landed(&mut self, prefix: IpNet) {
+        self.table.update(prefix, |row| {
+            std::mem::take(&mut row.flight) == RowFlight::SentLookAgain
+        });
     }
 
     fn refused(
@@ -75,49 +92,90 @@ impl Fib {
             return;
         }
         match pending {
-            Pending::Put {
-                prefix,
-                swept: false,
-            } if errno == libc::EEXIST => self.set_actual(prefix, Slot::UNKNOWN, true),
-            Pending::Put {
-                prefix,
-                swept: true,
-            } if errno == libc::EEXIST => {
+            Pending::Put { prefix, .. }
+            | Pending::Replace { prefix }
+            | Pending::Remove { prefix } => {
+                self.landed(prefix);
+                self.route_refused(now, prefix, &pending, errno, report, out);
+            }
+            Pending::Object { index, before } => {
+                self.object_refused(now, index, before, errno, report)
+            }
+            Pending::ObjectGone { index, .. } if errno == libc::ENOENT => {
+                self.nexthops.answered(index)
+            }
+            Pending::ObjectGone { index, id } => {
+                self.nexthops.still_there(index);
+                self.retries
+                    .failed(now, Subject::Object(id), Why::Refused(errno));
+            }
+            Pending::Sweep => report.unswept = errno != libc::ESRCH,
+        }
+    }
+
+    fn route_refused(
+        &mut self,
+        now: Instant,
+        prefix: IpNet,
+        pending: &Pending,
+        errno: i32,
+        report: &mut Report,
+        out: &mut Vec<Output>,
+    ) {
+        match (pending, errno) {
+            // There is one that we do not know of. It may be ours.
+            (Pending::Put { swept: false, .. }, libc::EEXIST) => {
+                self.set_actual(prefix, Slot::UNKNOWN, true)
+            }
+            // It is not.
+            (Pending::Put { swept: true, .. }, libc::EEXIST) if !report.unswept => {
                 self.set_actual(prefix, Slot::NOTHING, false);
                 if self.retries.failed(now, Subject::Row(prefix), Why::Foreign) == 1 {
                     out.push(Output::Notice(Notice::ForeignInTheWay { prefix }));
                 }
             }
-            Pending::Replace { prefix } if errno == libc::ENOENT => {
-                self.set_actual(prefix, Slot::NOTHING, true)
+            (Pending::Replace { .. }, libc::ENOENT) | (Pending::Remove { .. }, libc::ESRCH) => {
+                self.set_actual(prefix, Slot::NOTHING, true);
             }
-            Pending::Remove { prefix } if errno == libc::ESRCH => {
-                self.set_actual(prefix, Slot::NOTHING, true)
-            }
-            Pending::Put { prefix, .. }
-            | Pending::Replace { prefix }
-            | Pending::Remove { prefix } => {
+            // What was to be replaced or removed is still there, what was to be made is not.
+            _ => {
                 self.set_actual(prefix, Slot::UNKNOWN, false);
-                if self
+                let attempts = self
                     .retries
-                    .failed(now, Subject::Row(prefix), Why::Refused(errno))
-                    == ATTEMPTS_QUIET
-                {
+                    .failed(now, Subject::Row(prefix), Why::Refused(errno));
+                self.doubt(attempts);
+                if attempts == ATTEMPTS_QUIET {
                     report.failed(prefix, errno);
                 }
             }
-            Pending::Object { index, before } => {
-                let Some(subject) = self.nexthops.refused(index, before, &self.resolver) else {
-                    return;
-                };
-                let attempts = self
-                    .retries
-                    .failed(now, subject.clone(), Why::Refused(errno));
-                if let (ATTEMPTS_QUIET, Subject::Hop(next_hop)) = (attempts, subject) {
-                    report.failed(IpNet::from(next_hop.address), errno);
-                }
-            }
-            Pending::Sweep => {}
+        }
+    }
+
+    /// What is refused again and again may refer to an object that is not there any more, and nobody
+    /// told us. The kernel is asked for all it has, ever more rarely.
+    fn doubt(&mut self, attempts: u32) {
+        if attempts >= ATTEMPTS_QUIET && attempts.is_power_of_two() {
+            self.distrust();
+        }
+    }
+
+    fn object_refused(
+        &mut self,
+        now: Instant,
+        index: usize,
+        before: Presence,
+        errno: i32,
+        report: &mut Report,
+    ) {
+        let Some(subject) = self.nexthops.refused(index, before, errno, &self.resolver) else {
+            return;
+        };
+        let attempts = self
+            .retries
+            .failed(now, subject.clone(), Why::Refused(errno));
+        self.doubt(attempts);
+        if let (ATTEMPTS_QUIET, Subject::Hop(next_hop)) = (attempts, subject) {
+            report.failed(IpNet::from(next_hop.address), errno);
         }
     }
 }
@@ -127,6 +185,8 @@ const ATTEMPTS_QUIET: u32 = 2;
 
 #[derive(Debug, Default)]
 struct Report {
+    /// The last sweep was refused: what it should have removed may still be there.
+    unswept: bool,
     first: Option<(IpNet, i32)>,
     more: usize,
 }

@@ -10,7 +10,7 @@ use super::{Fib, Knowledge, Phase, Stray};
 use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
 use crate::nexthops::{Content, Presence};
 use crate::retry::{Subject, Why};
-use crate::table::Slot;
+use crate::table::{Flight, Slot};
 use crate::{Notice, Output, PreferredSource, Resolution};
 
 impl Fib {
@@ -174,7 +174,7 @@ impl Fib {
         }
         // It may have taken the place of ours.
         if self.is_our_place(&route) && self.table.row(route.prefix).actual != Slot::NOTHING {
-            self.set_actual(route.prefix, Slot::UNKNOWN, true);
+            self.observed(route.prefix, Slot::UNKNOWN);
         }
         self.resolver.learn(Fact::Route(route))
     }
@@ -194,7 +194,7 @@ impl Fib {
         self.resolver.learn(Fact::RouteGone(route.clone()));
         let actual = self.slot_of(route);
         let known = self.table.row(prefix).actual == actual;
-        self.set_actual(prefix, actual, true);
+        self.observed(prefix, actual);
         let starting = self.phase == Phase::Starting;
         self.table.update(prefix, |row| {
             row.adopted = starting && row.wanted == Slot::NOTHING;
@@ -240,13 +240,17 @@ impl Fib {
         // Of an IPv6 route, one next hop may have gone alone.
         let partly = prefix.addr().is_ipv6()
             && matches!(&route.kind, RouteKind::Unicast(RouteVia::Paths(_)));
-        self.set_actual(
-            prefix,
-            if partly { Slot::UNKNOWN } else { Slot::NOTHING },
-            true,
-        );
+        self.observed(prefix, if partly { Slot::UNKNOWN } else { Slot::NOTHING });
         self.contest(now, prefix, out);
         false
+    }
+
+    /// The kernel told of a route of ours. While a change of ours is under way, nobody can say which was first.
+    fn observed(&mut self, prefix: IpNet, actual: Slot) {
+        self.set_actual(prefix, actual, true);
+        if self.table.row(prefix).flight != Flight::None {
+            self.set_actual(prefix, Slot::UNKNOWN, true);
+        }
     }
 
     /// Whether a route, of whomever, is where ours would be: the kernel has room for one.

@@ -5,9 +5,9 @@ use std::fmt::Write;
 
 use ipnet::IpNet;
 
-use super::{Fib, Flight, Knowledge, Pending, Phase};
+use super::{Fib, Knowledge, Phase};
 use crate::retry::{Subject, Why};
-use crate::table::{Row, Slot};
+use crate::table::{Flight, Row, Slot};
 use crate::{FibRow, RouteState, Status};
 
 impl Fib {
@@ -25,11 +25,10 @@ impl Fib {
             resyncs: self.totals.resyncs,
             ..Status::default()
         };
-        let under_way = self.under_way();
         for (prefix, row) in self.table.iter() {
             status.wanted += usize::from(row.wanted != Slot::NOTHING);
             status.actual += usize::from(row.actual != Slot::NOTHING);
-            match self.state(prefix, row, &under_way) {
+            match self.state(prefix, row) {
                 RouteState::Installed => status.installed += 1,
                 RouteState::Pending => status.pending += 1,
                 RouteState::Failed { .. } | RouteState::Foreign { .. } => status.failed += 1,
@@ -43,10 +42,9 @@ impl Fib {
     /// `diff_only` those that are not [`RouteState::Installed`]. Walks the table.
     #[must_use]
     pub fn routes(&self, after: Option<IpNet>, limit: usize, diff_only: bool) -> Vec<FibRow> {
-        let under_way = self.under_way();
         let mut least: BinaryHeap<IpNet> = BinaryHeap::with_capacity(limit.saturating_add(1));
         for (prefix, row) in self.table.iter() {
-            let shown = !diff_only || self.state(prefix, row, &under_way) != RouteState::Installed;
+            let shown = !diff_only || self.state(prefix, row) != RouteState::Installed;
             if !shown || after.is_some_and(|after| prefix <= after) {
                 continue;
             }
@@ -58,7 +56,7 @@ impl Fib {
         let prefixes = least.into_sorted_vec();
         prefixes
             .into_iter()
-            .map(|prefix| self.show(prefix, self.table.row(prefix), &under_way))
+            .map(|prefix| self.show(prefix, self.table.row(prefix)))
             .collect()
     }
 
@@ -67,25 +65,10 @@ impl Fib {
     pub fn route(&self, prefix: IpNet) -> Option<FibRow> {
         let row = self.table.row(prefix.trunc());
         let something = row.wanted != Slot::NOTHING || row.actual != Slot::NOTHING;
-        something.then(|| self.show(prefix.trunc(), row, &self.under_way()))
+        something.then(|| self.show(prefix.trunc(), row))
     }
 
-    /// Prefixes of batches that are not answered, sorted.
-    fn under_way(&self) -> Vec<IpNet> {
-        let prefix = |pending: &Pending| match pending {
-            Pending::Put { prefix, .. }
-            | Pending::Replace { prefix }
-            | Pending::Remove { prefix } => Some(*prefix),
-            Pending::Object { .. } | Pending::Sweep => None,
-        };
-        let pending =
-            |flight: &Flight| flight.pending.iter().filter_map(prefix).collect::<Vec<_>>();
-        let mut prefixes: Vec<IpNet> = self.flights.iter().flat_map(pending).collect();
-        prefixes.sort_unstable();
-        prefixes
-    }
-
-    fn state(&self, prefix: IpNet, row: Row, under_way: &[IpNet]) -> RouteState {
+    fn state(&self, prefix: IpNet, row: Row) -> RouteState {
         if !self.retries.is_empty()
             && let Some(retry) = self.retries.get(&Subject::Row(prefix))
         {
@@ -107,15 +90,15 @@ impl Fib {
             return RouteState::Stale;
         }
         let same = target == Some(row.actual) && row.actual != Slot::NOTHING;
-        if same && under_way.binary_search(&prefix).is_err() {
+        if same && row.flight == Flight::None {
             RouteState::Installed
         } else {
             RouteState::Pending
         }
     }
 
-    fn show(&self, prefix: IpNet, row: Row, under_way: &[IpNet]) -> FibRow {
-        let state = self.state(prefix, row, under_way);
+    fn show(&self, prefix: IpNet, row: Row) -> FibRow {
+        let state = self.state(prefix, row);
         FibRow {
             prefix,
             wanted: self.wanted_text(row.wanted),

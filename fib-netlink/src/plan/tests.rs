@@ -1,4 +1,5 @@
 //! The planner against a small kernel that answers, forgets, refuses and changes its mind.
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test looks for one thing")]
 
 use std::collections::BTreeMap;
 
@@ -318,6 +319,8 @@ struct World {
     sent: VecDeque<Batch>,
     resync: bool,
     out: Vec<Output>,
+    /// When each batch was sent, and what was in it.
+    trace: Vec<(Instant, Vec<Op>)>,
 }
 
 #[allow(
@@ -337,6 +340,7 @@ impl World {
             sent: VecDeque::new(),
             resync: false,
             out: Vec::new(),
+            trace: Vec::new(),
         };
         world.input(Input::Kernel(world.kernel.dump()));
         world
@@ -351,7 +355,10 @@ impl World {
         self.fib.handle(self.now, input, &mut out);
         for output in out {
             match output {
-                Output::Send(batch) => self.sent.push_back(batch),
+                Output::Send(batch) => {
+                    self.trace.push((self.now, batch.ops.clone()));
+                    self.sent.push_back(batch);
+                }
                 Output::Resync => self.resync = true,
                 other => self.out.push(other),
             }
@@ -945,9 +952,10 @@ impl World {
             assert_eq!(
                 self.kernel.paths(&prefix(n)),
                 expected.into_iter().collect::<Vec<_>>(),
-                "{} {:#?}",
+                "{} {:?} {:?}",
                 prefix(n),
-                self.fib
+                self.fib.route(net(&prefix(n))),
+                self.fib.nexthops,
             );
         }
         let status = self.fib.status();
@@ -961,7 +969,7 @@ impl World {
     }
 }
 
-fn live_through(events: Vec<Event>, no_objects: bool, lives: u32) {
+fn live_through(events: &[Event], no_objects: bool, lives: u32) {
     let mut kernel = Kernel {
         no_objects,
         ..Kernel::new()
@@ -969,7 +977,7 @@ fn live_through(events: Vec<Event>, no_objects: bool, lives: u32) {
     for _ in 0..lives {
         let mut world = World::with(FibConfig::default(), kernel);
         let mut model = Model::default();
-        for event in events.clone() {
+        for event in events.iter().cloned() {
             world.event(event, &mut model);
         }
         world.input(Input::StartupDone);
@@ -986,7 +994,7 @@ fn live_through(events: Vec<Event>, no_objects: bool, lives: u32) {
             (0, before)
         );
         assert_eq!(world.kernel.nexthops.len(), 0, "{:#?}", world.fib);
-        for event in events.clone() {
+        for event in events.iter().cloned() {
             world.event(event, &mut model);
         }
         kernel = world.kernel;
@@ -999,12 +1007,12 @@ proptest! {
 
     #[test]
     fn at_rest_the_kernel_has_what_is_wanted(events in events()) {
-        live_through(events, false, 2);
+        live_through(&events, false, 2);
     }
 
     #[test]
     fn without_objects_too(events in events()) {
-        live_through(events, true, 2);
+        live_through(&events, true, 2);
     }
 
     /// Complete deadlines: woken only when asked for, or each millisecond, it does the same.
@@ -1012,23 +1020,21 @@ proptest! {
     fn deadlines_are_complete(events in events()) {
         let trace = |eager: bool| {
             let mut world = World::new();
-            let mut model = Model::default();
-            let mut trace = Vec::new();
+            let (mut model, start) = (Model::default(), world.now);
             for event in events.clone() {
-                if let Event::Pass(ms) = event {
-                    let end = world.now + Duration::from_millis(ms);
-                    while world.now < end {
-                        let next = world.fib.deadline().filter(|at| *at <= end).unwrap_or(end).max(world.now);
-                        world.now = if eager { next.min(world.now + Duration::from_millis(1)) } else { next };
-                        world.input(Input::Timeout);
-                        trace.extend(world.sent.iter().map(|batch| (batch.id, batch.ops.clone())));
-                        while world.kernel_step() {}
-                    }
-                } else {
+                let Event::Pass(ms) = event else {
                     world.event(event, &mut model);
+                    continue;
+                };
+                let end = world.now + Duration::from_millis(ms);
+                while world.now < end {
+                    while world.kernel_step() {}
+                    let next = world.fib.deadline().unwrap_or(end).clamp(world.now, end);
+                    world.now = if eager { next.min(world.now + Duration::from_millis(1)) } else { next };
+                    world.input(Input::Timeout);
                 }
             }
-            trace
+            world.trace.into_iter().map(|(at, ops)| (at - start, ops)).collect::<Vec<_>>()
         };
         prop_assert_eq!(trace(false), trace(true));
     }

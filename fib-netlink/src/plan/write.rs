@@ -6,9 +6,10 @@ use ipnet::IpNet;
 
 use super::{BATCHES_MAX, Fib, Flight, OPS_MAX, Pending, Phase};
 use crate::Output;
+use crate::nexthops::Step;
 use crate::op::{Batch, Frame, Op, Target};
 use crate::retry::Subject;
-use crate::table::{Row, Slot};
+use crate::table::{Flight as RowFlight, Row, Slot};
 
 /// Operations that one route needs at most.
 const OPS_OF_A_ROUTE: usize = 2;
@@ -95,7 +96,8 @@ impl Fib {
                 .index()
                 .filter(|object| nexthops.is_lost(*object))
             {
-                row.actual = if nexthops.is_inline(object) {
+                let doubtful = nexthops.is_inline(object) || row.flight != RowFlight::None;
+                row.actual = if doubtful {
                     Slot::UNKNOWN
                 } else {
                     Slot::NOTHING
@@ -114,21 +116,17 @@ impl Fib {
             let Some(step) = self.nexthops.next_put() else {
                 return true;
             };
-            let pending = match step.op {
-                Op::PutPath { .. } | Op::PutGroup { .. } => Pending::Object {
-                    index: step.object,
-                    before: step.before,
-                },
-                Op::RemoveNexthop { .. } | Op::PutRoute { .. } | Op::RemoveRoute { .. } => {
-                    Pending::Sweep
-                }
-            };
+            let pending = pending_step(&step);
             draft.push(step.op, pending);
         }
         false
     }
 
     fn look(&mut self, now: Instant, prefix: IpNet, row: Row, draft: &mut Draft) {
+        if row.flight != RowFlight::None {
+            self.set_flight(prefix, RowFlight::SentLookAgain);
+            return;
+        }
         let stale = row.adopted && self.phase == Phase::Starting;
         if stale
             || (!self.retries.is_empty() && self.retries.is_waiting(&Subject::Row(prefix), now))
@@ -190,6 +188,14 @@ impl Fib {
             }
         }
         self.set_actual(prefix, wanted, false);
+        self.set_flight(prefix, RowFlight::Sent);
+    }
+
+    fn set_flight(&mut self, prefix: IpNet, flight: RowFlight) {
+        self.table.update(prefix, |row| {
+            row.flight = flight;
+            false
+        });
     }
 
     fn target_of(&self, slot: Slot) -> Option<Target> {
@@ -222,7 +228,20 @@ impl Fib {
             let Some(step) = self.nexthops.next_removal() else {
                 return;
             };
-            draft.push(step.op, Pending::Sweep);
+            let pending = pending_step(&step);
+            draft.push(step.op, pending);
         }
+    }
+}
+
+fn pending_step(step: &Step) -> Pending {
+    let index = step.object;
+    match step.op {
+        Op::PutPath { .. } | Op::PutGroup { .. } => Pending::Object {
+            index,
+            before: step.before.clone(),
+        },
+        Op::RemoveNexthop { id } => Pending::ObjectGone { index, id },
+        Op::PutRoute { .. } | Op::RemoveRoute { .. } => Pending::Sweep,
     }
 }

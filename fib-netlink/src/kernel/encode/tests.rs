@@ -1,6 +1,6 @@
 //! What is written is read back by independent decoders.
 
-use netlink_packet_core::NetlinkMessage;
+use netlink_packet_core::NetlinkPayload;
 use smallvec::SmallVec;
 
 use super::*;
