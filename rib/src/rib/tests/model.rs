@@ -572,3 +572,39 @@ fn whatever_happens_everybody_ends_up_knowing_what_the_model_says() {
         assert_eq!(counts.routes, PerFamily { ipv4: 0, ipv6: 0 });
     }
 }
+
+/// Whatever octets a peer sends, nothing panics, and when it is gone nothing of it is left.
+#[test]
+fn noise_never_panics_and_leaves_nothing_behind() {
+    let mut world = World::new(7);
+    world.up(0);
+    world.up(1);
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..20_000 {
+        let n = world.random.below(PREFIXES);
+        let attributes = world.attributes(prefix(n), 0);
+        let mut body = update(&prefix(n).to_string(), Some(&attributes)).to_vec();
+        for _ in 0..world.random.below(4) {
+            let at = usize::try_from(world.random.below(body.len() as u64)).unwrap();
+            body[at] = world.random.below(256) as u8;
+        }
+        body.truncate(body.len() - usize::try_from(world.random.below(20) / 19).unwrap());
+        match world.rib.receive(PeerId(0), &body) {
+            Ok(_) => taken += 1,
+            Err(_) => refused += 1,
+        }
+        if n == 0 {
+            world.transmit(1, 1000);
+            world.hear_fib(1000);
+        }
+    }
+    assert!(taken > 1000 && refused > 1000, "{taken} {refused}");
+    world.rib.peer_down(PeerId(0));
+    world.rib.peer_down(PeerId(1));
+    while world.hear_fib(1000) {}
+    let counts = world.rib.counts();
+    assert_eq!(
+        (counts.paths, counts.attribute_sets, counts.next_hops),
+        (0, 0, 0)
+    );
+}
