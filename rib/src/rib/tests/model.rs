@@ -586,7 +586,7 @@ fn noise_never_panics_and_leaves_nothing_behind() {
         let mut body = update(&prefix(n).to_string(), Some(&attributes)).to_vec();
         for _ in 0..world.random.below(4) {
             let at = usize::try_from(world.random.below(body.len() as u64)).unwrap();
-            body[at] = world.random.below(256) as u8;
+            body[at] = u8::try_from(world.random.below(256)).unwrap();
         }
         body.truncate(body.len() - usize::try_from(world.random.below(20) / 19).unwrap());
         match world.rib.receive(PeerId(0), &body) {
