@@ -1,0 +1,220 @@
+//! The configuration's file: read, overridden by the environment, checked as a whole, translated.
+//!
+//! The file becomes a tree of values that know their place (`tree.rs`), each section reads its keys (`reader.rs`,
+//! `values.rs`), and whatever is wrong is collected (`report.rs`): all mistakes are shown at once, or none is left
+//! and all defaults are filled in.
+
+mod diff;
+mod effective;
+mod inert;
+mod options;
+mod peers;
+mod policy;
+mod reader;
+mod report;
+mod routes;
+mod rules;
+mod surface;
+mod tree;
+mod values;
+
+use std::io::Read as _;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+
+use speaker::config::{Config, Router};
+
+pub(crate) use diff::diff;
+pub(crate) use effective::effective;
+pub(crate) use surface::Api;
+
+use options::Names;
+use reader::Reader;
+use report::Report;
+use tree::At;
+
+/// A larger file is none of ours.
+const FILE_MAX: usize = 64 << 20;
+/// RFC 4271 §8: the port of BGP.
+const PORT: u16 = 179;
+/// Paths that share traffic if the file does not say.
+const MULTIPATH: u8 = 16;
+/// Most paths that share traffic.
+const MULTIPATH_MAX: i64 = 128;
+
+/// A configuration in which nothing is wrong.
+#[derive(Clone, Debug)]
+pub(crate) struct LoadedConfig {
+    /// The speaker's part.
+    pub(crate) speaker: Config,
+    /// The rest.
+    pub(crate) daemon: DaemonConfig,
+    /// What is odd, or does nothing; a line each, with its place.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What is no business of the speaker's.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct DaemonConfig {
+    /// `[api]`.
+    pub(crate) api: Api,
+    /// `[metrics]`, if there is to be any.
+    pub(crate) metrics: Option<SocketAddr>,
+}
+
+/// Reads a file, with this process's environment over it.
+///
+/// # Errors
+/// The report: every mistake, with its line and the remedy.
+pub(crate) fn load(path: &Path) -> Result<LoadedConfig, String> {
+    let mut octets = Vec::new();
+    let limit = FILE_MAX as u64 + 1;
+    let read = std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut octets));
+    read.map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
+    match String::from_utf8(octets) {
+        Ok(text) => parse(&text, path),
+        Err(error) => {
+            let (good, octets) = (error.utf8_error().valid_up_to(), error.as_bytes());
+            let report = Report::default();
+            report.error(
+                At::File(good, good + 1),
+                "this is no UTF-8",
+                "save the file as UTF-8",
+            );
+            Err(report.render(
+                &String::from_utf8_lossy(octets),
+                &path.display().to_string(),
+            ))
+        }
+    }
+}
+
+/// Reads a text as if it were in the file `path`, with this process's environment over it.
+///
+/// # Errors
+/// The report: every mistake, with its line and the remedy.
+pub(crate) fn parse(text: &str, path: &Path) -> Result<LoadedConfig, String> {
+    parse_with(text, path, &tree::environment())
+}
+
+fn parse_with(
+    text: &str,
+    path: &Path,
+    environment: &[(String, String)],
+) -> Result<LoadedConfig, String> {
+    let file = path.display().to_string();
+    let report = Report::default();
+    if text.len() > FILE_MAX {
+        return Err(format!(
+            "{file}: a configuration has at most {FILE_MAX} octets, this one has {}",
+            text.len()
+        ));
+    }
+    let mut tree = tree::parse(text, &report);
+    tree::overlay(&mut tree, environment, &report);
+    let root = Reader::new(&tree, At::File(0, 0), &report);
+    let (speaker, daemon) = read(&root);
+    if !report.is_clean() {
+        return Err(report.render(text, &file));
+    }
+    Ok(LoadedConfig {
+        speaker,
+        daemon,
+        warnings: report.warnings(text, &file),
+    })
+}
+
+/// Reads everything, whether right or wrong.
+fn read(root: &Reader<'_>) -> (Config, DaemonConfig) {
+    inert::sections(root);
+    let names = Names {
+        policies: policy::names(root),
+        profiles: inert::bfd_profiles(root),
+    };
+    let router = router(root);
+    let groups = peers::groups(root, &names);
+    let peers = peers::peers(root, &groups, &names, &router);
+    let ranges = peers::ranges(root, &groups, &names, &router);
+    let mut own = Vec::new();
+    let originate = routes::originate(root, &mut own);
+    let statics = routes::statics(root, &mut own);
+    let fib = routes::fib(root);
+    let sets = policy::sets(root);
+    let policies = policy::policies(root, &names);
+    let daemon = DaemonConfig {
+        api: surface::api(root),
+        metrics: surface::metrics(root),
+    };
+    root.finish();
+    policy::judge(root, &sets, &policies);
+    rules::own_addresses(&router, &fib, &peers, root.report);
+    rules::tunnels(&own, &peers, &ranges, root.report);
+    let peers = peers.into_iter().map(|peer| peer.value).collect();
+    let ranges = ranges.into_iter().map(|range| range.value).collect();
+    (
+        Config {
+            router,
+            peers,
+            ranges,
+            originate,
+            statics,
+            fib,
+            policies,
+            sets,
+        },
+        daemon,
+    )
+}
+
+/// Reads `[router]`. What is missing is reported and stands as zero.
+fn router(root: &Reader<'_>) -> Router {
+    let default = vec![
+        SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), PORT),
+        SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), PORT),
+    ];
+    let none = Router {
+        asn: 0,
+        router_id: Ipv4Addr::UNSPECIFIED,
+        listen: default,
+        cluster_id: Ipv4Addr::UNSPECIFIED,
+        multipath: MULTIPATH,
+        multipath_cost_tolerance: 0,
+    };
+    let Some(reader) = root.table("router") else {
+        if !root.table.contains_key("router") {
+            root.report.missing(
+                &root.at,
+                "[router]",
+                "write `[router]` with `asn = 65001` and `router-id = \"10.255.0.1\"`",
+            );
+        }
+        return none;
+    };
+    inert::router(&reader);
+    let asn = reader.require("asn", "write `asn = 65001`", values::asn);
+    let router_id = reader.require(
+        "router-id",
+        "write `router-id = \"10.255.0.1\"`",
+        values::identifier,
+    );
+    let router_id = router_id.unwrap_or(none.router_id);
+    let router = Router {
+        asn: asn.unwrap_or(none.asn),
+        router_id,
+        listen: reader.list("listen", values::socket).unwrap_or(none.listen),
+        cluster_id: reader
+            .read("cluster-id", values::identifier)
+            .unwrap_or(router_id),
+        multipath: reader
+            .read("multipath", values::number(1..=MULTIPATH_MAX))
+            .unwrap_or(none.multipath),
+        multipath_cost_tolerance: reader
+            .read("multipath-cost-tolerance", values::percent)
+            .unwrap_or_default(),
+    };
+    reader.finish();
+    router
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! Keys that this version accepts and checks, but does not act on. A key that begins to act leaves these tables.
+
+use super::reader::{Reader, Wrong, names};
+use super::report::Report;
+use super::tree::{Node, Value};
+use super::values::{self, Parsed};
+
+/// What a value looks like.
+#[derive(Clone, Copy)]
+enum Shape {
+    Flag,
+    Text,
+    Duration,
+    Percent,
+    /// From and to.
+    Number(i64, i64),
+    Prefix,
+    /// Bits a second.
+    Rate,
+    Word(&'static [&'static str]),
+    /// The first for a value that is no table and no list, the second for one that is.
+    Or(&'static Shape, &'static Shape),
+    /// A number or a text.
+    NumberOrText,
+    List(&'static Shape),
+    Record(&'static [(&'static str, Shape)]),
+    /// Keys of the operator's choice.
+    Map(&'static Shape),
+}
+
+use Shape::{
+    Duration, Flag, List, Map, Number, NumberOrText, Or, Percent, Prefix, Rate, Record, Text, Word,
+};
+
+const PROFILE: Shape = Record(&[
+    ("transmit", Duration),
+    ("receive", Duration),
+    ("multiplier", Number(1, 255)),
+]);
+
+/// Whole sections.
+const SECTIONS: &[(&str, Shape)] = &[
+    (
+        "aggregate",
+        List(&Record(&[("prefix", Prefix), ("summary-only", Flag)])),
+    ),
+    ("bfd", Record(&[("profile", Map(&PROFILE))])),
+    (
+        "probe",
+        Record(&[
+            ("port", Number(1, 65535)),
+            ("interval", Duration),
+            ("budget", Rate),
+        ]),
+    ),
+    (
+        "redistribute",
+        Record(&[("connected", SOURCE), ("kernel", SOURCE)]),
+    ),
+    (
+        "score",
+        Record(&[
+            ("loss-weight", Duration),
+            ("hold-down", Duration),
+            ("margin", Percent),
+        ]),
+    ),
+    (
+        "wireguard",
+        Record(&[
+            ("mode", Word(&["per-peer", "shared"])),
+            ("manage-allowed-ips", Flag),
+            ("uapi-dir", Text),
+        ]),
+    ),
+];
+
+const SOURCE: Shape = Record(&[
+    ("interfaces", List(&Text)),
+    ("protocols", List(&NumberOrText)),
+    ("table", Number(1, u32::MAX as i64)),
+    ("policy", Text),
+]);
+
+/// Keys of `[router]`.
+const ROUTER: &[(&str, Shape)] = &[("multipath-cost-tolerance", Percent)];
+
+/// Keys of a peer, a range, a group.
+const OPTIONS: &[(&str, Shape)] = &[
+    ("add-path-limit", Number(1, 255)),
+    ("bfd", Or(&Flag, &Text)),
+    (
+        "graceful-restart",
+        Or(
+            &Flag,
+            &Record(&[("restart-time", Duration), ("long-lived", Duration)]),
+        ),
+    ),
+    ("probe", Flag),
+];
+
+/// Checks whole sections, and says that they do nothing.
+pub(super) fn sections(root: &Reader<'_>) {
+    check(root, SECTIONS);
+}
+
+/// Likewise, keys of `[router]`.
+pub(super) fn router(router: &Reader<'_>) {
+    check(router, ROUTER);
+}
+
+/// Likewise, keys of a peer, a range or a group. `bfd` may name one of `profiles`.
+pub(super) fn options(options: &Reader<'_>, profiles: &[String]) {
+    check(options, OPTIONS);
+    if let Some((
+        _,
+        Node {
+            value: Value::Text(name),
+            ..
+        },
+    )) = options.table.get("bfd")
+    {
+        if !profiles.contains(name) {
+            let instead = format!(
+                "add `[bfd.profile.{name}]`, or name one of {}",
+                names_of(profiles)
+            );
+            options.error(
+                "bfd",
+                &format!("there is no BFD profile `{name}`"),
+                &instead,
+            );
+        }
+    }
+}
+
+/// The names under `[bfd.profile]`.
+pub(super) fn bfd_profiles(root: &Reader<'_>) -> Vec<String> {
+    let table = |node: &Node| match &node.value {
+        Value::Table(table) => Some(table.clone()),
+        Value::Text(_) | Value::Number(_) | Value::Flag(_) | Value::List(_) | Value::Other(_) => {
+            None
+        }
+    };
+    let profile = root
+        .table
+        .get("bfd")
+        .and_then(|(_, bfd)| table(bfd)?.remove("profile"));
+    let profiles = profile.and_then(|(_, profile)| table(&profile));
+    profiles.unwrap_or_default().into_keys().collect()
+}
+
+fn names_of(profiles: &[String]) -> String {
+    if profiles.is_empty() {
+        "none yet".to_owned()
+    } else {
+        names(profiles.iter().map(String::as_str))
+    }
+}
+
+fn check(reader: &Reader<'_>, shapes: &'static [(&'static str, Shape)]) {
+    for (key, shape) in shapes {
+        let Some(node) = reader.node(key) else {
+            continue;
+        };
+        if let Some((at, _)) = reader.table.get(*key) {
+            let what = format!("`{key}` has no effect in this version");
+            reader
+                .report
+                .warn(at.clone(), &what, "it is checked and otherwise ignored");
+        }
+        fits(shape, node, reader.report);
+    }
+}
+
+/// Reports what in `node` does not look like `shape`.
+fn fits(shape: &Shape, node: &Node, report: &Report) {
+    let whole = std::time::Duration::ZERO..=std::time::Duration::MAX;
+    let result = match (shape, &node.value) {
+        (Flag, _) => values::flag(node).map(drop),
+        (Text, _) | (NumberOrText, Value::Text(_)) => values::text(node).map(drop),
+        (Duration, _) => values::duration(whole)(node).map(drop),
+        (Percent, _) => values::percent(node).map(drop),
+        (Number(from, to), _) => values::number::<i64>(*from..=*to)(node).map(drop),
+        (NumberOrText, _) => values::number::<i64>(0..=255)(node).map(drop),
+        (Prefix, _) => values::prefix(node).map(drop),
+        (Rate, _) => rate(node),
+        (Word(words), _) => word(words, node),
+        (Or(_, other), Value::Table(_) | Value::List(_) | Value::Text(_)) => {
+            fits(other, node, report);
+            Ok(())
+        }
+        (Or(plain, _), _) => {
+            fits(plain, node, report);
+            Ok(())
+        }
+        (List(item), Value::List(items)) => {
+            items.iter().for_each(|node| fits(item, node, report));
+            Ok(())
+        }
+        (List(_), _) => Err(Wrong::kind(
+            node,
+            "a list",
+            "write values between `[` and `]`",
+        )),
+        (Record(fields), Value::Table(table)) => {
+            let reader = Reader::new(table, node.at.clone(), report);
+            for (key, shape) in *fields {
+                if let Some(node) = reader.node(key) {
+                    fits(shape, node, report);
+                }
+            }
+            reader.finish();
+            Ok(())
+        }
+        (Map(shape), Value::Table(table)) => {
+            table
+                .values()
+                .for_each(|(_, node)| fits(shape, node, report));
+            Ok(())
+        }
+        (Record(_) | Map(_), _) => Err(Wrong::kind(
+            node,
+            "a table",
+            "write its keys between `{` and `}`",
+        )),
+    };
+    if let Err(wrong) = result {
+        report.error(node.at.clone(), &wrong.what, &wrong.instead);
+    }
+}
+
+/// `"1mbit"`.
+fn rate(node: &Node) -> Parsed<()> {
+    let text = values::text(node)?;
+    let digits = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let good = digits.len() < text.len() && ["bit", "kbit", "mbit", "gbit"].contains(&digits);
+    good.then_some(()).ok_or_else(|| {
+        Wrong::new(
+            format!("`{text}` is no rate"),
+            "write a number and a unit (bit, kbit, mbit, gbit), as in `\"1mbit\"`",
+        )
+    })
+}
+
+fn word(words: &[&str], node: &Node) -> Parsed<()> {
+    let text = values::text(node)?;
+    let good = words.contains(&text.as_str());
+    good.then_some(()).ok_or_else(|| {
+        Wrong::new(
+            format!("`{text}` means nothing here"),
+            format!("write one of {}", names(words.iter().copied())),
+        )
+    })
+}

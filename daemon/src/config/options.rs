@@ -1,0 +1,441 @@
+//! What peers, ranges and groups have in common: the keys, and how a group's are inherited.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use bgp_core::Family;
+use bgp_core::capability::Role;
+use bgp_core::family::PerFamily;
+use speaker::config::{MaxPrefixes, MaxPrefixesAction, NextHopMode, PeerOptions, Secret};
+
+use super::inert;
+use super::reader::{Reader, Wrong, names};
+use super::report::{Report, closest};
+use super::tree::{At, Node, Table, Value};
+use super::values::{self, Parsed, duration, explained, flag, number, text, word};
+
+/// TCP MD5 takes no more octets (`TCP_MD5SIG_MAXKEYLEN`).
+const PASSWORD_MAX: usize = 80;
+/// Octets read of a password's file: more cannot be a password.
+const PASSWORD_FILE_MAX: u64 = 1024;
+/// Longest timer of a session: the Hold Time field's end (RFC 4271 §4.2).
+const TIMER_MAX: Duration = Duration::from_secs(65535);
+/// Shortest of the others.
+const TIMER_MIN: Duration = Duration::from_millis(10);
+/// RFC 4271 §4.2: the hold time is zero, or at least this.
+const HOLD_MIN: Duration = Duration::from_secs(3);
+/// How often our own AS may stand in an AS_PATH, at most.
+const LOCAL_AS_MAX: i64 = 10;
+/// Others may read the file of a password if it has one of these bits.
+const MODE_OTHERS: u32 = 0o007;
+
+pub(super) const ROLES: &[(&str, Role)] = &[
+    ("provider", Role::Provider),
+    ("customer", Role::Customer),
+    ("rs-server", Role::RouteServer),
+    ("rs-client", Role::RouteServerClient),
+    ("peer", Role::Peer),
+];
+
+/// What options refer to.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// `[[policy]]`, and the two that are built in.
+    pub(super) policies: Vec<String>,
+    /// `[bfd.profile.NAME]`.
+    pub(super) profiles: Vec<String>,
+}
+
+/// `[[peer-group]]`, by name.
+pub(super) type Groups<'a> = BTreeMap<String, Reader<'a>>;
+
+/// Keys of a group that are not inherited.
+const OF_THE_GROUP: [&str; 2] = ["group", "name"];
+/// Keys that stand for each other: whoever has one inherits none of them.
+const PASSWORDS: [&str; 2] = ["password", "password-file"];
+
+/// The keys of `own` and, where it has none, those of its group, that one's group, and so on.
+pub(super) fn inherit(own: &Table, groups: &Groups<'_>) -> Table {
+    let mut all = own.clone();
+    let mut seen = Vec::new();
+    let mut next = group_of(own);
+    while let Some(name) = next.filter(|name| !seen.contains(name)) {
+        seen.push(name);
+        let Some(group) = groups.get(name) else { break };
+        let has_password = PASSWORDS.iter().any(|key| all.contains_key(*key));
+        for (key, entry) in group.table {
+            let is_password = PASSWORDS.contains(&key.as_str());
+            if !OF_THE_GROUP.contains(&key.as_str()) && !(is_password && has_password) {
+                all.entry(key.clone()).or_insert_with(|| entry.clone());
+            }
+        }
+        next = group_of(group.table);
+    }
+    all
+}
+
+fn group_of(table: &Table) -> Option<&str> {
+    match table.get("group") {
+        Some((
+            _,
+            Node {
+                value: Value::Text(name),
+                ..
+            },
+        )) => Some(name),
+        Some(_) | None => None,
+    }
+}
+
+/// Reports groups that inherit from themselves.
+pub(super) fn check_cycles(groups: &Groups<'_>) {
+    for (name, group) in groups {
+        let mut way = vec![name.as_str()];
+        while let Some(next) = way
+            .last()
+            .and_then(|last| group_of(groups.get(*last)?.table))
+        {
+            if next == name {
+                way.push(next);
+                let what = format!("this group inherits from itself: {}", way.join(" <- "));
+                group.error("group", &what, "take `group` out of one of them");
+                break;
+            }
+            if way.contains(&next) {
+                break;
+            }
+            way.push(next);
+        }
+    }
+}
+
+/// The name of the group, which must exist.
+pub(super) fn group(reader: &Reader<'_>, groups: &Groups<'_>) -> Option<String> {
+    let name = reader.read("group", text)?;
+    if groups.contains_key(&name) {
+        return Some(name);
+    }
+    let instead = match closest(&name, groups.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if groups.is_empty() => "add a `[[peer-group]]` of this name".to_owned(),
+        None => format!("there are {}", names(groups.keys().map(String::as_str))),
+    };
+    reader.error(
+        "group",
+        &format!("there is no peer group `{name}`"),
+        &instead,
+    );
+    None
+}
+
+/// Reads all options. What is wrong is reported and left at its default.
+pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) -> PeerOptions {
+    let default = PeerOptions::default();
+    inert::options(reader, &names.profiles);
+    let timer = || duration(TIMER_MIN..=TIMER_MAX);
+    let switch = |key, default| reader.read(key, flag).unwrap_or(default);
+    let options = PeerOptions {
+        group,
+        description: reader.read("description", text),
+        families: families(reader).unwrap_or(default.families),
+        passive: switch("passive", default.passive),
+        enabled: switch("enabled", default.enabled),
+        local_address: reader.read("local-address", values::address),
+        local_asn: reader.read("local-as", values::asn),
+        interface: reader.read("interface", values::interface),
+        port: reader.read("port", values::port).unwrap_or(default.port),
+        multihop: reader.read("multihop", number(1..=255)),
+        gtsm: switch("gtsm", default.gtsm),
+        password: password(reader),
+        hold_time: reader
+            .read("hold-time", hold_time)
+            .unwrap_or(default.hold_time),
+        keepalive: reader.read("keepalive", timer()),
+        connect_retry: reader
+            .read("connect-retry", timer())
+            .unwrap_or(default.connect_retry),
+        idle_hold: reader
+            .read("idle-hold", timer())
+            .unwrap_or(default.idle_hold),
+        idle_hold_max: reader
+            .read("idle-hold-max", timer())
+            .unwrap_or(default.idle_hold_max),
+        send_hold: reader.read("send-hold", timer()),
+        rr_client: switch("rr-client", default.rr_client),
+        rs_client: switch("rs-client", default.rs_client),
+        allow_local_as: reader
+            .read("allow-local-as", number(0..=LOCAL_AS_MAX))
+            .unwrap_or(default.allow_local_as),
+        extended_next_hop: switch("extended-next-hop", default.extended_next_hop),
+        add_path_receive: add_path(reader),
+        aigp: switch("aigp", default.aigp),
+        next_hop: reader
+            .read("next-hop", next_hop)
+            .unwrap_or(default.next_hop),
+        import: policies(reader, "import", names),
+        export: policies(reader, "export", names),
+        max_prefixes: max_prefixes(reader),
+        role: reader.read("role", word(ROLES)),
+        strict_role: switch("strict-role", default.strict_role),
+    };
+    check(reader, &options);
+    options
+}
+
+/// Options that do not go together.
+fn check(reader: &Reader<'_>, options: &PeerOptions) {
+    if options.idle_hold > options.idle_hold_max {
+        let instead = "write a longer `idle-hold-max`, or a shorter `idle-hold`";
+        reader.error(
+            "idle-hold",
+            "`idle-hold` is longer than `idle-hold-max`",
+            instead,
+        );
+    }
+    if options
+        .keepalive
+        .is_some_and(|keepalive| !options.hold_time.is_zero() && keepalive >= options.hold_time)
+    {
+        let instead = "write a third of `hold-time`, or take `keepalive` out";
+        reader.error(
+            "keepalive",
+            "`keepalive` is not shorter than `hold-time`",
+            instead,
+        );
+    }
+    if options.strict_role && options.role.is_none() {
+        reader.error(
+            "strict-role",
+            "`strict-role` needs a `role`",
+            "add `role`, or take `strict-role` out",
+        );
+    }
+    if options.rr_client && options.rs_client {
+        let instead = "keep `rr-client` for an internal peer, `rs-client` for an external one";
+        reader.error(
+            "rs-client",
+            "nobody is `rr-client` and `rs-client`",
+            instead,
+        );
+    }
+}
+
+fn families(reader: &Reader<'_>) -> Option<PerFamily<bool>> {
+    let listed = reader.list("families", explained::<Family>)?;
+    let mut families = PerFamily::default();
+    for family in &listed {
+        *families.get_mut(*family) = true;
+    }
+    if listed.is_empty() {
+        let instead = "write `[\"ipv4\"]`, `[\"ipv6\"]` or `[\"ipv4\", \"ipv6\"]`";
+        reader.error(
+            "families",
+            "a session without a family carries nothing",
+            instead,
+        );
+    }
+    Some(families)
+}
+
+fn hold_time(node: &Node) -> Parsed<Duration> {
+    let time = duration(Duration::ZERO..=TIMER_MAX)(node)?;
+    let instead = "write `\"3s\"` or more, or `\"0s\"` for a session without keepalives";
+    if !time.is_zero() && time < HOLD_MIN {
+        return Err(Wrong::new(
+            "a hold time below three seconds is not allowed (RFC 4271 §4.2)",
+            instead,
+        ));
+    }
+    if time.subsec_nanos() != 0 {
+        return Err(Wrong::new("a hold time has whole seconds", instead));
+    }
+    Ok(time)
+}
+
+fn add_path(reader: &Reader<'_>) -> bool {
+    /// Receive, and send.
+    const MODES: &[(&str, (bool, bool))] = &[
+        ("none", (false, false)),
+        ("receive", (true, false)),
+        ("send", (false, true)),
+        ("both", (true, true)),
+    ];
+    let (receive, send) = reader.read("add-path", word(MODES)).unwrap_or_default();
+    if send {
+        let what = "sending several paths has no effect in this version";
+        reader
+            .report
+            .warn(reader.at("add-path"), what, "one path is sent");
+    }
+    receive
+}
+
+fn next_hop(node: &Node) -> Parsed<NextHopMode> {
+    match text(node)?.as_str() {
+        "self" => Ok(NextHopMode::Myself),
+        "unchanged" => Ok(NextHopMode::Unchanged),
+        _ => values::address(node)
+            .map(NextHopMode::Address)
+            .map_err(|wrong| {
+                Wrong::new(
+                    wrong.what,
+                    "write `\"self\"`, `\"unchanged\"` or an address",
+                )
+            }),
+    }
+}
+
+/// Names of policies, each of which must exist.
+fn policies(reader: &Reader<'_>, key: &'static str, names: &Names) -> Option<Vec<String>> {
+    reader.list(key, |node| policy(node, names))
+}
+
+/// The name of a policy that exists.
+pub(super) fn policy(node: &Node, names: &Names) -> Parsed<String> {
+    let name = text(node)?;
+    if names.policies.contains(&name) {
+        return Ok(name);
+    }
+    let all = || names.policies.iter().map(String::as_str);
+    let instead = match closest(&name, all()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!(
+            "add a `[[policy]]` of this name, or use {}",
+            self::names(all())
+        ),
+    };
+    Err(Wrong::new(format!("there is no policy `{name}`"), instead))
+}
+
+fn max_prefixes(reader: &Reader<'_>) -> Option<MaxPrefixes> {
+    const ACTIONS: &[(&str, MaxPrefixesAction)] = &[
+        ("warn", MaxPrefixesAction::Warn),
+        ("stop", MaxPrefixesAction::Stop),
+        (
+            "restart",
+            MaxPrefixesAction::Restart(Duration::from_secs(60)),
+        ),
+    ];
+    let table = reader.table("max-prefixes")?;
+    let limit = table.require(
+        "limit",
+        "write `limit = 1000`",
+        number(1..=i64::from(u32::MAX)),
+    );
+    let warn_at = table.read("warn-at", values::percent).unwrap_or(80);
+    let then = table
+        .read("then", word(ACTIONS))
+        .unwrap_or(MaxPrefixesAction::Stop);
+    let after = table.read(
+        "restart-after",
+        duration(Duration::from_secs(1)..=TIMER_MAX),
+    );
+    let then = match (then, after) {
+        (MaxPrefixesAction::Restart(_), Some(after)) => MaxPrefixesAction::Restart(after),
+        (MaxPrefixesAction::Warn | MaxPrefixesAction::Stop, Some(_)) => {
+            let instead = "write `then = \"restart\"`, or take it out";
+            table.error(
+                "restart-after",
+                "`restart-after` does nothing without a restart",
+                instead,
+            );
+            then
+        }
+        (_, None) => then,
+    };
+    table.finish();
+    Some(MaxPrefixes {
+        limit: limit?,
+        warn_at,
+        then,
+    })
+}
+
+fn password(reader: &Reader<'_>) -> Option<Secret> {
+    let given = reader.read("password", |node| secret(text(node)?.into_bytes()));
+    let kept = reader.read("password-file", |node| {
+        let path = text(node)?;
+        let path = Path::new(&path);
+        let mut octets = Vec::new();
+        let file = std::fs::File::open(path);
+        file.and_then(|file| file.take(PASSWORD_FILE_MAX).read_to_end(&mut octets))
+            .map_err(|error| {
+                let instead = "write the path of a file that windrosed may read";
+                Wrong::new(
+                    format!("{} cannot be read: {error}", path.display()),
+                    instead,
+                )
+            })?;
+        let end = octets
+            .iter()
+            .rposition(|octet| !b"\r\n".contains(octet))
+            .map_or(0, |last| last + 1);
+        secret(octets.into_iter().take(end).collect())
+    });
+    if let (
+        Some(_),
+        Some((
+            at,
+            Node {
+                value: Value::Text(path),
+                ..
+            },
+        )),
+    ) = (&kept, reader.table.get("password-file"))
+    {
+        check_mode(path, at, reader.report);
+    }
+    if reader.table.contains_key("password") && reader.table.contains_key("password-file") {
+        let instead = "keep one of them";
+        reader.error(
+            "password-file",
+            "there are both `password` and `password-file`",
+            instead,
+        );
+    }
+    given.or(kept)
+}
+
+fn secret(octets: Vec<u8>) -> Parsed<Secret> {
+    if octets.is_empty() {
+        return Err(Wrong::new(
+            "the password is empty",
+            "write one, or take the key out",
+        ));
+    }
+    if octets.len() > PASSWORD_MAX {
+        let what = format!(
+            "the password has {} octets, TCP MD5 takes {PASSWORD_MAX}",
+            octets.len()
+        );
+        return Err(Wrong::new(
+            what,
+            format!("agree with the peer on one of at most {PASSWORD_MAX}"),
+        ));
+    }
+    Ok(Secret(octets))
+}
+
+fn check_mode(path: &str, at: &At, report: &Report) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & MODE_OTHERS != 0 {
+        let instead = format!("chmod o= {path}");
+        report.error(
+            at.clone(),
+            &format!("everybody may read or change {path}"),
+            &instead,
+        );
+    }
+}
+
+/// The family an address belongs to.
+pub(super) const fn family_of(address: IpAddr) -> Family {
+    match address {
+        IpAddr::V4(_) => Family::Ipv4Unicast,
+        IpAddr::V6(_) => Family::Ipv6Unicast,
+    }
+}

@@ -1,0 +1,147 @@
+//! The log: how it is written, and the one place where a notice becomes a line.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bgp_fsm::State;
+use fib_netlink::Notice as FibNotice;
+use speaker::Notice;
+use tracing::{debug, error, info, trace, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::LogFormat;
+
+/// What a peer or a stranger can have us log, at most this often in a [`FLOOD_WINDOW`].
+const FLOOD_MAX: u32 = 10;
+/// See [`FLOOD_MAX`].
+const FLOOD_WINDOW: Duration = Duration::from_secs(10);
+
+static MALFORMED: Mutex<Flood> = Mutex::new(Flood::new());
+static REFUSED: Mutex<Flood> = Mutex::new(Flood::new());
+static KERNEL: Mutex<Flood> = Mutex::new(Flood::new());
+
+/// Begins to log to standard error. `RUST_LOG` says what; without it, or if it makes no sense, `info` and above.
+pub(crate) fn init(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // The second time, as in tests, is no fault: the first stays.
+    let _ = match format {
+        LogFormat::Text => {
+            use std::io::IsTerminal as _;
+            builder
+                .with_target(false)
+                .with_ansi(std::io::stderr().is_terminal())
+                .try_init()
+        }
+        LogFormat::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .try_init(),
+    };
+}
+
+/// Writes the line of a notice.
+pub(crate) fn log_notice(notice: &Notice) {
+    match notice {
+        Notice::PeerState {
+            peer,
+            from: _,
+            to: State::Established,
+        } => info!(%peer, "session established"),
+        Notice::PeerState { peer, from, to } => debug!(%peer, ?from, ?to, "session state"),
+        Notice::PeerDown { peer, why } => warn!(%peer, why, "session ended"),
+        Notice::Malformed { peer, fault } => {
+            if let Some(suppressed) = admit(&MALFORMED) {
+                let (attribute, code, remedy) = (fault.kind, fault.code, fault.remedy);
+                warn!(%peer, attribute, ?code, ?remedy, suppressed, "malformed attribute (RFC 7606)");
+            }
+        }
+        Notice::EndOfRib { peer, family } => debug!(%peer, %family, "End-of-RIB"),
+        Notice::MaxPrefixes { peer, count, limit } => warn!(%peer, count, limit, "many prefixes"),
+        Notice::Refused { remote, why } => {
+            if let Some(suppressed) = admit(&REFUSED) {
+                info!(%remote, why, suppressed, "connection refused");
+            }
+        }
+        Notice::LeaseExpired { owner, routes } => {
+            warn!(owner, routes, "lease expired: routes withdrawn")
+        }
+        Notice::Fib(notice) => log_fib(notice),
+        Notice::Configured {
+            peers: [added, restarted, updated, removed],
+        } => {
+            info!(
+                added,
+                restarted, updated, removed, "new configuration in force"
+            );
+        }
+        Notice::Route(prefix) => trace!(%prefix, "best route changed"),
+    }
+}
+
+fn log_fib(notice: &FibNotice) {
+    match notice {
+        FibNotice::NotPermitted => error!("FIB: {notice}"),
+        FibNotice::NoNexthopObjects
+        | FibNotice::CompatModeOff
+        | FibNotice::Adopted { .. }
+        | FibNotice::StaleRemoved { .. } => info!("FIB: {notice}"),
+        FibNotice::InstallFailed { .. }
+        | FibNotice::ForeignInTheWay { .. }
+        | FibNotice::Contested { .. }
+        | FibNotice::PreferredSourceMissing { .. }
+        | FibNotice::Overrun => {
+            if let Some(suppressed) = admit(&KERNEL) {
+                warn!(suppressed, "FIB: {notice}");
+            }
+        }
+    }
+}
+
+fn admit(flood: &Mutex<Flood>) -> Option<u64> {
+    flood
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .admit(Instant::now())
+}
+
+/// Lets some lines of a kind through, and counts the others.
+#[derive(Debug)]
+struct Flood {
+    since: Option<Instant>,
+    admitted: u32,
+    suppressed: u64,
+}
+
+impl Flood {
+    const fn new() -> Self {
+        Self {
+            since: None,
+            admitted: 0,
+            suppressed: 0,
+        }
+    }
+
+    /// Whether a line may be written now; if so, how many were not since the last one.
+    fn admit(&mut self, now: Instant) -> Option<u64> {
+        let over = self
+            .since
+            .is_none_or(|since| now.saturating_duration_since(since) >= FLOOD_WINDOW);
+        if over {
+            self.since = Some(now);
+            self.admitted = 0;
+        }
+        if self.admitted >= FLOOD_MAX {
+            self.suppressed += 1;
+            return None;
+        }
+        self.admitted += 1;
+        Some(std::mem::take(&mut self.suppressed))
+    }
+}
+
+#[cfg(test)]
+mod tests;
