@@ -22,6 +22,7 @@ pub mod policy;
 pub mod query;
 mod rib;
 mod slab;
+mod stale;
 mod table;
 mod watch;
 

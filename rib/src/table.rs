@@ -60,6 +60,8 @@ impl Flags {
     pub(crate) const LEAK: Self = Self(16);
     /// Shares the traffic with others.
     pub(crate) const MULTIPATH: Self = Self(32);
+    /// Its peer is telling its routes again, and has not come to this one (RFC 7313 §4).
+    pub(crate) const STALE: Self = Self(64);
 
     /// Those that make a path ineligible.
     const INELIGIBLE: u8 = 1 | 2 | 4 | 8 | 16;

@@ -163,6 +163,18 @@ impl Peer {
         }
     }
 
+    /// A connection could not be made. Why the last session ended is worth more than that nobody is there since.
+    pub(crate) fn attempt_failed(&mut self, why: &str, now: Instant) {
+        const PREFIX: &str = "cannot connect: ";
+        if self
+            .last_error
+            .as_ref()
+            .is_none_or(|(last, _)| last.starts_with(PREFIX))
+        {
+            self.last_error = Some((format!("{PREFIX}{why}"), now));
+        }
+    }
+
     /// All that was agreed on has been heard, or it has been quiet for so long that nothing more is to come.
     pub(crate) fn is_settled(&self, now: Instant, quiet: Duration) -> bool {
         let Some(session) = self.fsm.session() else {

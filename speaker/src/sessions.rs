@@ -113,7 +113,7 @@ impl Speaker {
         if let Some(peer) = self.peers.get_mut(id) {
             *peer.conn_mut(side) = None;
             if let Some(why) = &failed {
-                peer.last_error = Some((format!("cannot connect: {why}"), now));
+                peer.attempt_failed(why, now);
             }
         }
         let input = if failed.is_some() {
