@@ -112,6 +112,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         let driver = Driver::new(speaker, outlets);
         driver.start(listeners, jobs_taken, facts);
         systemd::ready();
+        tokio::task::spawn_local(systemd::keep_watchdog_quiet());
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "windrosed runs");
         attend(&driver, &control).await
     })?;

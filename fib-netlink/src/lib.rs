@@ -4,6 +4,7 @@
 //! answers about next hops and notices go out. [`kernel`] is the only module that touches the kernel.
 
 pub mod fact;
+#[cfg(feature = "kernel")]
 pub mod kernel;
 mod nexthops;
 pub mod op;

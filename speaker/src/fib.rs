@@ -18,6 +18,7 @@ impl Speaker {
     /// Tells the FIB what happened, and does what it answers.
     pub(crate) fn fib_input(&mut self, now: Instant, input: Input, out: &mut Vec<Effect>) {
         let mut outputs = std::mem::take(&mut self.fib_outputs);
+        let mut next_hops = Vec::new();
         self.fib.handle(now, input, &mut outputs);
         for output in outputs.drain(..) {
             match output {
@@ -30,14 +31,15 @@ impl Speaker {
                         address: next_hop.address,
                         interface: next_hop.interface,
                     };
-                    self.rib
-                        .set_next_hop(key, resolution.map(|way| u64::from(way.metric)));
+                    next_hops.push((key, resolution.map(|way| u64::from(way.metric))));
                 }
                 Output::Environment => self.environment_changed(),
                 Output::Notice(notice) => out.push(Effect::Notice(Notice::Fib(notice))),
                 Output::Ended => self.fib_ended = true,
             }
         }
+        // All at once: the tables are looked through once, however many next hops a link takes with it.
+        self.rib.set_next_hops(next_hops);
         self.fib_outputs = outputs;
     }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bgp_core::attributes::NextHop;
 use ipnet::IpNet;
+use rib::policy::RouteSource;
 use rib::{LocalForwarding, LocalSource, NextHopKey, PeerId};
 use smallvec::smallvec;
 
@@ -111,6 +112,8 @@ impl Speaker {
             });
         owner.lease = lease;
         owner.expires = lease.map(|lease| now + lease);
+        let id = owner.id;
+        self.rib.declare_local(id, RouteSource::Api);
         for route in announce {
             self.put_in(&name, route);
             done.announced += 1;
@@ -144,7 +147,7 @@ impl Speaker {
             owner: name.clone(),
             lease: owner.lease,
             lease_left: owner.expires.map(|at| at.saturating_duration_since(now)),
-            routes: owner.routes.values().cloned().collect(),
+            routes: owner.routes.len(),
         };
         self.injections.owners.iter().map(view).collect()
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bgp_fsm::{Input, Output, PeerAs, Side, Stop};
 use bytes::Bytes;
 use fib_netlink::Fib;
-use rib::policy::Policies;
+use rib::policy::{Policies, RouteSource};
 use rib::{PeerId, Rib};
 
 use crate::command::PeerName;
@@ -16,7 +16,7 @@ use crate::config::{Config, PeerRange};
 use crate::event::{ConnId, Effect, Event};
 use crate::fib::fib_config;
 use crate::inject::Injections;
-use crate::originate::Configured;
+use crate::originate::{Configured, ORIGINATE, STATIC};
 use crate::peer::{Peer, name_of};
 use crate::peers::Peers;
 use crate::query::RouteWatchers;
@@ -96,6 +96,10 @@ impl Speaker {
             config,
         };
         speaker.rib.set_policies(Arc::clone(&speaker.policies));
+        speaker
+            .rib
+            .declare_local(ORIGINATE.peer, RouteSource::Originate);
+        speaker.rib.declare_local(STATIC.peer, RouteSource::Static);
         Ok(speaker)
     }
 

@@ -8,8 +8,6 @@ use bgp_core::{Attributes, Family};
 use bgp_fsm::State;
 use ipnet::IpNet;
 
-use crate::command::Injection;
-
 /// `windrose status`.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -249,8 +247,8 @@ pub struct OwnerView {
     pub lease: Option<Duration>,
     /// How much is left of it.
     pub lease_left: Option<Duration>,
-    /// Its routes, by prefix.
-    pub routes: Vec<Injection>,
+    /// How many routes are its.
+    pub routes: usize,
 }
 
 /// A route that changed.

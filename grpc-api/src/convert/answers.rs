@@ -139,7 +139,7 @@ pub(crate) fn injected(done: Injected) -> v1::InjectResponse {
 pub(crate) fn owner(view: OwnerView) -> v1::Owner {
     v1::Owner {
         name: view.owner,
-        routes: count(view.routes.len()),
+        routes: count(view.routes),
         lease_left: view.lease_left.and_then(|left| left.try_into().ok()),
     }
 }
