@@ -1,7 +1,7 @@
 //! What an operator gets wrong, and what windrosed says to it.
 
 use anyhow::Result;
-use conformance::lab::{Bird, Windrosed};
+use conformance::lab::{Bird, RawPeer, Windrosed};
 
 use crate::star::{ROUTER, Star, bird, peer};
 
@@ -90,11 +90,12 @@ fn a_taken_port_names_who_has_it() -> Result<()> {
     let Some(star) = Star::new(&["bird"], 1)? else {
         return Ok(());
     };
-    let _bird = Bird::start(
-        &star.lab,
-        &star.hub,
-        &bird(1, 65002, "", &[]).replace(".2 as", ".1 as"),
-    )?;
+    let config = bird(1, 65002, "", &[])
+        .replace("neighbor 192.0.1.1", "neighbor 192.0.1.2")
+        .replace("local 192.0.1.2", "local 192.0.1.1");
+    let _bird = Bird::start(&star.lab, &star.hub, &config)?;
+    let listener = "192.0.1.1".parse()?;
+    star.soon("BIRD to listen", || RawPeer::connect(&star.hub, listener))?;
     let config = format!("{ROUTER}{}", peer("192.0.1.2", 65002, ""));
     let (code, said) = Windrosed::fail(&star.lab, &star.hub, &config)?;
     assert_eq!(code, 2, "{said}");

@@ -24,8 +24,9 @@ fn an_injected_route_lives_until_withdrawn_or_forgotten() -> Result<()> {
         Ok(())
     };
 
-    let inject =
-        format!("route inject {VIP} --next-hop 192.0.1.2 --owner test --community 65001:7 --install");
+    let inject = format!(
+        "route inject {VIP} --next-hop 192.0.1.2 --owner test --community 65001:7 --install"
+    );
     windrosed.ask(&inject)?;
     let path = star.soon("the route at BIRD", || bird.path(VIP))?;
     ensure!(
