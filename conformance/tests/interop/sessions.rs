@@ -74,12 +74,16 @@ fn a_lost_session_withdraws_and_returns() -> Result<()> {
     star.soon("the return", there)
 }
 
-/// RFC 8950: IPv4 prefixes with IPv6 next hops, over a session that knows IPv6 alone.
+/// RFC 8950: IPv4 prefixes with IPv6 next hops, over links that know IPv6 alone.
 #[test]
 fn ipv4_goes_over_ipv6_next_hops() -> Result<()> {
     let Some(star) = Star::new(&["bird", "/usr/lib/frr/bgpd"], 2)? else {
         return Ok(());
     };
+    for (n, spoke) in star.spokes.iter().enumerate() {
+        star.hub.ip(&format!("-4 addr flush dev eth{}", n + 1))?;
+        spoke.ip("-4 addr flush dev eth0")?;
+    }
     let config = [
         ROUTER.to_owned(),
         peer("2001:db8:1::2", 65002, "extended-next-hop = true"),
