@@ -65,6 +65,17 @@ impl Region {
         format!("10.{}", 99 + self.index)
     }
 
+    /// All of its Pods.
+    fn cidr(&self) -> String {
+        format!("{}.0.0/16", self.pods())
+    }
+
+    /// What the others hear of it: all its Pods, and those of each node of its fabric.
+    fn announced(&self) -> Vec<String> {
+        let nodes = (1..=self.nodes).map(|n| format!("{}.{n}.0/24", self.pods()));
+        std::iter::once(self.cidr()).chain(nodes).collect()
+    }
+
     /// Its address on the Internet between the gateways.
     fn public(&self) -> String {
         format!("198.18.{}.2", self.index)
@@ -257,13 +268,15 @@ impl Demo {
                     (1..=region.nodes)
                         .try_for_each(|n| daemon.established(&format!("172.16.{n}.2")))
                 })?;
-            for other in region.others() {
-                let prefix = format!("{}.0.0/16", other.pods());
-                self.lab
-                    .eventually(&format!("{prefix} in {}", region.name), SOON, || {
-                        let route = host.kernel_route(&prefix)?;
-                        route.with_context(|| format!("{prefix} is not in the kernel"))
-                    })?;
+            for prefix in REGIONS.iter().flat_map(Region::announced) {
+                if prefix == region.cidr() {
+                    continue; // its own aggregate
+                }
+                let what = format!("{prefix} in {}", region.name);
+                self.lab.eventually(&what, SOON, || {
+                    let route = host.kernel_route(&prefix)?;
+                    route.with_context(|| format!("{prefix} is not in the kernel"))
+                })?;
             }
         }
         for (node, _) in &self.nodes {
