@@ -9,14 +9,16 @@ use bytes::{Bytes, BytesMut};
 use crate::chance::Chance;
 use crate::config::Config;
 use crate::end::End;
-use crate::fsm::{Counters, Output, Side, State};
+use crate::event::{Counters, Output, Side, State};
 use crate::negotiate::{Session, agree};
 
 /// RFC 4271 §8.2.2: the hold time until the peer's OPEN tells us better.
-const OPEN_WAIT: Duration = Duration::from_secs(240);
+const OPEN_WAIT: Duration = Duration::from_secs(4 * 60);
+/// RFC 4271 §4.4: KEEPALIVEs are not sent more often than that, jitter or not.
+const KEEPALIVE_LEAST: Duration = Duration::from_secs(1);
 
 /// The states that have a connection. Each owns what only it has.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Phase {
     OpenSent {
         hold: Instant,
@@ -28,6 +30,7 @@ enum Phase {
     Established {
         session: Box<Session>,
         timers: Timers,
+        since: Instant,
     },
 }
 
@@ -37,15 +40,40 @@ struct Timers {
     keepalive: Option<Instant>,
 }
 
+/// Whether TCP takes what we write.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Outlet {
+    Free,
+    /// SendHoldTimer runs (RFC 9687 §3), if there is one.
+    Blocked {
+        until: Option<Instant>,
+    },
+}
+
 /// See the module.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Connection {
     side: Side,
     phase: Phase,
+    outlet: Outlet,
     /// The beginning of a message whose end has not come. Shorter than a message.
     partial: BytesMut,
-    /// SendHoldTimer: runs while TCP takes nothing.
-    send_hold: Option<Instant>,
+}
+
+/// The two connections that a peer may have for as long as their collision lasts (RFC 4271 §6.8).
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    outgoing: Option<Connection>,
+    incoming: Option<Connection>,
+}
+
+/// What an engine needs besides its own state.
+pub(crate) struct Context<'a> {
+    pub(crate) now: Instant,
+    pub(crate) config: &'a Config,
+    pub(crate) chance: &'a mut Chance,
+    pub(crate) counters: &'a mut Counters,
+    pub(crate) out: &'a mut Vec<Output>,
 }
 
 /// What a message did beyond what it put out.
@@ -53,29 +81,62 @@ pub(crate) struct Connection {
 pub(crate) enum Step {
     /// Nothing.
     Stays,
-    /// The peer's OPEN was taken: collisions are to be resolved (§6.8).
+    /// The peer's OPEN was taken: a collision is to be resolved.
     Opened,
     /// The session is up.
     Up,
 }
 
+impl Connections {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.outgoing.iter().chain(&self.incoming)
+    }
+
+    pub(crate) const fn get(&self, side: Side) -> Option<&Connection> {
+        match side {
+            Side::Outgoing => self.outgoing.as_ref(),
+            Side::Incoming => self.incoming.as_ref(),
+        }
+    }
+
+    pub(crate) const fn place(&mut self, side: Side) -> &mut Option<Connection> {
+        match side {
+            Side::Outgoing => &mut self.outgoing,
+            Side::Incoming => &mut self.incoming,
+        }
+    }
+
+    /// The state of the one that is further.
+    pub(crate) fn furthest(&self) -> Option<State> {
+        self.iter().map(Connection::state).max()
+    }
+
+    /// The session, while it is up.
+    pub(crate) fn session(&self) -> Option<&Session> {
+        self.iter().find_map(|connection| match &connection.phase {
+            Phase::Established { session, .. } => Some(&**session),
+            Phase::OpenSent { .. } | Phase::OpenConfirm { .. } => None,
+        })
+    }
+}
+
 impl Connection {
     /// TCP is up: sends our OPEN.
-    pub(crate) fn open(now: Instant, side: Side, config: &Config, out: &mut Vec<Output>) -> Self {
+    pub(crate) fn open(cx: &mut Context<'_>, side: Side) -> Self {
         let open = Open {
-            asn: config.local_asn,
-            hold_time: u16::try_from(config.hold_time.as_secs()).unwrap_or(u16::MAX),
-            identifier: config.identifier,
-            capabilities: config.capabilities.clone(),
+            asn: cx.config.local_asn,
+            hold_time: u16::try_from(cx.config.hold_time.as_secs()).unwrap_or(u16::MAX),
+            identifier: cx.config.identifier,
+            capabilities: cx.config.capabilities.clone(),
         };
-        out.push(Output::Send(side, open.encode()));
+        cx.send(side, open.encode());
         Self {
             side,
             phase: Phase::OpenSent {
-                hold: now + OPEN_WAIT,
+                hold: cx.now + OPEN_WAIT,
             },
+            outlet: Outlet::Free,
             partial: BytesMut::new(),
-            send_hold: None,
         }
     }
 
@@ -97,27 +158,36 @@ impl Connection {
         }
     }
 
-    pub(crate) fn deadline(&self) -> Option<Instant> {
-        let timers = match &self.phase {
-            Phase::OpenSent { hold } => Some(*hold),
-            Phase::OpenConfirm { timers, .. } | Phase::Established { timers, .. } => {
-                [timers.hold, timers.keepalive].into_iter().flatten().min()
-            }
-        };
-        [timers, self.send_hold].into_iter().flatten().min()
+    /// Since when routes flow.
+    pub(crate) const fn established_since(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::OpenSent { .. } | Phase::OpenConfirm { .. } => None,
+            Phase::Established { since, .. } => Some(since),
+        }
     }
 
-    /// TCP takes nothing: the peer has so long to read again (RFC 9687 §3).
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let timers = match &self.phase {
+            Phase::OpenSent { hold } => [Some(*hold), None],
+            Phase::OpenConfirm { timers, .. } | Phase::Established { timers, .. } => {
+                [timers.hold, timers.keepalive]
+            }
+        };
+        timers.into_iter().chain([self.send_hold()]).flatten().min()
+    }
+
+    /// TCP takes nothing: the peer has this time to read again.
     pub(crate) fn blocked(&mut self, now: Instant, config: &Config) {
-        let established = self.state() == State::Established;
-        if self.send_hold.is_none() && established {
-            self.send_hold = config.send_hold.map(|hold| now + hold);
+        if self.outlet == Outlet::Free {
+            self.outlet = Outlet::Blocked {
+                until: config.send_hold.map(|hold| now + hold),
+            };
         }
     }
 
     /// TCP took something.
     pub(crate) const fn progress(&mut self) {
-        self.send_hold = None;
+        self.outlet = Outlet::Free;
     }
 
     /// Takes the next message out of what has come; `None`: its end has not. Whole messages are slices of what
@@ -128,138 +198,139 @@ impl Connection {
             Some(_) | None => header::MAX,
         };
         if self.partial.is_empty() {
-            return match next_frame(chunk, max)? {
-                Some(Frame { kind, len, .. }) => {
-                    let message = chunk.split_to(len);
-                    Ok(Some((kind, message.slice(header::LEN..))))
-                }
-                None => {
-                    self.partial.extend_from_slice(chunk);
-                    chunk.clear();
-                    Ok(None)
-                }
-            };
-        }
-        // No more than completes this one message, so that what follows stays a slice.
-        let missing = missing(&self.partial).min(chunk.len());
-        self.partial.extend_from_slice(&chunk.split_to(missing));
-        match next_frame(&self.partial, max)? {
-            Some(Frame { kind, .. }) => {
-                let message = std::mem::take(&mut self.partial).freeze();
-                Ok(Some((kind, message.slice(header::LEN..))))
+            if let Some(Frame { kind, len, .. }) = next_frame(chunk, max)? {
+                let message = chunk.split_to(len);
+                return Ok(Some((kind, message.slice(header::LEN..))));
             }
-            None if chunk.is_empty() => Ok(None),
-            // The header is whole now and says how much more there is.
-            None => self.next(chunk),
+            self.partial.extend_from_slice(&std::mem::take(chunk));
+            return Ok(None);
         }
+        // First what completes the header, then what completes the message, so that all behind it stays a slice.
+        while !chunk.is_empty() {
+            let missing = missing(&self.partial).min(chunk.len());
+            self.partial.extend_from_slice(&chunk.split_to(missing));
+            if let Some(Frame { kind, .. }) = next_frame(&self.partial, max)? {
+                let message = std::mem::take(&mut self.partial).freeze();
+                return Ok(Some((kind, message.slice(header::LEN..))));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes a message, in the order of the states (§8.2.2).
     pub(crate) fn message(
         &mut self,
-        now: Instant,
-        (kind, body): (Kind, Bytes),
-        (config, chance): (&Config, &mut Chance),
-        counters: &mut Counters,
-        out: &mut Vec<Output>,
+        cx: &mut Context<'_>,
+        kind: Kind,
+        body: Bytes,
     ) -> Result<Step, End> {
-        counters.count(kind);
+        cx.counters.received(kind);
         if kind == Kind::Notification {
-            return Err(match Notification::decode(&body) {
-                Ok(told) => End::Told(told),
-                // §6.4: nobody is told of a fault in a NOTIFICATION.
-                Err(_) => End::Lost,
-            });
+            return Err(Notification::decode(&body).map_or_else(End::Fault, End::Told));
         }
-        let mut step = Step::Stays;
         match &mut self.phase {
             Phase::OpenSent { .. } => {
-                if kind != Kind::Open {
-                    return Err(fault(Code::UnexpectedInOpenSent, kind));
-                }
-                let open = Open::decode(&body).map_err(End::Fault)?;
-                let session = agree(config, open, self.side).map_err(End::Fault)?;
-                out.push(Output::Send(self.side, header::keepalive()));
-                counters.sent += 1;
-                let timers = Timers::start(now, &session, chance);
-                self.phase = Phase::OpenConfirm {
-                    session: Box::new(session),
-                    timers,
-                };
-                step = Step::Opened;
+                expect(Kind::Open, kind, Code::UnexpectedInOpenSent)?;
+                let session =
+                    Open::decode(&body).and_then(|open| agree(cx.config, open, self.side));
+                let session = Box::new(session.map_err(End::Fault)?);
+                cx.send(self.side, header::keepalive());
+                let timers = Timers::start(cx, &session);
+                self.phase = Phase::OpenConfirm { session, timers };
+                Ok(Step::Opened)
             }
             Phase::OpenConfirm { session, timers } => {
-                if kind != Kind::Keepalive {
-                    return Err(fault(Code::UnexpectedInOpenConfirm, kind));
-                }
-                timers.heard(now, session);
+                expect(Kind::Keepalive, kind, Code::UnexpectedInOpenConfirm)?;
+                timers.heard(cx.now, session);
+                let (session, timers) = (session.clone(), *timers);
                 self.phase = Phase::Established {
-                    session: session.clone(),
-                    timers: *timers,
+                    session,
+                    timers,
+                    since: cx.now,
                 };
-                step = Step::Up;
+                Ok(Step::Up)
             }
-            Phase::Established { session, timers } => {
-                timers.heard(now, session);
+            Phase::Established {
+                session, timers, ..
+            } => {
                 match kind {
-                    Kind::Update => out.push(Output::Update(body)),
+                    Kind::Update => cx.out.push(Output::Update(body)),
                     Kind::Keepalive => {}
                     Kind::RouteRefresh => {
                         let refresh = RouteRefresh::decode(&body).map_err(End::Fault)?;
-                        out.push(Output::Refresh(refresh));
+                        if session.covers(&refresh) {
+                            cx.out.push(Output::Refresh(refresh));
+                        }
                     }
                     Kind::Open | Kind::Notification => {
-                        return Err(fault(Code::UnexpectedInEstablished, kind));
+                        return Err(unexpected(kind, Code::UnexpectedInEstablished));
                     }
                 }
+                timers.heard(cx.now, session);
+                Ok(Step::Stays)
             }
         }
-        Ok(step)
     }
 
     /// Does what is due.
-    pub(crate) fn timeout(
-        &mut self,
-        now: Instant,
-        chance: &mut Chance,
-        counters: &mut Counters,
-        out: &mut Vec<Output>,
-    ) -> Result<(), End> {
-        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        if due(self.send_hold) {
+    pub(crate) fn timeout(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= cx.now);
+        if due(self.send_hold()) {
             return Err(End::Fault(Code::SendHoldTimerExpired.into()));
         }
         match &mut self.phase {
-            Phase::OpenSent { hold } if *hold <= now => {
+            Phase::OpenSent { hold } if due(Some(*hold)) => {
                 Err(End::Fault(Code::HoldTimerExpired.into()))
             }
             Phase::OpenSent { .. } => Ok(()),
-            Phase::OpenConfirm { session, timers } | Phase::Established { session, timers } => {
+            Phase::OpenConfirm { session, timers }
+            | Phase::Established {
+                session, timers, ..
+            } => {
                 if due(timers.hold) {
                     return Err(End::Fault(Code::HoldTimerExpired.into()));
                 }
                 if due(timers.keepalive) {
                     // Behind what waits already it would tell the peer nothing new.
-                    if self.send_hold.is_none() {
-                        out.push(Output::Send(self.side, header::keepalive()));
-                        counters.sent += 1;
+                    if self.outlet == Outlet::Free {
+                        cx.send(self.side, header::keepalive());
                     }
-                    timers.said(now, session, chance);
+                    timers.said(cx, session);
                 }
                 Ok(())
             }
         }
     }
+
+    const fn send_hold(&self) -> Option<Instant> {
+        match self.outlet {
+            Outlet::Free => None,
+            Outlet::Blocked { until } => until,
+        }
+    }
+}
+
+impl Context<'_> {
+    pub(crate) fn send(&mut self, side: Side, message: Bytes) {
+        self.counters.sent += 1;
+        self.out.push(Output::Send(side, message));
+    }
+
+    /// Says why a connection ends.
+    pub(crate) fn notify(&mut self, side: Side, reset: &Reset) {
+        self.counters.notifications_sent += 1;
+        self.send(side, reset.encode());
+    }
 }
 
 impl Timers {
-    fn start(now: Instant, session: &Session, chance: &mut Chance) -> Self {
+    fn start(cx: &mut Context<'_>, session: &Session) -> Self {
         let mut timers = Self {
             hold: None,
             keepalive: None,
         };
-        timers.heard(now, session);
-        timers.said(now, session, chance);
+        timers.heard(cx.now, session);
+        timers.said(cx, session);
         timers
     }
 
@@ -267,24 +338,33 @@ impl Timers {
         self.hold = session.hold_time.map(|hold| now + hold);
     }
 
-    fn said(&mut self, now: Instant, session: &Session, chance: &mut Chance) {
-        self.keepalive = session.keepalive.map(|every| now + chance.jitter(every));
+    fn said(&mut self, cx: &mut Context<'_>, session: &Session) {
+        let jittered = session
+            .keepalive
+            .map(|every| cx.chance.jitter(every).max(KEEPALIVE_LEAST));
+        self.keepalive = jittered.map(|every| cx.now + every);
     }
 }
 
 /// How many octets complete the header, or the message once the header is there.
 fn missing(partial: &[u8]) -> usize {
-    let total = match partial.get(16..18) {
-        Some([high, low]) if partial.len() >= header::LEN => {
-            usize::from(u16::from_be_bytes([*high, *low]))
-        }
+    let total = match partial.get(16..header::LEN) {
+        Some(&[high, low, _]) => usize::from(u16::from_be_bytes([high, low])),
         Some(_) | None => header::LEN,
     };
     total.saturating_sub(partial.len())
 }
 
+fn expect(wanted: Kind, kind: Kind, code: Code) -> Result<(), End> {
+    if wanted == kind {
+        Ok(())
+    } else {
+        Err(unexpected(kind, code))
+    }
+}
+
 /// RFC 6608 §3: the data is the type of the message that was not expected.
-fn fault(code: Code, kind: Kind) -> End {
+fn unexpected(kind: Kind, code: Code) -> End {
     End::Fault(Reset {
         code,
         data: Bytes::copy_from_slice(&[kind.number()]),

@@ -46,6 +46,19 @@ pub enum Stop {
         /// It may come back after this time; `None`: after the next start.
         restart: Option<Duration>,
     },
+    /// BFD found the path to the peer dead (RFC 9384).
+    BfdDown,
+}
+
+/// When a session comes back that was stopped.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Back {
+    /// After the next start.
+    Started,
+    /// As soon as it can.
+    Soon,
+    /// Not before that time.
+    After(Duration),
 }
 
 impl Stop {
@@ -56,6 +69,7 @@ impl Stop {
             Self::Reset { message } => told(Code::AdministrativeReset, message.as_deref()),
             Self::DeConfigured => Code::PeerDeConfigured.into(),
             Self::ConfigChange => Code::OtherConfigurationChange.into(),
+            Self::BfdDown => Code::BfdDown.into(),
             Self::MaximumPrefixes { family, limit, .. } => {
                 // RFC 4486 §4: AFI, SAFI and the upper bound.
                 let Afi { afi, safi } = (*family).into();
@@ -71,12 +85,14 @@ impl Stop {
         }
     }
 
-    /// When the session may come back; `None`: after the next start.
-    pub(crate) const fn back_after(&self) -> Option<Duration> {
+    pub(crate) const fn back(&self) -> Back {
         match self {
-            Self::Shutdown { .. } | Self::DeConfigured => None,
-            Self::Reset { .. } | Self::ConfigChange => Some(Duration::ZERO),
-            Self::MaximumPrefixes { restart, .. } => *restart,
+            Self::Shutdown { .. } | Self::DeConfigured => Back::Started,
+            Self::Reset { .. } | Self::ConfigChange | Self::BfdDown => Back::Soon,
+            Self::MaximumPrefixes { restart, .. } => match restart {
+                Some(after) => Back::After(*after),
+                None => Back::Started,
+            },
         }
     }
 }
@@ -92,26 +108,29 @@ fn told(code: Code, message: Option<&str>) -> Reset {
 }
 
 impl End {
-    /// Whether to wait before the next attempt: there was an error, and the next attempt may well end the same.
+    /// Whether to wait for IdleHoldTime before the next attempt: somebody made an error, and may well make it again
+    /// at once. Of timers that expired and of orders to end a session there cannot be many in a short time.
     pub(crate) fn is_error(&self) -> bool {
-        match self {
-            Self::Fault(reset) => reset.code != Code::ConnectionCollisionResolution,
-            // The peer goes down, or wants a new session: nothing is wrong. But of a Cease that says it has no
-            // room for us, there will be more.
-            Self::Told(told) => !matches!(
-                Code::from_numbers(told.code, told.subcode),
-                Some(
-                    Code::AdministrativeShutdown
-                        | Code::PeerDeConfigured
-                        | Code::AdministrativeReset
-                        | Code::ConnectionRejected
-                        | Code::OtherConfigurationChange
-                        | Code::ConnectionCollisionResolution
-                        | Code::HardReset
-                )
-            ),
-            Self::Lost | Self::Stopped(_) => false,
-        }
+        let (code, subcode) = match self {
+            Self::Fault(reset) => reset.code.numbers(),
+            Self::Told(told) => (told.code, told.subcode),
+            Self::Lost | Self::Stopped(_) => return false,
+        };
+        !matches!(
+            Code::from_numbers(code, subcode),
+            Some(
+                Code::HoldTimerExpired
+                    | Code::SendHoldTimerExpired
+                    | Code::AdministrativeShutdown
+                    | Code::PeerDeConfigured
+                    | Code::AdministrativeReset
+                    | Code::ConnectionRejected
+                    | Code::OtherConfigurationChange
+                    | Code::ConnectionCollisionResolution
+                    | Code::HardReset
+                    | Code::BfdDown
+            )
+        )
     }
 }
 

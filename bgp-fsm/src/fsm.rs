@@ -2,120 +2,31 @@
 
 use std::time::{Duration, Instant};
 
-use bgp_core::header::Kind;
-use bgp_core::{Code, Reset, RouteRefresh};
+use bgp_core::{Code, Reset};
 use bytes::Bytes;
 
 use crate::chance::Chance;
-use crate::config::Config;
-use crate::connection::{Connection, Step};
-use crate::end::{End, Stop};
+use crate::config::{Change, Config};
+use crate::connection::{Connection, Connections, Context, Step};
+use crate::end::{Back, End, Stop};
+use crate::event::{Counters, Input, Output, Side, State};
 use crate::negotiate::Session;
 
-/// The first retry after a connection that was refused; each further one waits twice as long, up to
-/// ConnectRetryTime. So two speakers find each other soon after the second one starts.
+/// The first retry after a connection that could not be made or did not come to anything; each further one waits
+/// twice as long, up to ConnectRetryTime. So two speakers find each other soon after the second one starts.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
-/// A session that lived so long was no error's doing: IdleHoldTime starts over.
+/// After a session that lived so long, IdleHoldTime starts over.
 const GOOD_SESSION: Duration = Duration::from_secs(60);
 
-/// Who opened a connection.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Side {
-    /// We did.
-    Outgoing,
-    /// The peer did.
-    Incoming,
-}
-
-/// RFC 4271 §8.2.2.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum State {
-    /// Down, or waiting after an error.
-    Idle,
-    /// TCP is being opened.
-    Connect,
-    /// Waiting for the peer, or for the next try.
-    Active,
-    /// Our OPEN is out.
-    OpenSent,
-    /// The peer's OPEN was taken.
-    OpenConfirm,
-    /// Routes flow.
-    Established,
-}
-
-/// What happened (RFC 4271 §8.1).
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// ManualStart, or what the operator calls enable.
-    Start,
-    /// ManualStop, and other orders to end.
-    Stop(Stop),
-    /// TCP is up: the one that was asked for, or one that the peer made.
-    Connected(Side),
-    /// The one that was asked for could not be made.
-    ConnectFailed,
-    /// TCP gave us bytes, however it liked to cut them.
-    Received(Side, Bytes),
-    /// Bytes wait to be written, and TCP takes none.
-    Blocked(Side),
-    /// TCP took some again.
-    Progress(Side),
-    /// The decoder found in an UPDATE what ends the session.
-    Fault(Reset),
-    /// TCP went away.
-    Closed(Side),
-    /// The deadline passed.
-    Timeout,
-}
-
-/// What the driver must do, in order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output {
-    /// Open a TCP connection; answer with [`Input::Connected`] or [`Input::ConnectFailed`].
-    Connect,
-    /// Write these bytes.
-    Send(Side, Bytes),
-    /// Close the connection, or give up opening it. Nothing more comes of it, and nothing of it is heard any more.
-    Close(Side),
-    /// Routes may flow.
-    Up(Box<Session>),
-    /// An UPDATE's body.
-    Update(Bytes),
-    /// A ROUTE-REFRESH.
-    Refresh(RouteRefresh),
-    /// The session, or the attempt at one, ended.
-    Down(End),
-}
-
-/// Messages of the session's own, and those received.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Counters {
-    /// All messages received.
-    pub received: u64,
-    /// Of those, UPDATEs.
-    pub updates_received: u64,
-    /// Messages that the state machine sent: all but UPDATEs.
-    pub sent: u64,
-}
-
-impl Counters {
-    pub(crate) const fn count(&mut self, kind: Kind) {
-        self.received += 1;
-        if matches!(kind, Kind::Update) {
-            self.updates_received += 1;
-        }
-    }
-}
-
-/// What is going on beside the connections.
+/// What is wanted, beside what the connections do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Life {
-    /// Until it is started.
+    /// Nothing, until it is started.
     Stopped,
-    /// After an error: nobody is let in, nobody is called (IdleHoldTimer, §8.1.1).
+    /// A session, but not yet: IdleHoldTimer runs (§8.1.1). Nobody is called; the peer's own calls are taken again
+    /// somewhat earlier, see [`Fsm::refuse_until`].
     Holding { until: Instant },
-    /// A session is wanted. `retry` is when to connect; `None` while that is under way, or the peer's to do.
+    /// A session. `retry` is ConnectRetryTimer.
     Trying {
         connecting: bool,
         retry: Option<Instant>,
@@ -127,34 +38,31 @@ enum Life {
 pub struct Fsm {
     config: Config,
     chance: Chance,
+    counters: Counters,
     life: Life,
-    outgoing: Option<Connection>,
-    incoming: Option<Connection>,
+    connections: Connections,
+    /// Until when the peer's connections are refused: for the first IdleHoldTime after an error. While our own wait
+    /// doubles and doubles, a peer that was mended and calls us is let in; one that was not can make us no more than
+    /// one error in that time.
+    refuse_until: Option<Instant>,
     /// The next IdleHoldTime.
     idle_hold: Duration,
-    /// Connects that failed in a row.
+    /// Connections in a row that came to nothing.
     failures: u32,
-    up_since: Option<Instant>,
-    counters: Counters,
 }
 
 impl Fsm {
     /// One that waits for [`Input::Start`]. `seed` decides the jitter.
     #[must_use]
-    pub const fn new(config: Config, seed: u64) -> Self {
+    pub fn new(config: Config, seed: u64) -> Self {
         Self {
             idle_hold: config.idle_hold,
             chance: Chance::new(seed),
+            counters: Counters::default(),
             life: Life::Stopped,
-            outgoing: None,
-            incoming: None,
+            connections: Connections::default(),
+            refuse_until: None,
             failures: 0,
-            up_since: None,
-            counters: Counters {
-                received: 0,
-                updates_received: 0,
-                sent: 0,
-            },
             config,
         }
     }
@@ -168,23 +76,12 @@ impl Fsm {
             Input::ConnectFailed => self.connect_failed(now),
             Input::Received(side, bytes) => self.received(now, side, bytes, out),
             Input::Blocked(side) => {
-                let Self {
-                    outgoing,
-                    incoming,
-                    config,
-                    ..
-                } = self;
-                let place = if side == Side::Outgoing {
-                    outgoing
-                } else {
-                    incoming
-                };
-                if let Some(connection) = place {
-                    connection.blocked(now, config);
+                if let Some(connection) = self.connections.place(side) {
+                    connection.blocked(now, &self.config);
                 }
             }
             Input::Progress(side) => {
-                if let Some(connection) = self.connection_mut(side) {
+                if let Some(connection) = self.connections.place(side) {
                     connection.progress();
                 }
             }
@@ -193,11 +90,7 @@ impl Fsm {
                     self.end(now, side, End::Fault(reset), out);
                 }
             }
-            Input::Closed(side) => {
-                if self.connection(side).is_some() {
-                    self.end(now, side, End::Lost, out);
-                }
-            }
+            Input::Closed(side) => self.end(now, side, End::Lost, out),
             Input::Timeout => self.timeout(now, out),
         }
     }
@@ -210,8 +103,8 @@ impl Fsm {
             Life::Holding { until } => Some(until),
             Life::Trying { retry, .. } => retry,
         };
-        let connections = self.connections().filter_map(Connection::deadline).min();
-        [life, connections].into_iter().flatten().min()
+        let connections = self.connections.iter().filter_map(Connection::deadline);
+        connections.chain(life).min()
     }
 
     /// The state of the connection that is furthest.
@@ -219,140 +112,119 @@ impl Fsm {
     pub fn state(&self) -> State {
         let without = match self.life {
             Life::Stopped | Life::Holding { .. } => State::Idle,
-            Life::Trying {
-                connecting: true, ..
-            } => State::Connect,
-            Life::Trying {
-                connecting: false, ..
-            } => State::Active,
+            Life::Trying { connecting, .. } if connecting => State::Connect,
+            Life::Trying { .. } => State::Active,
         };
-        self.connections()
-            .map(Connection::state)
-            .fold(without, State::max)
+        self.connections.furthest().unwrap_or(without)
     }
 
     /// The session, while it is up.
     #[must_use]
     pub fn session(&self) -> Option<&Session> {
-        let established = |c: &&Connection| c.state() == State::Established;
-        self.connections()
-            .find(established)
-            .and_then(Connection::agreed)
+        self.connections.session()
     }
 
-    /// Since start.
+    /// What has been counted.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Takes another configuration. Timers follow it as they are set next; what was agreed on stays until the
-    /// next session.
-    pub fn set_config(&mut self, config: Config) {
-        self.idle_hold = self
-            .idle_hold
-            .clamp(config.idle_hold, config.idle_hold_max.max(config.idle_hold));
+    /// Puts another configuration in force, and says what else that takes. The session is as it was agreed on.
+    pub fn set_config(&mut self, config: Config) -> Change {
+        let change = self.config.change_to(&config);
+        let longest = config.idle_hold_max.max(config.idle_hold);
+        self.idle_hold = self.idle_hold.clamp(config.idle_hold, longest);
         self.config = config;
-    }
-
-    fn connections(&self) -> impl Iterator<Item = &Connection> {
-        self.outgoing.iter().chain(&self.incoming)
-    }
-
-    const fn connection(&self, side: Side) -> Option<&Connection> {
-        match side {
-            Side::Outgoing => self.outgoing.as_ref(),
-            Side::Incoming => self.incoming.as_ref(),
-        }
-    }
-
-    const fn connection_mut(&mut self, side: Side) -> Option<&mut Connection> {
-        match side {
-            Side::Outgoing => self.outgoing.as_mut(),
-            Side::Incoming => self.incoming.as_mut(),
-        }
+        change
     }
 
     fn start(&mut self, now: Instant, out: &mut Vec<Output>) {
         match self.life {
-            // §8.2.2: in other states the start events are ignored.
+            // §8.2.2: in all states but Idle, the start events are ignored.
             Life::Trying { .. } => {}
             Life::Stopped | Life::Holding { .. } => {
                 self.idle_hold = self.config.idle_hold;
+                self.refuse_until = None;
                 self.failures = 0;
-                self.life = Life::Trying {
-                    connecting: false,
-                    retry: None,
-                };
                 self.try_now(now, out);
             }
         }
     }
 
-    /// Connects, unless the peer is to do it or there is a connection already.
-    fn try_now(&mut self, _now: Instant, out: &mut Vec<Output>) {
-        let has_connection = self.connections().next().is_some();
-        let Life::Trying { connecting, retry } = &mut self.life else {
-            return;
-        };
-        *retry = None;
-        if !self.config.passive && !*connecting && !has_connection {
-            *connecting = true;
-            out.push(Output::Connect);
-        }
-    }
-
     fn stop(&mut self, now: Instant, stop: &Stop, out: &mut Vec<Output>) {
         let reset = stop.reset();
-        if matches!(
-            self.life,
-            Life::Trying {
-                connecting: true,
-                ..
-            }
-        ) {
-            out.push(Output::Close(Side::Outgoing));
+        let had_any = self.connections.furthest().is_some();
+        self.stop_connecting(out);
+        for side in Side::BOTH {
+            self.close(now, side, Some(&reset), out);
         }
-        let had_any = self.connections().next().is_some();
-        for side in [Side::Outgoing, Side::Incoming] {
-            self.put_down(side, Some(&reset), out);
-        }
-        self.up_since = None;
-        self.life = match (stop.back_after(), self.life) {
+        self.failures = 0;
+        self.life = match (self.life, stop.back()) {
             // What is stopped stays so.
-            (_, Life::Stopped) | (None, _) => Life::Stopped,
-            (Some(after), _) => Life::Holding { until: now + after },
+            (Life::Stopped, _) | (_, Back::Started) => Life::Stopped,
+            (_, Back::Soon) => Life::Trying {
+                connecting: false,
+                retry: None,
+            },
+            (_, Back::After(time)) => {
+                self.refuse_until = Some(now + time);
+                Life::Holding { until: now + time }
+            }
         };
+        self.retry_later(now);
         if had_any {
             out.push(Output::Down(End::Stopped(reset)));
         }
     }
 
     fn connected(&mut self, now: Instant, side: Side, out: &mut Vec<Output>) {
-        let Life::Trying { connecting, retry } = &mut self.life else {
-            // Idle refuses all connections (§8.2.2).
-            out.push(Output::Close(side));
+        if self.connections.get(side).is_some() {
             return;
+        }
+        let welcome = match (self.life, side) {
+            (Life::Stopped, _) | (Life::Holding { .. }, Side::Outgoing) => false,
+            (Life::Trying { connecting, .. }, Side::Outgoing) => connecting,
+            (Life::Holding { .. } | Life::Trying { .. }, Side::Incoming) => {
+                self.refuse_until.is_none_or(|until| until <= now)
+            }
         };
-        if side == Side::Outgoing {
-            *connecting = false;
-        }
-        *retry = None;
-        self.failures = 0;
-        if self.connection(side).is_some() {
+        let established = self.session().is_some();
+        let (mut cx, connections) = self.parts(now, out);
+        if !welcome || established {
+            // Idle refuses all connections (§8.2.2); beside an Established session a new one loses (§6.8).
+            let code = if welcome {
+                Code::ConnectionCollisionResolution
+            } else {
+                Code::ConnectionRejected
+            };
+            cx.notify(side, &code.into());
+            cx.out.push(Output::Close(side));
             return;
         }
-        // §6.8: beside an Established session a new connection loses.
-        if self.session().is_some() {
-            out.push(Output::Close(side));
-            return;
-        }
-        let connection = Connection::open(now, side, &self.config, out);
-        self.counters.sent += 1;
-        match side {
-            Side::Outgoing => self.outgoing = Some(connection),
-            Side::Incoming => self.incoming = Some(connection),
-        }
+        *connections.place(side) = Some(Connection::open(&mut cx, side));
+        self.life = match (self.life, side) {
+            // Should the peer have nothing to say on its connection, ours is tried beside it.
+            (
+                Life::Stopped
+                | Life::Holding { .. }
+                | Life::Trying {
+                    connecting: false, ..
+                },
+                Side::Incoming,
+            ) => {
+                let retry = self.chance.jitter(self.config.connect_retry);
+                Life::Trying {
+                    connecting: false,
+                    retry: Some(now + retry),
+                }
+            }
+            (trying @ Life::Trying { .. }, Side::Incoming) => trying,
+            (_, Side::Outgoing) => Life::Trying {
+                connecting: false,
+                retry: None,
+            },
+        };
     }
 
     fn connect_failed(&mut self, now: Instant) {
@@ -362,177 +234,180 @@ impl Fsm {
         }
     }
 
-    /// Sets ConnectRetryTimer, unless a connection is there.
-    fn retry_later(&mut self, now: Instant) {
-        if self.config.passive || self.connections().next().is_some() {
-            return;
-        }
-        let longest = self.config.connect_retry;
-        let wait = FIRST_RETRY
-            .saturating_mul(1 << self.failures.min(16))
-            .min(longest);
-        self.failures = self.failures.saturating_add(1);
-        let wait = self.chance.jitter(wait);
-        if let Life::Trying {
-            connecting: false,
-            retry,
-        } = &mut self.life
-        {
-            *retry = Some(now + wait);
-        }
-    }
-
     fn received(&mut self, now: Instant, side: Side, mut chunk: Bytes, out: &mut Vec<Output>) {
         loop {
-            let Self {
-                outgoing,
-                incoming,
-                config,
-                chance,
-                counters,
-                ..
-            } = self;
-            let place = if side == Side::Outgoing {
-                outgoing
-            } else {
-                incoming
+            let (mut cx, connections) = self.parts(now, out);
+            let Some(connection) = connections.place(side) else {
+                return;
             };
-            let Some(connection) = place else { return };
             let step = match connection.next(&mut chunk) {
                 Ok(None) => return,
-                Ok(Some(message)) => {
-                    connection.message(now, message, (config, chance), counters, out)
-                }
+                Ok(Some((kind, body))) => connection.message(&mut cx, kind, body),
                 Err(reset) => Err(End::Fault(reset)),
             };
             match step {
                 Ok(Step::Stays) => {}
-                Ok(Step::Opened) => self.resolve_collision(now, side, out),
+                Ok(Step::Opened) => self.opened(now, side, out),
                 Ok(Step::Up) => self.up(now, side, out),
                 Err(end) => return self.end(now, side, end, out),
             }
         }
     }
 
-    /// §6.8, RFC 6286 §2.3: of two connections, the one stays that was opened by the side with the larger
-    /// BGP Identifier; with equal ones, by that with the larger AS number. An Established one stays in any case.
-    fn resolve_collision(&mut self, now: Instant, side: Side, out: &mut Vec<Output>) {
-        let other = match side {
-            Side::Outgoing => Side::Incoming,
-            Side::Incoming => Side::Outgoing,
-        };
-        let other_state = self.connection(other).map(Connection::state);
-        let loser = match other_state {
-            // Of one whose OPEN has not come, nobody knows yet that it is the same peer.
-            None | Some(State::Idle | State::Connect | State::Active | State::OpenSent) => return,
-            Some(State::Established) => side,
-            Some(State::OpenConfirm) => {
-                let Some(session) = self.connection(side).and_then(Connection::agreed) else {
-                    return;
-                };
+    /// The peer's OPEN came: no further connection is needed, and of two one has to go.
+    fn opened(&mut self, now: Instant, side: Side, out: &mut Vec<Output>) {
+        // The peer cannot have chosen a connection that has not heard our OPEN.
+        self.stop_connecting(out);
+        if let Some(loser) = self.collision(side) {
+            self.end(
+                now,
+                loser,
+                End::Fault(Code::ConnectionCollisionResolution.into()),
+                out,
+            );
+        }
+    }
+
+    /// The loser of a collision (§6.8, RFC 6286 §2.3), now that the OPEN of `side` came. The connection stays that was
+    /// opened by who has the larger BGP Identifier; with equal ones, by who has the larger AS number.
+    fn collision(&self, side: Side) -> Option<Side> {
+        let newer = self.connections.get(side)?.agreed()?;
+        match self.connections.get(side.other())?.state() {
+            // Of one whose OPEN has not come, nobody knows yet whose it is.
+            State::Idle | State::Connect | State::Active | State::OpenSent => None,
+            State::OpenConfirm => {
                 let ours = (self.config.identifier, self.config.local_asn);
-                if ours < (session.identifier, session.peer_asn) {
+                let theirs = (newer.identifier, newer.peer_asn);
+                Some(if ours < theirs {
                     Side::Outgoing
                 } else {
                     Side::Incoming
-                }
+                })
             }
-        };
-        self.end(
-            now,
-            loser,
-            End::Fault(Code::ConnectionCollisionResolution.into()),
-            out,
-        );
+            State::Established => Some(side),
+        }
     }
 
     fn up(&mut self, now: Instant, side: Side, out: &mut Vec<Output>) {
-        let other = match side {
-            Side::Outgoing => Side::Incoming,
-            Side::Incoming => Side::Outgoing,
-        };
-        // The other one never got as far; §6.8 lets the Established one win.
-        self.put_down(
-            other,
+        // §6.8: the Established one wins.
+        self.close(
+            now,
+            side.other(),
             Some(&Code::ConnectionCollisionResolution.into()),
             out,
         );
-        if let Life::Trying { retry, .. } = &mut self.life {
-            *retry = None;
-        }
         self.failures = 0;
-        self.up_since = Some(now);
-        if let Some(session) = self.connection(side).and_then(Connection::agreed) {
-            out.push(Output::Up(Box::new(session.clone())));
-        }
+        self.counters.established += 1;
+        let session = self.connections.session().cloned();
+        out.extend(session.map(|session| Output::Up(Box::new(session))));
     }
 
     fn timeout(&mut self, now: Instant, out: &mut Vec<Output>) {
         match self.life {
-            Life::Holding { until } if until <= now => {
-                self.life = Life::Trying {
-                    connecting: false,
-                    retry: None,
-                };
-                self.try_now(now, out);
-            }
-            Life::Trying {
+            Life::Holding { until: at }
+            | Life::Trying {
                 retry: Some(at), ..
             } if at <= now => self.try_now(now, out),
             Life::Stopped | Life::Holding { .. } | Life::Trying { .. } => {}
         }
-        for side in [Side::Outgoing, Side::Incoming] {
-            let Self {
-                outgoing,
-                incoming,
-                chance,
-                counters,
-                ..
-            } = self;
-            let place = if side == Side::Outgoing {
-                outgoing
-            } else {
-                incoming
-            };
-            let Some(connection) = place else { continue };
-            if let Err(end) = connection.timeout(now, chance, counters, out) {
+        for side in Side::BOTH {
+            let (mut cx, connections) = self.parts(now, out);
+            let timeout = connections
+                .place(side)
+                .as_mut()
+                .map(|connection| connection.timeout(&mut cx));
+            if let Some(Err(end)) = timeout {
                 self.end(now, side, end, out);
             }
         }
     }
 
+    /// Opens a connection, unless the peer is to do that or there is no use for one. One that is being opened for too
+    /// long is given up for it (§8.2.2, Connect, ConnectRetryTimer_Expires).
+    fn try_now(&mut self, now: Instant, out: &mut Vec<Output>) {
+        self.stop_connecting(out);
+        self.life = Life::Trying {
+            connecting: false,
+            retry: None,
+        };
+        if self.may_connect() {
+            let retry = now + self.chance.jitter(self.config.connect_retry);
+            self.life = Life::Trying {
+                connecting: true,
+                retry: Some(retry),
+            };
+            self.counters.connects += 1;
+            out.push(Output::Connect);
+        }
+    }
+
+    /// Sets ConnectRetryTimer, if it is to run.
+    fn retry_later(&mut self, now: Instant) {
+        if matches!(
+            self.life,
+            Life::Trying {
+                connecting: false,
+                ..
+            }
+        ) && self.may_connect()
+        {
+            let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(16));
+            let wait = self.chance.jitter(wait.min(self.config.connect_retry));
+            self.failures = self.failures.saturating_add(1);
+            self.life = Life::Trying {
+                connecting: false,
+                retry: Some(now + wait),
+            };
+        }
+    }
+
+    /// Whether a connection of ours makes sense: there is none, and none of the peer's has brought its OPEN.
+    fn may_connect(&self) -> bool {
+        let unopened = self
+            .connections
+            .furthest()
+            .is_none_or(|state| state < State::OpenConfirm);
+        !self.config.passive && self.connections.get(Side::Outgoing).is_none() && unopened
+    }
+
+    /// Gives up the connection that is being opened, and the plan to open one.
+    fn stop_connecting(&mut self, out: &mut Vec<Output>) {
+        if let Life::Trying { connecting, retry } = &mut self.life {
+            if std::mem::take(connecting) {
+                out.push(Output::Close(Side::Outgoing));
+            }
+            *retry = None;
+        }
+    }
+
     /// The one way down: every fault, timer, NOTIFICATION and hang-up passes through here.
     fn end(&mut self, now: Instant, side: Side, end: End, out: &mut Vec<Output>) {
-        let was_established = self
-            .connection(side)
-            .is_some_and(|c| c.state() == State::Established);
-        match &end {
-            End::Fault(reset) | End::Stopped(reset) => self.put_down(side, Some(reset), out),
-            End::Told(_) | End::Lost => self.put_down(side, None, out),
-        }
-        if self.connections().next().is_some() {
-            // The other connection of a collision goes on.
+        if self.connections.get(side).is_none() {
             return;
         }
-        if was_established && self.up_since.is_some_and(|up| now >= up + GOOD_SESSION) {
-            self.idle_hold = self.config.idle_hold;
+        match &end {
+            End::Lost => *self.connections.place(side) = None,
+            End::Told(_) => self.close(now, side, None, out),
+            // Nothing can be said to who does not listen.
+            End::Fault(reset) if reset.code == Code::SendHoldTimerExpired => {
+                self.close(now, side, None, out)
+            }
+            End::Fault(reset) | End::Stopped(reset) => self.close(now, side, Some(reset), out),
         }
-        self.up_since = None;
-        if end.is_error()
-            && matches!(
-                self.life,
-                Life::Trying {
-                    connecting: false,
-                    ..
-                }
-            )
-        {
+        if end.is_error() {
+            self.refuse_until = Some(now + self.chance.jitter(self.config.idle_hold));
+        }
+        if self.connections.furthest().is_some() {
+            // The other one of a collision goes on.
+            return self.retry_later(now);
+        }
+        if end.is_error() {
+            self.stop_connecting(out);
             self.life = Life::Holding {
                 until: now + self.chance.jitter(self.idle_hold),
             };
-            self.idle_hold = (self.idle_hold * 2)
-                .min(self.config.idle_hold_max)
-                .max(self.config.idle_hold);
+            let longest = self.config.idle_hold_max.max(self.config.idle_hold);
+            self.idle_hold = self.idle_hold.saturating_mul(2).min(longest);
         } else {
             self.retry_later(now);
         }
@@ -540,18 +415,44 @@ impl Fsm {
     }
 
     /// Says why, if there is a reason to be said, and closes.
-    fn put_down(&mut self, side: Side, why: Option<&Reset>, out: &mut Vec<Output>) {
-        let place = match side {
-            Side::Outgoing => &mut self.outgoing,
-            Side::Incoming => &mut self.incoming,
-        };
-        if place.take().is_none() {
+    fn close(&mut self, now: Instant, side: Side, why: Option<&Reset>, out: &mut Vec<Output>) {
+        let Some(connection) = self.connections.place(side).take() else {
             return;
+        };
+        if connection
+            .established_since()
+            .is_some_and(|since| now >= since + GOOD_SESSION)
+        {
+            self.idle_hold = self.config.idle_hold;
         }
+        let (mut cx, _) = self.parts(now, out);
         if let Some(reset) = why {
-            out.push(Output::Send(side, reset.encode()));
-            self.counters.sent += 1;
+            cx.notify(side, reset);
         }
-        out.push(Output::Close(side));
+        cx.out.push(Output::Close(side));
+    }
+
+    fn parts<'a>(
+        &'a mut self,
+        now: Instant,
+        out: &'a mut Vec<Output>,
+    ) -> (Context<'a>, &'a mut Connections) {
+        let Self {
+            config,
+            chance,
+            counters,
+            connections,
+            ..
+        } = self;
+        (
+            Context {
+                now,
+                config,
+                chance,
+                counters,
+                out,
+            },
+            connections,
+        )
     }
 }

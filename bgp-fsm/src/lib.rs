@@ -5,16 +5,19 @@
 //! with [`Input::Timeout`] once [`Fsm::deadline`] has passed.
 //!
 //! An UPDATE's body goes out undecoded. If the decoder finds that it ends the session, the driver feeds
-//! [`Input::Fault`]; UPDATEs that came behind it in the same chunk are in the outputs already, and it drops those.
+//! [`Input::Fault`]; what came behind that UPDATE in the same chunk is in the outputs already, and the driver drops
+//! its [`Output::Update`]s and [`Output::Refresh`]es.
 
 mod chance;
 mod config;
 mod connection;
 mod end;
+mod event;
 mod fsm;
 mod negotiate;
 
-pub use config::{Config, PeerAs};
+pub use config::{Change, Config, PeerAs};
 pub use end::{End, Stop};
-pub use fsm::{Counters, Fsm, Input, Output, Side, State};
+pub use event::{Counters, Input, Output, Side, State};
+pub use fsm::Fsm;
 pub use negotiate::Session;

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bgp_core::capability::{AddPathMode, Afi, GracefulRestart, LongLived, Role};
 use bgp_core::family::PerFamily;
-use bgp_core::{Capability, Code, Family, Open, Reset};
+use bgp_core::open::AS_TRANS;
+use bgp_core::refresh::Subtype;
+use bgp_core::{Capability, Code, Family, Open, Reset, RouteRefresh};
 use bytes::{BufMut as _, BytesMut};
 
 use crate::config::Config;
-use crate::fsm::Side;
+use crate::event::Side;
 
-/// RFC 6793 §9: stands for AS numbers that two octets cannot hold.
-const AS_TRANS: u32 = 23456;
 /// The AFI of IPv6.
 const AFI_IPV6: u16 = 2;
 
@@ -55,38 +55,35 @@ pub struct Session {
     pub capabilities: Vec<Capability>,
 }
 
+impl Session {
+    /// Whether a ROUTE-REFRESH is one that was agreed on; all others are ignored (RFC 2918 §4, RFC 7313 §5).
+    pub(crate) fn covers(&self, refresh: &RouteRefresh) -> bool {
+        let family = Family::from_numbers(refresh.family.afi, refresh.family.safi);
+        let subtype = match refresh.subtype {
+            Subtype::Request => true,
+            Subtype::Begin | Subtype::End => self.enhanced_refresh,
+            Subtype::Unknown(_) => false,
+        };
+        subtype && family.is_some_and(|family| *self.families.get(family))
+    }
+}
+
 /// Judges a peer's OPEN, and makes a session of it.
 pub(crate) fn agree(config: &Config, open: Open, side: Side) -> Result<Session, Reset> {
-    check_peer(config, &open)?;
     let ours = &config.capabilities;
     let theirs = &open.capabilities;
+    check_peer(config, &open)?;
     let families = families(config, theirs)?;
-    let role = check_roles(config, theirs)?;
+    let role = if open.asn == config.local_asn {
+        None
+    } else {
+        role(config, theirs)?
+    };
     let hold_time = config
         .hold_time
         .min(Duration::from_secs(open.hold_time.into()));
     let hold_time = (!hold_time.is_zero()).then_some(hold_time);
     let both = |wanted: &Capability| ours.contains(wanted) && theirs.contains(wanted);
-    let extended_next_hop = |all: &[Capability]| {
-        let ipv4 = Afi::from(Family::Ipv4Unicast);
-        all.iter().any(
-            |c| matches!(c, Capability::ExtendedNextHop(list) if list.contains(&(ipv4, AFI_IPV6))),
-        )
-    };
-    let receives = |mode| matches!(mode, AddPathMode::Receive | AddPathMode::Both);
-    let sends = |mode| matches!(mode, AddPathMode::Send | AddPathMode::Both);
-    let add_path = |from: &[Capability], to: &[Capability]| {
-        let on = |family| {
-            add_path_mode(from, family).is_some_and(sends)
-                && add_path_mode(to, family).is_some_and(receives)
-        };
-        PerFamily {
-            ipv4: on(Family::Ipv4Unicast),
-            ipv6: on(Family::Ipv6Unicast),
-        }
-    };
-    let four_octets =
-        |all: &[Capability]| all.iter().any(|c| matches!(c, Capability::FourOctetAs(_)));
     Ok(Session {
         peer_asn: open.asn,
         identifier: open.identifier,
@@ -94,22 +91,28 @@ pub(crate) fn agree(config: &Config, open: Open, side: Side) -> Result<Session, 
         hold_time,
         keepalive: hold_time.map(|hold| config.keepalive.unwrap_or(hold / 3).min(hold / 3)),
         families,
-        four_octet_as: four_octets(ours) && four_octets(theirs),
+        four_octet_as: has_four_octets(ours) && has_four_octets(theirs),
         add_path_receive: add_path(theirs, ours),
         add_path_send: add_path(ours, theirs),
-        route_refresh: both(&Capability::RouteRefresh),
+        route_refresh: theirs.contains(&Capability::RouteRefresh),
         enhanced_refresh: both(&Capability::EnhancedRouteRefresh),
         extended_message: both(&Capability::ExtendedMessage),
-        extended_next_hop: extended_next_hop(ours) && extended_next_hop(theirs),
-        graceful_restart: theirs.iter().find_map(|c| match c {
-            Capability::GracefulRestart(restart) => Some(restart.clone()),
-            _ => None,
+        extended_next_hop: has_extended_next_hop(ours) && has_extended_next_hop(theirs),
+        graceful_restart: theirs.iter().find_map(|c| {
+            if let Capability::GracefulRestart(restart) = c {
+                Some(restart.clone())
+            } else {
+                None
+            }
         }),
         long_lived: theirs
             .iter()
-            .find_map(|c| match c {
-                Capability::LongLivedGracefulRestart(families) => Some(families.clone()),
-                _ => None,
+            .find_map(|c| {
+                if let Capability::LongLivedGracefulRestart(rows) = c {
+                    Some(rows.clone())
+                } else {
+                    None
+                }
             })
             .unwrap_or_default(),
         role,
@@ -117,10 +120,48 @@ pub(crate) fn agree(config: &Config, open: Open, side: Side) -> Result<Session, 
     })
 }
 
+fn has_four_octets(all: &[Capability]) -> bool {
+    all.iter().any(|c| matches!(c, Capability::FourOctetAs(_)))
+}
+
+fn has_extended_next_hop(all: &[Capability]) -> bool {
+    let row = (Afi::from(Family::Ipv4Unicast), AFI_IPV6);
+    all.iter()
+        .any(|c| matches!(c, Capability::ExtendedNextHop(rows) if rows.contains(&row)))
+}
+
+/// RFC 7911 §4: Path Identifiers flow where one end sends them and the other takes them.
+fn add_path(from: &[Capability], to: &[Capability]) -> PerFamily<bool> {
+    let mode = |all: &[Capability], family: Family| {
+        let afi = Afi::from(family);
+        all.iter().find_map(|c| {
+            let Capability::AddPath(rows) = c else {
+                return None;
+            };
+            rows.iter()
+                .find(|(of, _)| *of == afi)
+                .map(|(_, mode)| *mode)
+        })
+    };
+    let flows = |family| {
+        matches!(
+            mode(from, family),
+            Some(AddPathMode::Send | AddPathMode::Both)
+        ) && matches!(
+            mode(to, family),
+            Some(AddPathMode::Receive | AddPathMode::Both)
+        )
+    };
+    PerFamily {
+        ipv4: flows(Family::Ipv4Unicast),
+        ipv6: flows(Family::Ipv6Unicast),
+    }
+}
+
 /// RFC 4271 §6.2, RFC 6286 §2.2, RFC 6793 §4.2.
 fn check_peer(config: &Config, open: &Open) -> Result<(), Reset> {
     // AS_TRANS is no AS of anybody, and a capability that says otherwise is a lie.
-    if matches!(open.asn, 0 | AS_TRANS) || !config.peer_asn.takes(open.asn) {
+    if open.asn == 0 || open.asn == u32::from(AS_TRANS) || !config.peer_asn.takes(open.asn) {
         return Err(Code::BadPeerAs.into());
     }
     let internal = open.asn == config.local_asn;
@@ -163,17 +204,19 @@ fn families(config: &Config, theirs: &[Capability]) -> Result<PerFamily<bool>, R
     })
 }
 
-/// RFC 9234 §4.2.
-fn check_roles(config: &Config, theirs: &[Capability]) -> Result<Option<Role>, Reset> {
-    let role_of = |c: &Capability| match c {
-        Capability::Role(role) => Some(*role),
-        _ => None,
+/// RFC 9234 §4.2: the peer's role, if it fits ours. Internal sessions have none.
+fn role(config: &Config, theirs: &[Capability]) -> Result<Option<Role>, Reset> {
+    let role_of = |c: &Capability| {
+        if let Capability::Role(role) = c {
+            Some(*role)
+        } else {
+            None
+        }
     };
     let ours = config.capabilities.iter().find_map(role_of);
     let mut roles = theirs.iter().filter_map(role_of);
     let their = roles.next();
-    // Several roles are one fault, unless they are all the same.
-    let contradicts = roles.any(|other| Some(other) != their);
+    let agrees_with_itself = roles.all(|other| Some(other) == their);
     let fits = match (ours, their) {
         (Some(ours), Some(their)) => matches!(
             (ours, their),
@@ -186,18 +229,9 @@ fn check_roles(config: &Config, theirs: &[Capability]) -> Result<Option<Role>, R
         (Some(_), None) => !config.strict_role,
         (None, _) => true,
     };
-    if fits && (!contradicts || ours.is_none()) {
+    if fits && agrees_with_itself {
         Ok(their)
     } else {
         Err(Code::RoleMismatch.into())
     }
-}
-
-fn add_path_mode(all: &[Capability], family: Family) -> Option<AddPathMode> {
-    let afi = Afi::from(family);
-    let mut modes = all.iter().flat_map(|c| match c {
-        Capability::AddPath(list) => list.as_slice(),
-        _ => &[],
-    });
-    modes.find(|(of, _)| *of == afi).map(|(_, mode)| *mode)
 }

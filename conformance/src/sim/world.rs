@@ -543,6 +543,9 @@ impl World {
 
     fn close(&mut self, host: usize, conn: ConnId, hard: bool) {
         let (now, latency) = (self.now, Duration::from_millis(5));
+        // One that was only being opened is given up.
+        self.attempts
+            .retain(|attempt| (attempt.from, attempt.conn) != (host, conn));
         let Some(socket) = self.forget(host, conn) else {
             return;
         };
