@@ -1,0 +1,130 @@
+//! Many sessions on one thread: bytes are moved when the kernel says they can be.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use bgp_core::Family;
+use bytes::Bytes;
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use super::session::{Message, Peer, Session};
+
+/// Octets that one read may take.
+const SCRATCH: usize = 256 << 10;
+/// Sessions that one wait may report.
+const EVENTS: usize = 256;
+/// How often it is looked whether a KEEPALIVE is due.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Sessions, each named by the place at which it was added.
+#[derive(Debug)]
+pub(super) struct Crowd {
+    device: SocketAddr,
+    family: Family,
+    epoll: Epoll,
+    sessions: Vec<Option<Session>>,
+    scratch: Vec<u8>,
+    tick_at: Instant,
+}
+
+impl Crowd {
+    /// Sessions of `peers` with a device, all established.
+    pub(super) fn meet(device: SocketAddr, family: Family, peers: &[Peer]) -> Result<Self> {
+        let mut crowd = Self {
+            device,
+            family,
+            epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
+            sessions: Vec::new(),
+            scratch: vec![0; SCRATCH],
+            tick_at: Instant::now(),
+        };
+        crowd.sessions.resize_with(peers.len(), || None);
+        for (who, &peer) in peers.iter().enumerate() {
+            crowd.join(who, peer)?;
+            // Those who are there already must not be left waiting.
+            crowd.turn(Duration::ZERO, |_, _, _| ())?;
+        }
+        Ok(crowd)
+    }
+
+    /// Establishes the session of a place, which must be empty.
+    pub(super) fn join(&mut self, who: usize, peer: Peer) -> Result<()> {
+        let session = Session::establish(self.device, peer, self.family)?;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, who as u64);
+        self.epoll.add(session.stream(), event)?;
+        let place = self.sessions.get_mut(who);
+        *place.context("no such place")? = Some(session);
+        Ok(())
+    }
+
+    /// Ends the session of a place.
+    pub(super) fn leave(&mut self, who: usize) {
+        if let Some(session) = self.sessions.get_mut(who).and_then(Option::take) {
+            session.leave();
+        }
+    }
+
+    /// Says whole messages in a session.
+    pub(super) fn send(&mut self, who: usize, bytes: Bytes) -> Result<()> {
+        let session = self.sessions.get_mut(who).and_then(Option::as_mut);
+        let session = session.context("no such session")?;
+        session.queue(bytes);
+        session.write()?;
+        rearm(&self.epoll, session, who)
+    }
+
+    /// How many places there are.
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Whether all that was said is in the kernel.
+    pub(super) fn is_sent(&self) -> bool {
+        !self.sessions.iter().flatten().any(Session::has_output)
+    }
+
+    /// Waits at most `wait` for something to move, moves it, and calls `each` with every message and
+    /// when it came.
+    pub(super) fn turn(
+        &mut self,
+        wait: Duration,
+        mut each: impl FnMut(usize, Message<'_>, Instant),
+    ) -> Result<()> {
+        let now = Instant::now();
+        if now >= self.tick_at {
+            self.tick_at = now + TICK;
+            for session in self.sessions.iter_mut().flatten() {
+                session.tick(now)?;
+            }
+        }
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let wait = EpollTimeout::try_from(wait.as_micros().div_ceil(1_000))?;
+        let count = match self.epoll.wait(&mut events, wait) {
+            Err(Errno::EINTR) => 0,
+            other => other?,
+        };
+        for event in events.iter().take(count) {
+            let who = usize::try_from(event.data())?;
+            let Some(session) = self.sessions.get_mut(who).and_then(Option::as_mut) else {
+                continue;
+            };
+            if event.events().contains(EpollFlags::EPOLLOUT) {
+                session.write()?;
+                rearm(&self.epoll, session, who)?;
+            }
+            if event.events() != EpollFlags::EPOLLOUT {
+                session.read(&mut self.scratch, |message, at| each(who, message, at))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Asks to be told when there is room again, if there is something to write.
+fn rearm(epoll: &Epoll, session: &Session, who: usize) -> Result<()> {
+    let mut flags = EpollFlags::EPOLLIN;
+    flags.set(EpollFlags::EPOLLOUT, session.has_output());
+    Ok(epoll.modify(session.stream(), &mut EpollEvent::new(flags, who as u64))?)
+}

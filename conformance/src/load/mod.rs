@@ -1,0 +1,20 @@
+//! A load generator: a BGP speaker that does nothing but announce, count and keep the time.
+//!
+//! Everything is encoded before the clock starts, and a receiver only walks messages, so that what is
+//! measured is the device. One thread drives all sessions of a [`Crowd`]; idle peers have a crowd and a
+//! thread of their own, so that their clocks do not depend on the load.
+
+mod crowd;
+mod idle;
+mod load;
+mod session;
+mod table;
+mod tracker;
+mod usage;
+mod wire;
+
+pub use idle::{Idle, Kept};
+pub use load::{Churned, Load, Measured, Plan};
+pub use session::Peer;
+pub use table::{Shape, Table};
+pub use usage::{Device, Usage};
