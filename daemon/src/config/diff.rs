@@ -1,5 +1,7 @@
 //! What changes from one configuration to another, and what each change does.
 
+use std::collections::BTreeMap;
+
 use speaker::config::Secret;
 
 use super::LoadedConfig;
@@ -34,15 +36,20 @@ const OF_ALL_SESSIONS: [&str; 3] = ["asn", "cluster-id", "router-id"];
 pub(crate) fn diff(old: &LoadedConfig, new: &LoadedConfig) -> Vec<String> {
     let (old, new) = (sections(old), sections(new));
     let mut changes = Vec::new();
+    let by_name = |sections: &'_ [Section]| -> BTreeMap<String, usize> {
+        let name = |(i, section): (usize, &Section)| (section.name.clone(), i);
+        sections.iter().enumerate().map(name).collect()
+    };
+    let (before, after) = (by_name(&old), by_name(&new));
     for section in &new {
-        match old.iter().find(|before| before.name == section.name) {
+        match before.get(&section.name).and_then(|i| old.get(*i)) {
             Some(before) => changed(before, section, &mut changes),
             None => changes.push(format!("{}: added{}", section.name, summary(section))),
         }
     }
     let gone = old
         .iter()
-        .filter(|before| !new.iter().any(|section| section.name == before.name));
+        .filter(|section| !after.contains_key(&section.name));
     changes.extend(gone.map(|section| format!("{}: removed{}", section.name, end(section))));
     changes.retain(|change| !change.starts_with("peer group "));
     changes

@@ -46,6 +46,10 @@ pub(super) struct Line {
     pub(super) secret: Option<Secret>,
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a line a key is what reads well"
+)]
 impl Lines {
     fn put(&mut self, key: &str, value: impl ToString) {
         self.0.push(Line {
@@ -120,8 +124,8 @@ pub(super) fn sections(config: &LoadedConfig) -> Vec<Section> {
         router: of_router,
         peers,
         ranges,
-        originate,
-        statics,
+        originate: _,
+        statics: _,
         fib: of_fib,
         policies,
         sets: of_sets,
@@ -171,27 +175,28 @@ pub(super) fn sections(config: &LoadedConfig) -> Vec<Section> {
             },
         )
     }));
-    all.extend(originate.iter().map(|route| {
-        section(
-            "[[originate]]",
-            format!("originate {}", route.prefix),
-            |lines| {
-                originated(route, lines);
-                covering(route.prefix, &config.speaker, lines);
-            },
-        )
-    }));
-    all.extend(statics.iter().map(|route| {
-        section("[[static]]", format!("static {}", route.prefix), |lines| {
-            static_route(route, lines);
-            covering(route.prefix, &config.speaker, lines);
-        })
-    }));
+    routes(&config.speaker, &mut all);
     sets(of_sets, &mut all);
     policies
         .iter()
         .for_each(|policy| self::policy(policy, &mut all));
     all
+}
+
+fn routes(config: &Config, all: &mut Vec<Section>) {
+    all.extend(config.originate.iter().map(|route| {
+        let name = format!("originate {}", route.prefix);
+        section("[[originate]]", name, |lines| {
+            originated(route, lines);
+            covering(route.prefix, config, lines);
+        })
+    }));
+    all.extend(config.statics.iter().map(|route| {
+        section("[[static]]", format!("static {}", route.prefix), |lines| {
+            static_route(route, lines);
+            covering(route.prefix, config, lines);
+        })
+    }));
 }
 
 fn section(header: &'static str, name: String, fill: impl FnOnce(&mut Lines)) -> Section {
@@ -435,8 +440,12 @@ const fn action(action: Action) -> &'static str {
 }
 
 fn rule(rule: &RuleConfig, lines: &mut Lines) {
-    lines.put("match", matches(&rule.matches));
-    lines.put("set", set_clause(&rule.set));
+    if rule.matches != MatchConfig::default() {
+        lines.put("match", matches(&rule.matches));
+    }
+    if rule.set != SetConfig::default() {
+        lines.put("set", set_clause(&rule.set));
+    }
     match &rule.then {
         Then::Decide(decision) => lines.text("then", action(*decision)),
         Then::Next => lines.text("then", "next"),

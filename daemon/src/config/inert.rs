@@ -19,13 +19,13 @@ enum Shape {
     Rate,
     Word(&'static [&'static str]),
     /// The first for a value that is no table and no list, the second for one that is.
-    Or(&'static Shape, &'static Shape),
+    Or(&'static Self, &'static Self),
     /// A number or a text.
     NumberOrText,
-    List(&'static Shape),
-    Record(&'static [(&'static str, Shape)]),
+    List(&'static Self),
+    Record(&'static [(&'static str, Self)]),
     /// Keys of the operator's choice.
-    Map(&'static Shape),
+    Map(&'static Self),
 }
 
 use Shape::{
@@ -112,25 +112,19 @@ pub(super) fn router(router: &Reader<'_>) {
 /// Likewise, keys of a peer, a range or a group. `bfd` may name one of `profiles`.
 pub(super) fn options(options: &Reader<'_>, profiles: &[String]) {
     check(options, OPTIONS);
-    if let Some((
-        _,
-        Node {
-            value: Value::Text(name),
-            ..
-        },
-    )) = options.table.get("bfd")
+    if let Some((_, node)) = options.table.get("bfd")
+        && let Value::Text(name) = &node.value
+        && !profiles.contains(name)
     {
-        if !profiles.contains(name) {
-            let instead = format!(
-                "add `[bfd.profile.{name}]`, or name one of {}",
-                names_of(profiles)
-            );
-            options.error(
-                "bfd",
-                &format!("there is no BFD profile `{name}`"),
-                &instead,
-            );
-        }
+        let instead = format!(
+            "add `[bfd.profile.{name}]`, or name one of {}",
+            names_of(profiles)
+        );
+        options.error(
+            "bfd",
+            &format!("there is no BFD profile `{name}`"),
+            &instead,
+        );
     }
 }
 

@@ -68,7 +68,8 @@ pub(super) fn inherit(own: &Table, groups: &Groups<'_>) -> Table {
         let has_password = PASSWORDS.iter().any(|key| all.contains_key(*key));
         for (key, entry) in group.table {
             let is_password = PASSWORDS.contains(&key.as_str());
-            if !OF_THE_GROUP.contains(&key.as_str()) && !(is_password && has_password) {
+            let is_own = OF_THE_GROUP.contains(&key.as_str());
+            if !is_own && (!is_password || !has_password) {
                 all.entry(key.clone()).or_insert_with(|| entry.clone());
             }
         }
@@ -229,7 +230,7 @@ fn families(reader: &Reader<'_>) -> Option<PerFamily<bool>> {
     for family in &listed {
         *families.get_mut(*family) = true;
     }
-    if listed.is_empty() {
+    if reader.items("families").is_some_and(<[Node]>::is_empty) {
         let instead = "write `[\"ipv4\"]`, `[\"ipv6\"]` or `[\"ipv4\", \"ipv6\"]`";
         reader.error(
             "families",

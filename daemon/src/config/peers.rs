@@ -1,5 +1,6 @@
 //! `[[peer-group]]`, `[[peer]]` and `[[peer-range]]`.
 
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -31,14 +32,12 @@ pub(super) fn groups<'a>(root: &Reader<'a>, policies: &Names) -> Groups<'a> {
         let Some(name) = reader.require("name", "write `name = \"…\"`", values::name) else {
             continue;
         };
-        if groups.contains_key(&name) {
-            reader.error(
-                "name",
-                &format!("there are two peer groups `{name}`"),
-                "rename one of them",
-            );
-        } else {
-            groups.insert(name, reader);
+        match groups.entry(name) {
+            Entry::Vacant(place) => drop(place.insert(reader)),
+            Entry::Occupied(first) => {
+                let what = format!("there are two peer groups `{}`", first.key());
+                reader.error("name", &what, "rename one of them");
+            }
         }
     }
     for reader in groups.values() {
@@ -137,13 +136,15 @@ fn peer(
         (None, _) => {}
     }
     check_local_address(&reader, address, &options);
-    let external = asn.is_none_or(|asn| asn != options.local_asn.unwrap_or(router.asn));
-    check_kind(&reader, asn.map(|_| external), &options);
+    let own_asn = options.local_asn.unwrap_or(router.asn);
+    let external = asn.filter(|_| own_asn != 0).map(|asn| asn != own_asn);
+    check_kind(&reader, external, &options);
     let at = reader.at("address");
     Some(Placed {
         value: Peer {
             address,
-            asn: asn?,
+            // One that is wrong was reported; the other rules hold all the same.
+            asn: asn.unwrap_or_default(),
             options,
         },
         at,
@@ -275,7 +276,7 @@ fn range(
         .unwrap_or(RANGE_LIMIT);
     let options = options::read(&reader, group, names);
     reader.finish();
-    let (prefix, asns) = (prefix?, asns?);
+    let (prefix, asns) = (prefix?, asns.unwrap_or_default());
     check_local_address(
         &reader,
         prefix.addr(),
@@ -289,7 +290,7 @@ fn range(
     );
     let own_asn = options.local_asn.unwrap_or(router.asn);
     // Where both kinds may come, what only one of them can have is right for some.
-    let external = asns.iter().all(|asn| *asn != own_asn);
+    let external = own_asn != 0 && asns.iter().all(|asn| *asn != own_asn);
     let internal = asns.iter().all(|asn| *asn == own_asn);
     check_kind(
         &reader,

@@ -54,8 +54,9 @@ fn set(sets: &Reader<'_>, kind: &'static str) -> BTreeMap<String, Vec<String>> {
 
 /// `[[policy]]`.
 pub(super) fn policies(root: &Reader<'_>, known: &Names) -> Vec<PolicyConfig> {
-    let policy = |reader: Reader<'_>| {
-        let name = reader.read("name", values::name).unwrap_or_default();
+    let policy = |(i, reader): (usize, Reader<'_>)| {
+        let nameless = || format!("(nameless {i})");
+        let name = reader.read("name", values::name).unwrap_or_else(nameless);
         let default = reader.read("default", explained::<Action>);
         let rules = reader
             .tables("rule")
@@ -69,7 +70,11 @@ pub(super) fn policies(root: &Reader<'_>, known: &Names) -> Vec<PolicyConfig> {
             rules,
         }
     };
-    root.tables("policy").into_iter().map(policy).collect()
+    root.tables("policy")
+        .into_iter()
+        .enumerate()
+        .map(policy)
+        .collect()
 }
 
 /// Has the policy engine judge what the texts mean.
@@ -124,6 +129,8 @@ fn then(reader: &Reader<'_>, known: &Names) -> Then {
     let Some(node) = reader.node("then") else {
         return Then::Next;
     };
+    // What was reported is not to look like a rule that does nothing.
+    let wrong = Then::Decide(Action::Reject);
     if let Value::Table(_) = node.value {
         let Some(table) = reader.table("then") else {
             return Then::Next;
@@ -132,9 +139,9 @@ fn then(reader: &Reader<'_>, known: &Names) -> Then {
             options::policy(node, known)
         });
         table.finish();
-        return policy.map_or(Then::Next, Then::Policy);
+        return policy.map_or(wrong, Then::Policy);
     }
-    reader.read("then", explained::<Then>).unwrap_or_default()
+    reader.read("then", explained::<Then>).unwrap_or(wrong)
 }
 
 fn matches(reader: &Reader<'_>, depth: usize) -> MatchConfig {

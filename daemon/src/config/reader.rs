@@ -56,7 +56,10 @@ impl<'a> Reader<'a> {
 
     /// The value of `key` as it is.
     pub(super) fn node(&self, key: &'static str) -> Option<&'a Node> {
-        self.asked.borrow_mut().push(key);
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
         self.table.get(key).map(|(_, node)| node)
     }
 
@@ -145,15 +148,15 @@ impl<'a> Reader<'a> {
     }
 
     /// The table at `key`.
-    pub(super) fn table(&self, key: &'static str) -> Option<Reader<'a>> {
+    pub(super) fn table(&self, key: &'static str) -> Option<Self> {
         let node = self.node(key)?;
         self.table_of(node, &format!("write `[{key}]`, or `{{ … }}` after `=`"))
     }
 
     /// A node that must be a table.
-    pub(super) fn table_of(&self, node: &'a Node, instead: &str) -> Option<Reader<'a>> {
+    pub(super) fn table_of(&self, node: &'a Node, instead: &str) -> Option<Self> {
         if let Value::Table(table) = &node.value {
-            return Some(Reader::new(table, node.at.clone(), self.report));
+            return Some(Self::new(table, node.at.clone(), self.report));
         }
         let wrong = Wrong::kind(node, "a table", instead);
         self.report
@@ -162,7 +165,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The tables under `[[key]]`.
-    pub(super) fn tables(&self, key: &'static str) -> Vec<Reader<'a>> {
+    pub(super) fn tables(&self, key: &'static str) -> Vec<Self> {
         let instead = format!("write `[[{key}]]` above its keys, once for each");
         match self.node(key) {
             None => Vec::new(),

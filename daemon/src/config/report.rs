@@ -179,11 +179,11 @@ fn without_secret(line: &str) -> String {
         rest = rest.get(start..).unwrap_or_default();
         let end = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
-        if distance(&word.to_lowercase(), "password") <= 2 {
-            if let Some(equals) = after.find('=') {
-                let shown = line.len() - after.len() + equals + 1;
-                return format!("{} …", line.get(..shown).unwrap_or_default());
-            }
+        if distance(&word.to_lowercase(), "password") <= 2
+            && let Some(equals) = after.find('=')
+        {
+            let shown = line.len() - after.len() + equals + 1;
+            return format!("{} …", line.get(..shown).unwrap_or_default());
         }
         rest = after;
     }
@@ -202,23 +202,27 @@ pub(super) fn closest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) 
 /// Words longer than this are like no other.
 const WORD_MAX: usize = 64;
 
-/// How many letters must be put in, taken out or changed to make `a` of `b` (Levenshtein).
+/// How many letters must be put in, taken out, changed or swapped with the next to make `a` of `b`.
 fn distance(a: &str, b: &str) -> usize {
     if a.len() > WORD_MAX || b.len() > WORD_MAX {
         return usize::MAX;
     }
-    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
-        }
-        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
-            let cost = diagonal + usize::from(x != y);
-            diagonal = *cell;
-            left = cost.min(left + 1).min(*cell + 1);
-            *cell = left;
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    // From the beginning of `a` so far to each beginning of `b`; `above` and `second` are those of one and of two letters less.
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    let mut above: Vec<usize> = Vec::new();
+    for (i, x) in a.iter().enumerate() {
+        let second = std::mem::replace(&mut above, std::mem::replace(&mut row, vec![i + 1]));
+        for (j, y) in b.iter().enumerate() {
+            let of =
+                |row: &[usize], place: usize| row.get(place).copied().unwrap_or(usize::MAX - 1);
+            let change = of(&above, j) + usize::from(x != y);
+            let mut least = change.min(of(&above, j + 1) + 1).min(of(&row, j) + 1);
+            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(y) && b.get(j - 1) == Some(x);
+            if swapped {
+                least = least.min(of(&second, j - 1) + 1);
+            }
+            row.push(least);
         }
     }
     row.last().copied().unwrap_or_default()

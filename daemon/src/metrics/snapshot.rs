@@ -62,7 +62,7 @@ pub(super) fn register(registry: &mut Registry, status: &Status, peers: &[PeerVi
     for family in Family::ALL {
         set(
             &prefixes,
-            vec![("family", family.to_string())],
+            &vec![("family", family.to_string())],
             *status.prefixes.get(family),
         );
     }
@@ -86,7 +86,7 @@ pub(super) fn register(registry: &mut Registry, status: &Status, peers: &[PeerVi
         ("pending", fib.pending),
         ("failed", fib.failed),
     ] {
-        set(&routes, vec![("state", state.to_owned())], count);
+        set(&routes, &vec![("state", state.to_owned())], count);
     }
     registry.register("fib_routes", "Routes for the kernel, by state", routes);
     register_sessions(registry, peers);
@@ -100,16 +100,12 @@ fn register_sessions(registry: &mut Registry, peers: &[PeerView]) {
     let (established, prefixes) = (Counters::default(), Gauges::default());
     for peer in peers {
         let labels = of(peer);
-        set(&states, labels.clone(), state_number(peer.state));
-        set(
-            &up,
-            labels.clone(),
-            usize::from(peer.state == State::Established),
-        );
+        set(&states, &labels, state_number(peer.state));
+        set(&up, &labels, usize::from(peer.state == State::Established));
         let seconds = now.saturating_duration_since(peer.since).as_secs();
         set(
             &since,
-            labels.clone(),
+            &labels,
             usize::try_from(seconds).unwrap_or(usize::MAX),
         );
         established
@@ -126,7 +122,7 @@ fn register_sessions(registry: &mut Registry, peers: &[PeerView]) {
                 let labels = labels.iter().cloned().chain(more).collect();
                 set(
                     &prefixes,
-                    labels,
+                    &labels,
                     usize::try_from(count).unwrap_or(usize::MAX),
                 );
             }
@@ -273,8 +269,8 @@ fn gauge(registry: &mut Registry, name: &str, help: &str, value: usize) {
     registry.register(name, help, gauge);
 }
 
-fn set(gauges: &Gauges, labels: Labels, value: usize) {
+fn set(gauges: &Gauges, labels: &Labels, value: usize) {
     gauges
-        .get_or_create(&labels)
+        .get_or_create(labels)
         .set(i64::try_from(value).unwrap_or(i64::MAX));
 }

@@ -1,1 +1,129 @@
+//! A scrape of a speaker, over HTTP.
 
+use std::time::Instant;
+
+use speaker::Speaker;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+
+use super::*;
+use crate::config;
+
+const CONFIG: &str = "[router]\nasn = 65001\nrouter-id = \"10.255.0.1\"\n[[peer]]\naddress = \"127.0.0.2\"\nasn = 65001\n";
+
+fn speaker() -> Speaker {
+    let loaded = config::parse(CONFIG, std::path::Path::new("w.toml")).unwrap();
+    let now = Instant::now();
+    let mut speaker = Speaker::new(loaded.speaker, now, 1).unwrap();
+    speaker.start(now, &mut Vec::new());
+    speaker
+}
+
+#[test]
+fn a_scrape_has_the_state_of_peers_tables_and_the_kernel() {
+    let speaker = speaker();
+    let counts = Counts::default();
+    let prefix = "10.0.0.0/8".parse().unwrap();
+    counts.count(&Notice::Fib(fib_netlink::Notice::InstallFailed {
+        prefix,
+        errno: 22,
+        more: 2,
+    }));
+    counts.count(&Notice::Route(prefix));
+    let text = render(&speaker.status(), &speaker.peers(), &counts);
+    for line in [
+        "windrose_build_info{version=\"0.1.0\"} 1",
+        "windrose_peers 1",
+        "windrose_peer_up{peer=\"127.0.0.2\"} 0",
+        "windrose_peer_prefixes{peer=\"127.0.0.2\",family=\"ipv4\",kind=\"received\"} 0",
+        "windrose_messages_total{peer=\"127.0.0.2\",direction=\"sent\"} 0",
+        "windrose_rib_prefixes{family=\"ipv6\"} 0",
+        "windrose_fib_routes{state=\"failed\"} 0",
+        "windrose_fib_failures_total 3",
+        "windrose_route_changes_total 1",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+    assert!(
+        text.contains("windrose_process_resident_memory_bytes "),
+        "{text}"
+    );
+    assert!(
+        text.contains("windrose_process_cpu_seconds_total "),
+        "{text}"
+    );
+    assert!(text.ends_with("# EOF\n"));
+}
+
+struct NoControl;
+
+impl grpc_api::ConfigControl for NoControl {
+    fn check(&self, _: &str) -> Result<(), String> {
+        Ok(())
+    }
+    fn diff(&self, _: Option<&str>) -> Result<Vec<String>, String> {
+        Ok(Vec::new())
+    }
+    fn reload(&self) -> grpc_api::BoxFuture<'_, Result<Vec<String>, String>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+    fn effective(&self) -> String {
+        String::new()
+    }
+}
+
+async fn get(address: SocketAddr, head: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn metrics_and_health_are_served_and_nothing_else() {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let (jobs, mut taken) = mpsc::channel::<Job>(4);
+    let (notices, _) = broadcast::channel(4);
+    let (_, routes_changed) = watch::channel(0);
+    let core = Core {
+        jobs,
+        notices: notices.clone(),
+        routes_changed,
+        config: Arc::new(NoControl),
+        epoch: 0,
+    };
+    tokio::spawn(serve(listener, Metrics::new(core, notices.subscribe())));
+    let core = tokio::spawn(async move {
+        let mut speaker = speaker();
+        while let Some(job) = taken.recv().await {
+            job(&mut speaker, Instant::now(), &mut Vec::new());
+        }
+    });
+    let metrics = get(address, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(
+        metrics.starts_with("HTTP/1.1 200 OK") && metrics.contains("windrose_peers 1"),
+        "{metrics}"
+    );
+    let health = get(address, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(health.starts_with("HTTP/1.1 200 OK"), "{health}");
+    let nothing = get(address, "GET /secret HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(nothing.starts_with("HTTP/1.1 404"), "{nothing}");
+    let post = get(
+        address,
+        "POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    )
+    .await;
+    assert!(post.starts_with("HTTP/1.1 405"), "{post}");
+    let noise = get(address, "\u{1}\u{2}noise\r\n\r\n").await;
+    assert!(
+        noise.is_empty() || noise.starts_with("HTTP/1.1 400"),
+        "{noise}"
+    );
+    core.abort();
+    let _ = core.await;
+    let silent = get(address, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(silent.starts_with("HTTP/1.1 503"), "{silent}");
+}
