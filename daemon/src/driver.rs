@@ -247,6 +247,7 @@ impl Driver {
                     // Others with something to read come first; then what follows from all of it is sent.
                     yield_now().await;
                 }
+                conn::Turn::Again => {}
                 conn::Turn::Write => {
                     if conn.flush() {
                         self.event(Event::Progress { conn: conn.id });

@@ -22,6 +22,8 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(super) enum Turn {
     Read,
     Write,
+    /// Something was put in: look again.
+    Again,
 }
 
 /// What a read brought.
@@ -100,25 +102,14 @@ impl Conn {
 
     /// Waits until there is something to do; `None` once it is closed.
     pub(super) async fn turn(&self) -> Option<Turn> {
-        loop {
-            if self.closed.get() {
-                return None;
-            }
-            let blocked = self.is_blocked();
-            tokio::select! {
-                ready = self.stream.readable() => {
-                    if ready.is_ok() && !self.closed.get() {
-                        return Some(Turn::Read);
-                    }
-                }
-                ready = self.stream.writable(), if blocked => {
-                    if ready.is_ok() && !self.closed.get() {
-                        return Some(Turn::Write);
-                    }
-                }
-                () = self.changed.notified() => {}
-            }
-        }
+        let blocked = self.is_blocked();
+        let turn = tokio::select! {
+            // An error is found again, and dealt with, by the read or the write.
+            _ = self.stream.readable() => Turn::Read,
+            _ = self.stream.writable(), if blocked => Turn::Write,
+            () = self.changed.notified() => Turn::Again,
+        };
+        (!self.closed.get()).then_some(turn)
     }
 
     /// Says that nothing follows, and reads until the peer has nothing more either or [`LINGER`] is over:
