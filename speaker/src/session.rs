@@ -1,8 +1,10 @@
 //! What the RIB is told of a session: what was agreed on, and what the configuration adds.
 
+use std::net::IpAddr;
+
 use bgp_core::update::DecodeContext;
 use bgp_fsm::Session;
-use rib::peer::NextHopRule;
+use rib::peer::{LocalAddresses, NextHopRule};
 use rib::policy::Chain;
 use rib::{PeerId, PeerSession};
 
@@ -37,7 +39,7 @@ impl Speaker {
             address: peer.name.address,
             local_asn,
             group: options.group.as_deref().map(Into::into),
-            local: self.local_addresses(local),
+            local: self.next_hops_of(local, session.extended_next_hop),
             interface: interface.and_then(|name| self.fib.interface(name)),
             decode: DecodeContext {
                 four_octet_as: session.four_octet_as,
@@ -64,6 +66,16 @@ impl Speaker {
             aigp: options.aigp,
             role: options.role,
         })
+    }
+
+    /// Our addresses for next hops. Over IPv6, and where the peer takes it, IPv4 routes have the IPv6 next hop too
+    /// (RFC 8950): that the link has an IPv4 address does not mean that the peer is in its subnet.
+    fn next_hops_of(&self, local: Option<IpAddr>, extended: bool) -> LocalAddresses {
+        let addresses = self.local_addresses(local);
+        match local {
+            Some(IpAddr::V6(_)) if extended => LocalAddresses { ipv4: None, ..addresses },
+            Some(_) | None => addresses,
+        }
     }
 
     /// Brings the RIB up to date with a peer whose options changed while its session stays.

@@ -1,3 +1,5 @@
+//! The command line: what is taken, and what is refused with which words.
+
 use clap::CommandFactory;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Addresses of the API, and what becomes of its errors.
+
 use tempfile::TempDir;
 use tokio::net::UnixListener;
 use tokio_stream::wrappers::UnixListenerStream;

@@ -1,3 +1,5 @@
+//! How the FIB is shown.
+
 use proto::v1::ListFibResponse;
 use proto::v1::fib_service_server::{FibService, FibServiceServer};
 use tonic::service::Routes;

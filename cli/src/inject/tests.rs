@@ -1,3 +1,5 @@
+//! Injection: options, batch files, leases that are held.
+
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 

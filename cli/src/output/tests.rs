@@ -1,3 +1,5 @@
+//! Tables, JSON and colour.
+
 use super::*;
 
 #[derive(Serialize)]

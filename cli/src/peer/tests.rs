@@ -1,3 +1,5 @@
+//! How peers are shown; the names of their JSON fields.
+
 use proto::v1::{MessageCounts, PeerFamily, PolicyChain, Session};
 use serde_json::json;
 

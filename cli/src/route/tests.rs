@@ -1,3 +1,5 @@
+//! How routes are shown; the names of their JSON fields.
+
 use proto::v1::source::{Local, Source};
 use proto::v1::{
     AsPathSegment, Attributes, Origin, Path, PolicyTrace, Route, UnknownAttribute, as_path_segment,

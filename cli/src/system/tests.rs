@@ -1,3 +1,5 @@
+//! How the status is shown.
+
 use serde_json::json;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Text for people: durations, lists, absent values.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! The translation, both ways, and which field an error names.
+
 use std::time::Duration;
 
 use speaker::command::Refusal;

@@ -1,3 +1,5 @@
+//! Unix sockets: their mode, and whose file is replaced.
+
 use std::io::Read;
 
 use super::*;

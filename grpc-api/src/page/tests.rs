@@ -1,3 +1,5 @@
+//! Pages and their tokens.
+
 use super::*;
 
 fn names(count: usize, octets: usize) -> Vec<String> {

@@ -1,3 +1,5 @@
+//! InjectionService against a real speaker.
+
 use std::time::Duration;
 
 use proto::v1;

@@ -1,3 +1,5 @@
+//! PeerService against a real speaker.
+
 use proto::v1;
 use proto::v1::SessionState;
 use proto::v1::watch_peers_response::Change;

@@ -1,3 +1,5 @@
+//! RouteService against a real speaker: pages, explanations, watches.
+
 use std::collections::BTreeSet;
 
 use proto::v1;

@@ -1,3 +1,5 @@
+//! The server itself: TLS, limits, clients that go away.
+
 use std::net::TcpListener;
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! SystemService against a real speaker.
+
 use proto::v1;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;

@@ -1,3 +1,5 @@
+//! The decision process: each step, MED, and that the order of arrival never matters.
+
 use super::*;
 
 fn route() -> Candidate {

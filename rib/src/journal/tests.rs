@@ -1,3 +1,5 @@
+//! The journal: a slow reader hears the last word only, and all of it.
+
 use super::*;
 
 #[test]
