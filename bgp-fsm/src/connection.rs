@@ -226,7 +226,7 @@ impl Connection {
     ) -> Result<Step, End> {
         cx.counters.received(kind);
         if kind == Kind::Notification {
-            return Err(Notification::decode(&body).map_or_else(End::Fault, End::Told));
+            return Err(Notification::decode(&body).map_or(End::Lost, End::Told));
         }
         match &mut self.phase {
             Phase::OpenSent { .. } => {

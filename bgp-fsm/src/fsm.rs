@@ -13,7 +13,8 @@ use crate::event::{Counters, Input, Output, Side, State};
 use crate::negotiate::Session;
 
 /// The first retry after a connection that could not be made or did not come to anything; each further one waits
-/// twice as long, up to ConnectRetryTime. So two speakers find each other soon after the second one starts.
+/// twice as long, up to ConnectRetryTime. So two speakers find each other soon after the second one starts. No
+/// configured time makes us try more often.
 const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// After a session that lived so long, IdleHoldTime starts over.
 const GOOD_SESSION: Duration = Duration::from_secs(60);
@@ -163,10 +164,13 @@ impl Fsm {
         self.life = match (self.life, stop.back()) {
             // What is stopped stays so.
             (Life::Stopped, _) | (_, Back::Started) => Life::Stopped,
-            (_, Back::Soon) => Life::Trying {
-                connecting: false,
-                retry: None,
-            },
+            (_, Back::Soon) => {
+                self.refuse_until = None;
+                Life::Trying {
+                    connecting: false,
+                    retry: None,
+                }
+            }
             (_, Back::After(time)) => {
                 self.refuse_until = Some(now + time);
                 Life::Holding { until: now + time }
@@ -213,7 +217,7 @@ impl Fsm {
                 },
                 Side::Incoming,
             ) => {
-                let retry = self.chance.jitter(self.config.connect_retry);
+                let retry = self.chance.jitter(self.connect_retry());
                 Life::Trying {
                     connecting: false,
                     retry: Some(now + retry),
@@ -228,8 +232,9 @@ impl Fsm {
     }
 
     fn connect_failed(&mut self, now: Instant) {
-        if let Life::Trying { connecting, .. } = &mut self.life {
-            *connecting = false;
+        if let Life::Trying { connecting, .. } = &mut self.life
+            && std::mem::take(connecting)
+        {
             self.retry_later(now);
         }
     }
@@ -308,6 +313,11 @@ impl Fsm {
             | Life::Trying {
                 retry: Some(at), ..
             } if at <= now => self.try_now(now, out),
+            // The peer was to call, until the configuration changed.
+            Life::Trying {
+                connecting: false,
+                retry: None,
+            } if self.may_connect() => self.try_now(now, out),
             Life::Stopped | Life::Holding { .. } | Life::Trying { .. } => {}
         }
         for side in Side::BOTH {
@@ -331,10 +341,10 @@ impl Fsm {
             retry: None,
         };
         if self.may_connect() {
-            let retry = now + self.chance.jitter(self.config.connect_retry);
+            let retry = self.chance.jitter(self.connect_retry());
             self.life = Life::Trying {
                 connecting: true,
-                retry: Some(retry),
+                retry: Some(now + retry),
             };
             self.counters.connects += 1;
             out.push(Output::Connect);
@@ -352,7 +362,7 @@ impl Fsm {
         ) && self.may_connect()
         {
             let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(16));
-            let wait = self.chance.jitter(wait.min(self.config.connect_retry));
+            let wait = self.chance.jitter(wait.min(self.connect_retry()));
             self.failures = self.failures.saturating_add(1);
             self.life = Life::Trying {
                 connecting: false,
@@ -368,6 +378,10 @@ impl Fsm {
             .furthest()
             .is_none_or(|state| state < State::OpenConfirm);
         !self.config.passive && self.connections.get(Side::Outgoing).is_none() && unopened
+    }
+
+    fn connect_retry(&self) -> Duration {
+        self.config.connect_retry.max(FIRST_RETRY)
     }
 
     /// Gives up the connection that is being opened, and the plan to open one.
@@ -386,7 +400,7 @@ impl Fsm {
             return;
         }
         match &end {
-            End::Lost => *self.connections.place(side) = None,
+            End::Lost => self.forget(now, side),
             End::Told(_) => self.close(now, side, None, out),
             // Nothing can be said to who does not listen.
             End::Fault(reset) if reset.code == Code::SendHoldTimerExpired => {
@@ -404,7 +418,7 @@ impl Fsm {
         if end.is_error() {
             self.stop_connecting(out);
             self.life = Life::Holding {
-                until: now + self.chance.jitter(self.idle_hold),
+                until: now + self.chance.jitter(self.idle_hold.max(FIRST_RETRY)),
             };
             let longest = self.config.idle_hold_max.max(self.config.idle_hold);
             self.idle_hold = self.idle_hold.saturating_mul(2).min(longest);
@@ -416,20 +430,23 @@ impl Fsm {
 
     /// Says why, if there is a reason to be said, and closes.
     fn close(&mut self, now: Instant, side: Side, why: Option<&Reset>, out: &mut Vec<Output>) {
-        let Some(connection) = self.connections.place(side).take() else {
+        if self.connections.get(side).is_none() {
             return;
-        };
-        if connection
-            .established_since()
-            .is_some_and(|since| now >= since + GOOD_SESSION)
-        {
-            self.idle_hold = self.config.idle_hold;
         }
+        self.forget(now, side);
         let (mut cx, _) = self.parts(now, out);
         if let Some(reset) = why {
             cx.notify(side, reset);
         }
         cx.out.push(Output::Close(side));
+    }
+
+    fn forget(&mut self, now: Instant, side: Side) {
+        let connection = self.connections.place(side).take();
+        let since = connection.and_then(|connection| connection.established_since());
+        if since.is_some_and(|since| now >= since + GOOD_SESSION) {
+            self.idle_hold = self.config.idle_hold;
+        }
     }
 
     fn parts<'a>(
@@ -456,3 +473,6 @@ impl Fsm {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -186,7 +186,11 @@ impl Speaker {
                 .set_config(fsm_config(&peer.asn, &peer.options, &router));
             match touch {
                 Touch::Nothing => {}
-                Touch::InPlace => changes.updated += 1,
+                Touch::InPlace => {
+                    changes.updated += 1;
+                    // A peer that is passive no longer is called now.
+                    self.drive(now, id, Input::Timeout, out);
+                }
                 Touch::Restart => {
                     changes.restarted += 1;
                     if peer.enabled {

@@ -9,6 +9,7 @@ use bgp_fsm::{End, Input, Output, Session, Side, Stop};
 use bytes::Bytes;
 use rib::PeerId;
 
+use crate::command::PeerName;
 use crate::config::{MaxPrefixes, MaxPrefixesAction};
 use crate::event::{ConnId, Effect, Gate};
 use crate::peer::{Conn, name_of};
@@ -26,6 +27,7 @@ impl Speaker {
         out: &mut Vec<Effect>,
     ) -> Option<(ConnId, Gate)> {
         let name = name_of(remote.ip(), interface);
+        self.forget_half_open(now, &name, out);
         let id = match self.peers.id_of(&name) {
             Some(id) => id,
             None => match self.peer_from_range(now, &name, out) {
@@ -63,6 +65,17 @@ impl Speaker {
         self.drive(now, id, Input::Connected(Side::Incoming), out);
         self.settle(now, out);
         Some((conn, gate))
+    }
+
+    /// A peer that connects again has forgotten the connection that it had. Only a session outlives that: beside it
+    /// the new one loses (RFC 4271 §6.8).
+    fn forget_half_open(&mut self, now: Instant, name: &PeerName, out: &mut Vec<Effect>) {
+        let peer = self.peers.id_of(name).and_then(|id| self.peers.get(id));
+        let peer = peer.filter(|peer| peer.fsm.session().is_none());
+        if let Some(Conn { id: conn, .. }) = peer.and_then(|peer| peer.conn(Side::Incoming)) {
+            out.push(Effect::Close { conn });
+            self.closed(now, conn, None, out);
+        }
     }
 
     /// A connection of ours is up.
