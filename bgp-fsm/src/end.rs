@@ -171,3 +171,6 @@ fn name((code, subcode): (u8, u8)) -> String {
         Some(_) | None => format!("{class} ({code}/{subcode})"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -235,3 +235,6 @@ fn role(config: &Config, theirs: &[Capability]) -> Result<Option<Role>, Reset> {
         Err(Code::RoleMismatch.into())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,11 +169,13 @@ impl One {
 
 /// The NOTIFICATION among these.
 fn told(out: &[Output], side: Side) -> Option<Notification> {
-    out.iter().find_map(|output| match output {
-        Output::Send(to, bytes) if *to == side && bytes[18] == 3 => {
-            Some(Notification::decode(&bytes[header::LEN..]).unwrap())
-        }
-        _ => None,
+    out.iter().find_map(|output| {
+        let Output::Send(to, bytes) = output else {
+            return None;
+        };
+        let (_, body) = bytes.split_at_checked(header::LEN)?;
+        let told = *to == side && bytes.get(18) == Some(&3);
+        told.then(|| Notification::decode(body).unwrap())
     })
 }
 
@@ -182,8 +184,8 @@ fn told_code(out: &[Output], side: Side) -> Option<Code> {
 }
 
 fn down(out: &[Output]) -> Option<&End> {
-    match out.last() {
-        Some(Output::Down(end)) => Some(end),
-        _ => None,
-    }
+    let Some(Output::Down(end)) = out.last() else {
+        return None;
+    };
+    Some(end)
 }
