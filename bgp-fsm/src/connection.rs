@@ -226,7 +226,8 @@ impl Connection {
     ) -> Result<Step, End> {
         cx.counters.received(kind);
         if kind == Kind::Notification {
-            return Err(Notification::decode(&body).map_or(End::Lost, End::Told));
+            // The header's length was checked: this one can be read.
+            return Err(Notification::decode(&body).map_or_else(End::Fault, End::Told));
         }
         match &mut self.phase {
             Phase::OpenSent { .. } => {

@@ -19,19 +19,18 @@ const FIRST_RETRY: Duration = Duration::from_millis(250);
 /// After a session that lived so long, IdleHoldTime starts over.
 const GOOD_SESSION: Duration = Duration::from_secs(60);
 
-/// What is wanted, beside what the connections do.
+/// What goes on beside the connections: what is wanted, and the timer of that.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Life {
-    /// Nothing, until it is started.
+    /// Nothing is wanted, until a start.
     Stopped,
-    /// A session, but not yet: IdleHoldTimer runs (§8.1.1). Nobody is called; the peer's own calls are taken again
-    /// somewhat earlier, see [`Fsm::refuse_until`].
-    Holding { until: Instant },
-    /// A session. `retry` is ConnectRetryTimer.
-    Trying {
-        connecting: bool,
-        retry: Option<Instant>,
-    },
+    /// A session, but not before IdleHoldTimer expires (§8.1.1). Nobody is called until then; the peer's own calls are
+    /// taken somewhat earlier, see [`Fsm::refuse_until`].
+    Holding(Instant),
+    /// A connection is being opened. ConnectRetryTimer says how long that may take.
+    Connect(Instant),
+    /// The peer may call. ConnectRetryTimer, if it runs, says when we do.
+    Active(Option<Instant>),
 }
 
 /// The state machine of one peer.
@@ -101,8 +100,8 @@ impl Fsm {
     pub fn deadline(&self) -> Option<Instant> {
         let life = match self.life {
             Life::Stopped => None,
-            Life::Holding { until } => Some(until),
-            Life::Trying { retry, .. } => retry,
+            Life::Holding(at) | Life::Connect(at) => Some(at),
+            Life::Active(retry) => retry,
         };
         let connections = self.connections.iter().filter_map(Connection::deadline);
         connections.chain(life).min()
@@ -112,9 +111,9 @@ impl Fsm {
     #[must_use]
     pub fn state(&self) -> State {
         let without = match self.life {
-            Life::Stopped | Life::Holding { .. } => State::Idle,
-            Life::Trying { connecting, .. } if connecting => State::Connect,
-            Life::Trying { .. } => State::Active,
+            Life::Stopped | Life::Holding(_) => State::Idle,
+            Life::Connect(_) => State::Connect,
+            Life::Active(_) => State::Active,
         };
         self.connections.furthest().unwrap_or(without)
     }
@@ -143,8 +142,8 @@ impl Fsm {
     fn start(&mut self, now: Instant, out: &mut Vec<Output>) {
         match self.life {
             // §8.2.2: in all states but Idle, the start events are ignored.
-            Life::Trying { .. } => {}
-            Life::Stopped | Life::Holding { .. } => {
+            Life::Connect(_) | Life::Active(_) => {}
+            Life::Stopped | Life::Holding(_) => {
                 self.idle_hold = self.config.idle_hold;
                 self.refuse_until = None;
                 self.failures = 0;
@@ -166,14 +165,11 @@ impl Fsm {
             (Life::Stopped, _) | (_, Back::Started) => Life::Stopped,
             (_, Back::Soon) => {
                 self.refuse_until = None;
-                Life::Trying {
-                    connecting: false,
-                    retry: None,
-                }
+                Life::Active(None)
             }
             (_, Back::After(time)) => {
                 self.refuse_until = Some(now + time);
-                Life::Holding { until: now + time }
+                Life::Holding(now + time)
             }
         };
         self.retry_later(now);
@@ -187,9 +183,9 @@ impl Fsm {
             return;
         }
         let welcome = match (self.life, side) {
-            (Life::Stopped, _) | (Life::Holding { .. }, Side::Outgoing) => false,
-            (Life::Trying { connecting, .. }, Side::Outgoing) => connecting,
-            (Life::Holding { .. } | Life::Trying { .. }, Side::Incoming) => {
+            (Life::Stopped, _) | (Life::Holding(_) | Life::Active(_), Side::Outgoing) => false,
+            (Life::Connect(_), Side::Outgoing) => true,
+            (Life::Holding(_) | Life::Connect(_) | Life::Active(_), Side::Incoming) => {
                 self.refuse_until.is_none_or(|until| until <= now)
             }
         };
@@ -207,34 +203,20 @@ impl Fsm {
             return;
         }
         *connections.place(side) = Some(Connection::open(&mut cx, side));
-        self.life = match (self.life, side) {
-            // Should the peer have nothing to say on its connection, ours is tried beside it.
-            (
-                Life::Stopped
-                | Life::Holding { .. }
-                | Life::Trying {
-                    connecting: false, ..
-                },
-                Side::Incoming,
-            ) => {
-                let retry = self.chance.jitter(self.connect_retry());
-                Life::Trying {
-                    connecting: false,
-                    retry: Some(now + retry),
-                }
+        match (self.life, side) {
+            (Life::Connect(_), Side::Incoming) => {}
+            (_, Side::Outgoing) => self.life = Life::Active(None),
+            (Life::Stopped | Life::Holding(_) | Life::Active(_), Side::Incoming) => {
+                // Should the peer have nothing to say on its connection, ours is tried beside it.
+                let retry = self.may_connect().then(|| self.connect_retry());
+                self.life = Life::Active(retry.map(|retry| now + self.chance.jitter(retry)));
             }
-            (trying @ Life::Trying { .. }, Side::Incoming) => trying,
-            (_, Side::Outgoing) => Life::Trying {
-                connecting: false,
-                retry: None,
-            },
-        };
+        }
     }
 
     fn connect_failed(&mut self, now: Instant) {
-        if let Life::Trying { connecting, .. } = &mut self.life
-            && std::mem::take(connecting)
-        {
+        if matches!(self.life, Life::Connect(_)) {
+            self.life = Life::Active(None);
             self.retry_later(now);
         }
     }
@@ -309,16 +291,12 @@ impl Fsm {
 
     fn timeout(&mut self, now: Instant, out: &mut Vec<Output>) {
         match self.life {
-            Life::Holding { until: at }
-            | Life::Trying {
-                retry: Some(at), ..
-            } if at <= now => self.try_now(now, out),
+            Life::Holding(at) | Life::Connect(at) | Life::Active(Some(at)) if at <= now => {
+                self.try_now(now, out);
+            }
             // The peer was to call, until the configuration changed.
-            Life::Trying {
-                connecting: false,
-                retry: None,
-            } if self.may_connect() => self.try_now(now, out),
-            Life::Stopped | Life::Holding { .. } | Life::Trying { .. } => {}
+            Life::Active(None) if self.may_connect() => self.try_now(now, out),
+            Life::Stopped | Life::Holding(_) | Life::Connect(_) | Life::Active(_) => {}
         }
         for side in Side::BOTH {
             let (mut cx, connections) = self.parts(now, out);
@@ -336,16 +314,10 @@ impl Fsm {
     /// long is given up for it (§8.2.2, Connect, ConnectRetryTimer_Expires).
     fn try_now(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.stop_connecting(out);
-        self.life = Life::Trying {
-            connecting: false,
-            retry: None,
-        };
+        self.life = Life::Active(None);
         if self.may_connect() {
-            let retry = self.chance.jitter(self.connect_retry());
-            self.life = Life::Trying {
-                connecting: true,
-                retry: Some(now + retry),
-            };
+            let retry = self.connect_retry();
+            self.life = Life::Connect(now + self.chance.jitter(retry));
             self.counters.connects += 1;
             out.push(Output::Connect);
         }
@@ -353,21 +325,11 @@ impl Fsm {
 
     /// Sets ConnectRetryTimer, if it is to run.
     fn retry_later(&mut self, now: Instant) {
-        if matches!(
-            self.life,
-            Life::Trying {
-                connecting: false,
-                ..
-            }
-        ) && self.may_connect()
-        {
+        if matches!(self.life, Life::Active(_)) && self.may_connect() {
             let wait = FIRST_RETRY.saturating_mul(1 << self.failures.min(16));
             let wait = self.chance.jitter(wait.min(self.connect_retry()));
             self.failures = self.failures.saturating_add(1);
-            self.life = Life::Trying {
-                connecting: false,
-                retry: Some(now + wait),
-            };
+            self.life = Life::Active(Some(now + wait));
         }
     }
 
@@ -386,11 +348,13 @@ impl Fsm {
 
     /// Gives up the connection that is being opened, and the plan to open one.
     fn stop_connecting(&mut self, out: &mut Vec<Output>) {
-        if let Life::Trying { connecting, retry } = &mut self.life {
-            if std::mem::take(connecting) {
+        match self.life {
+            Life::Stopped | Life::Holding(_) => {}
+            Life::Active(_) => self.life = Life::Active(None),
+            Life::Connect(_) => {
+                self.life = Life::Active(None);
                 out.push(Output::Close(Side::Outgoing));
             }
-            *retry = None;
         }
     }
 
@@ -417,9 +381,8 @@ impl Fsm {
         }
         if end.is_error() {
             self.stop_connecting(out);
-            self.life = Life::Holding {
-                until: now + self.chance.jitter(self.idle_hold.max(FIRST_RETRY)),
-            };
+            let hold = self.idle_hold.max(FIRST_RETRY);
+            self.life = Life::Holding(now + self.chance.jitter(hold));
             let longest = self.config.idle_hold_max.max(self.config.idle_hold);
             self.idle_hold = self.idle_hold.saturating_mul(2).min(longest);
         } else {

@@ -37,9 +37,9 @@ fn a_passive_start_changes_the_state_to_active_and_initiates_nothing() {
     assert!(one.pass(Duration::from_secs(3600)).is_empty());
     one.feed(Input::Connected(Incoming));
     assert_eq!(one.fsm.state(), State::OpenSent);
+    assert_eq!(one.fsm.deadline(), Some(one.now + Duration::from_secs(240)));
     one.feed(Input::Closed(Incoming));
-    assert!(one.pass(Duration::from_secs(3600)).is_empty());
-    assert_eq!(one.fsm.state(), State::Active);
+    assert_eq!((one.fsm.state(), one.fsm.deadline()), (State::Active, None));
 }
 
 /// A peer that is passive no longer is called as soon as the driver says that time goes on.
@@ -895,4 +895,11 @@ fn long_messages_are_taken_where_both_offered_them() {
     });
     let out = one.hear(Outgoing, long);
     assert_eq!(told_code(&out, Outgoing), Some(Code::BadMessageLength));
+}
+
+/// Of thousands of idle peers each costs less than a kilobyte, with what the two OPENs offer.
+#[test]
+fn an_idle_peer_is_small() {
+    let all = size_of::<Fsm>() + size_of::<Session>();
+    assert!(all <= 640, "{all}");
 }
