@@ -1,5 +1,6 @@
 //! Simulator, RFC clauses, interop labs, benchmarks.
 
+pub mod bench;
 pub mod lab;
 pub mod load;
 pub mod sim;

@@ -6,7 +6,7 @@
 
 mod crowd;
 mod idle;
-mod load;
+mod phases;
 mod session;
 mod table;
 mod tracker;
@@ -14,7 +14,7 @@ mod usage;
 mod wire;
 
 pub use idle::{Idle, Kept};
-pub use load::{Churned, Load, Measured, Plan};
+pub use phases::{Churned, Load, Measured, Plan};
 pub use session::Peer;
 pub use table::{Shape, Table};
 pub use usage::{Device, Usage};

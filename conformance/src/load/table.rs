@@ -49,6 +49,9 @@ const ORIGINS: (usize, usize) = (10_000, 50_000);
 /// Prefixes that may be drawn twice in a row before the space counts as full.
 const TRIES: usize = 1_000;
 
+/// Keys of prefixes, and their places.
+type Indexes = HashMap<u64, u32, foldhash::fast::FixedState>;
+
 /// What a table looks like.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
@@ -71,7 +74,7 @@ pub struct Table {
     prefixes: Prefixes,
     /// Where the prefixes of each attribute set begin.
     groups: Vec<usize>,
-    indexes: HashMap<u64, u32, foldhash::fast::FixedState>,
+    indexes: Indexes,
     shortest: Vec<u8>,
     senders: Vec<Peer>,
     streams: Vec<Bytes>,
@@ -234,8 +237,9 @@ impl Table {
 
     /// What a sender says about a group: the origin is the group's, the way to it the sender's.
     fn attributes(&self, sender: usize, group: usize) -> Attributes {
-        let mut origins = Chance::new(self.shape.seed ^ (group as u64) << 20);
-        let mut way = Chance::new(self.shape.seed ^ (group as u64) << 20 ^ sender as u64 + 1);
+        let name = self.shape.seed ^ (group as u64) << 20;
+        let mut origins = Chance::new(name);
+        let mut way = Chance::new(name ^ (1 + sender as u64));
         let peer = self.senders.get(sender).copied().unwrap_or_default();
         let own = (!self.shape.internal).then_some(peer.asn);
         let transit = (0..=way.below(4)).map(|_| asn(TRANSIT, &mut way));
@@ -256,8 +260,6 @@ impl Table {
         attributes
     }
 }
-
-type Indexes = HashMap<u64, u32, foldhash::fast::FixedState>;
 
 /// Draws `count` prefixes for each of `shares`, group by group, the prefixes of a group side by side.
 fn draw<P: Prefix>(

@@ -1,3 +1,5 @@
+//! The table that senders announce.
+
 use std::collections::BTreeSet;
 use std::time::Instant;
 

@@ -1,3 +1,5 @@
+//! Messages on the wire.
+
 use bgp_core::attributes::{AsPath, NextHop, Origin, SegmentKind};
 use bgp_core::update::{EncodeContext, announce, encode_attributes, withdraw};
 use bgp_core::{Attributes, Ipv4Prefix, Ipv6Prefix, Prefix, Reset};

@@ -140,6 +140,18 @@ impl Load {
         })
     }
 
+    /// Lets `span` pass.
+    ///
+    /// # Errors
+    /// A session is lost.
+    pub fn wait(&mut self, span: Duration) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < span {
+            self.turn(TURN)?;
+        }
+        Ok(())
+    }
+
     /// So many times a second, for so long, some sender withdraws one of its prefixes, or announces it
     /// again.
     ///

@@ -1,0 +1,327 @@
+//! Adapters: how each daemon is configured as its own documentation makes it fastest, and started.
+
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::str::FromStr;
+
+use anyhow::{Context as _, Result, bail};
+use bgp_core::Family;
+
+use super::topology::{DEVICE, DEVICE_AS, Neighbor, Topology};
+use crate::lab::{Bird, Frr, GoBgp, Host, Lab, Process, Windrosed};
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Daemon {
+    /// Ours.
+    Windrosed,
+    /// BIRD 2.
+    Bird,
+    /// FRR's bgpd, with zebra for its next hops.
+    Frr,
+    /// OpenBGPD.
+    OpenBgpd,
+    /// GoBGP.
+    GoBgp,
+}
+
+/// A daemon that runs; it ends with this.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the names are those of Daemon")]
+pub enum Running {
+    Windrosed(Windrosed),
+    Bird(Bird),
+    Frr(Frr),
+    OpenBgpd(Process),
+    GoBgp(GoBgp),
+}
+
+impl Daemon {
+    /// All, ours first.
+    pub const ALL: [Self; 5] = [
+        Self::Windrosed,
+        Self::Bird,
+        Self::Frr,
+        Self::OpenBgpd,
+        Self::GoBgp,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Windrosed => "windrosed",
+            Self::Bird => "bird",
+            Self::Frr => "frr",
+            Self::OpenBgpd => "openbgpd",
+            Self::GoBgp => "gobgp",
+        }
+    }
+
+    /// The program that Debian's package, or our build, has.
+    #[must_use]
+    pub fn program(self) -> String {
+        match self {
+            Self::Windrosed => Windrosed::program(),
+            Self::Bird => "bird".to_owned(),
+            Self::Frr => "/usr/lib/frr/bgpd".to_owned(),
+            Self::OpenBgpd => "/usr/sbin/bgpd".to_owned(),
+            Self::GoBgp => "gobgpd".to_owned(),
+        }
+    }
+
+    /// What it says its version is.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn version(self) -> Result<String> {
+        let mut command = Command::new(self.program());
+        command.arg(match self {
+            Self::OpenBgpd => "-V",
+            Self::Windrosed | Self::Bird | Self::Frr | Self::GoBgp => "--version",
+        });
+        let output = command.output().with_context(|| format!("{command:?}"))?;
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        Ok(said.lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// Whether it can put routes into the kernel here.
+    #[must_use]
+    pub const fn installs(self) -> bool {
+        match self {
+            Self::Windrosed | Self::Bird | Self::Frr => true,
+            // Neither installs routes on Linux by itself.
+            Self::OpenBgpd | Self::GoBgp => false,
+        }
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn configuration(self, topology: &Topology) -> String {
+        match self {
+            Self::Windrosed => windrosed(topology),
+            Self::Bird => bird(topology),
+            Self::Frr => frr(topology),
+            Self::OpenBgpd => openbgpd(topology),
+            Self::GoBgp => gobgp(topology),
+        }
+    }
+
+    /// Starts it in `host`.
+    ///
+    /// # Errors
+    /// It does not start, or does not like the configuration.
+    pub fn start(self, lab: &Lab, host: &Host, topology: &Topology) -> Result<Running> {
+        let config = self.configuration(topology);
+        Ok(match self {
+            Self::Windrosed => Running::Windrosed(Windrosed::start(lab, host, &config)?),
+            Self::Bird => Running::Bird(Bird::start(lab, host, &config)?),
+            Self::Frr => Running::Frr(Frr::start(lab, host, &config)?),
+            Self::OpenBgpd => Running::OpenBgpd(start_openbgpd(host, &config)?),
+            Self::GoBgp => Running::GoBgp(GoBgp::start(lab, host, &config)?),
+        })
+    }
+}
+
+impl FromStr for Daemon {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|daemon| daemon.name() == name);
+        found.with_context(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("no daemon {name:?}: {names}")
+        })
+    }
+}
+
+fn windrosed(topology: &Topology) -> String {
+    let family = match topology.family {
+        Family::Ipv4Unicast => "ipv4",
+        Family::Ipv6Unicast => "ipv6",
+    };
+    let mut text = format!(
+        "[router]\nasn = {DEVICE_AS}\nrouter-id = \"{DEVICE}\"\nlisten = [\"{DEVICE}:179\"]\n\
+         [fib]\ninstall = {}\n",
+        topology.kernel
+    );
+    for Neighbor { peer, is_told } in topology.neighbors() {
+        let export = if *is_told { "accept" } else { "reject" };
+        let _ = write!(
+            text,
+            "[[peer]]\naddress = \"{}\"\nasn = {}\npassive = true\nfamilies = [\"{family}\"]\n\
+             hold-time = \"{}s\"\nimport = [\"accept\"]\nexport = [\"{export}\"]\nrr-client = {}\n",
+            peer.address, peer.asn, peer.hold_time, topology.reflects
+        );
+    }
+    text
+}
+
+/// `direct` spares the recursive lookup of next hops; the kernel is scanned at the start only.
+fn bird(topology: &Topology) -> String {
+    let family = match topology.family {
+        Family::Ipv4Unicast => "ipv4",
+        Family::Ipv6Unicast => "ipv6",
+    };
+    let mut text = format!("router id {DEVICE};\nprotocol direct {{ ipv4; ipv6; }}\n");
+    if topology.kernel {
+        text.push_str(
+            "protocol kernel { scan time 3600; ipv4 { import none; export where source = RTS_BGP; }; }\n",
+        );
+    }
+    let client = if topology.reflects { "rr client; " } else { "" };
+    for (i, Neighbor { peer, is_told }) in topology.neighbors().enumerate() {
+        let export = if *is_told {
+            "where source = RTS_BGP"
+        } else {
+            "none"
+        };
+        let _ = writeln!(
+            text,
+            "protocol bgp p{i} {{ local {DEVICE} as {DEVICE_AS}; neighbor {} as {}; direct; passive yes; \
+             {client}hold time {}; {family} {{ import all; export {export}; }}; }}",
+            peer.address, peer.asn, peer.hold_time
+        );
+    }
+    text
+}
+
+/// Update groups are told apart by their peer group; nothing is held back, and zebra hears of routes
+/// only where they are to be installed.
+fn frr(topology: &Topology) -> String {
+    let family = match topology.family {
+        Family::Ipv4Unicast => "ipv4",
+        Family::Ipv6Unicast => "ipv6",
+    };
+    let mut text = String::from("frr defaults traditional\n");
+    if !topology.kernel {
+        text.push_str("bgp no-rib\n");
+    }
+    let _ = write!(
+        text,
+        "router bgp {DEVICE_AS}\n bgp router-id {DEVICE}\n no bgp ebgp-requires-policy\n \
+         no bgp network import-check\n no bgp default ipv4-unicast\n coalesce-time 0\n"
+    );
+    for group in ["TOLD", "SILENT"] {
+        let _ = write!(
+            text,
+            " neighbor {group} peer-group\n neighbor {group} passive\n \
+             neighbor {group} advertisement-interval 0\n"
+        );
+    }
+    for Neighbor { peer, is_told } in topology.neighbors() {
+        let group = if *is_told { "TOLD" } else { "SILENT" };
+        let (address, hold) = (peer.address, peer.hold_time);
+        let _ = write!(
+            text,
+            " neighbor {address} remote-as {}\n neighbor {address} peer-group {group}\n \
+             neighbor {address} timers {} {hold}\n",
+            peer.asn,
+            hold / 3
+        );
+    }
+    let _ = writeln!(text, " address-family {family} unicast");
+    for group in ["TOLD", "SILENT"] {
+        let _ = writeln!(text, "  neighbor {group} activate");
+        if topology.reflects {
+            let _ = writeln!(text, "  neighbor {group} route-reflector-client");
+        }
+    }
+    text.push_str(
+        "  neighbor SILENT route-map NONE out\n exit-address-family\nroute-map NONE deny 10\n",
+    );
+    text
+}
+
+fn openbgpd(topology: &Topology) -> String {
+    let mut text = format!(
+        "AS {DEVICE_AS}\nrouter-id {DEVICE}\nlisten on {DEVICE}\nfib-update no\n\
+         nexthop qualify via default\nallow from any\nallow to any\n"
+    );
+    for Neighbor { peer, is_told } in topology.neighbors() {
+        let families = match topology.family {
+            Family::Ipv4Unicast => "announce IPv4 unicast",
+            Family::Ipv6Unicast => "announce IPv6 unicast\n announce IPv4 none",
+        };
+        let _ = write!(
+            text,
+            "neighbor {} {{\n remote-as {}\n passive\n holdtime {}\n {families}\n",
+            peer.address, peer.asn, peer.hold_time
+        );
+        if topology.reflects {
+            text.push_str(" route-reflector\n");
+        }
+        if !is_told {
+            text.push_str(" export none\n");
+        }
+        text.push_str("}\n");
+    }
+    text
+}
+
+fn start_openbgpd(host: &Host, config: &str) -> Result<Process> {
+    let path = host.dir().join("openbgpd.conf");
+    let socket = host.dir().join("openbgpd.sock");
+    std::fs::write(&path, format!("socket \"{}\"\n{config}", socket.display()))?;
+    // It refuses a file that others may read.
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let program = Daemon::OpenBgpd.program();
+    if !Path::new(&program).is_file() {
+        bail!("no {program}");
+    }
+    let mut command = host.command(&program);
+    command.arg("-d").arg("-f").arg(&path);
+    host.start("openbgpd", command)
+}
+
+/// A policy of a neighbor is for route-server clients only, so one of all neighbors silences some.
+fn gobgp(topology: &Topology) -> String {
+    let family = match topology.family {
+        Family::Ipv4Unicast => "ipv4-unicast",
+        Family::Ipv6Unicast => "ipv6-unicast",
+    };
+    let mut text = format!(
+        "[global.config]\nas = {DEVICE_AS}\nrouter-id = \"{DEVICE}\"\nlocal-address-list = [\"{DEVICE}\"]\n"
+    );
+    let silent = topology.neighbors().filter(|neighbor| !neighbor.is_told);
+    let silent: Vec<_> = silent
+        .map(|n| format!("\"{}/32\"", n.peer.address))
+        .collect();
+    if !silent.is_empty() {
+        let _ = write!(
+            text,
+            "[global.apply-policy.config]\nexport-policy-list = [\"quiet\"]\n\
+             default-export-policy = \"accept-route\"\n\
+             [[defined-sets.neighbor-sets]]\nneighbor-set-name = \"silent\"\nneighbor-info-list = [{}]\n\
+             [[policy-definitions]]\nname = \"quiet\"\n[[policy-definitions.statements]]\nname = \"quiet\"\n\
+             [policy-definitions.statements.conditions.match-neighbor-set]\nneighbor-set = \"silent\"\n\
+             match-set-options = \"any\"\n[policy-definitions.statements.actions]\n\
+             route-disposition = \"reject-route\"\n",
+            silent.join(", ")
+        );
+    }
+    for Neighbor { peer, .. } in topology.neighbors() {
+        let _ = write!(
+            text,
+            "[[neighbors]]\n[neighbors.config]\nneighbor-address = \"{}\"\npeer-as = {}\n\
+             [neighbors.transport.config]\npassive-mode = true\n\
+             [neighbors.timers.config]\nhold-time = {}\nidle-hold-time-after-reset = 1\n",
+            peer.address, peer.asn, peer.hold_time
+        );
+        if topology.reflects {
+            let _ = write!(
+                text,
+                "[neighbors.route-reflector.config]\nroute-reflector-client = true\n\
+                 route-reflector-cluster-id = \"{DEVICE}\"\n"
+            );
+        }
+        let _ = write!(
+            text,
+            "[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = \"{family}\"\n"
+        );
+    }
+    text
+}
