@@ -2,6 +2,8 @@
 //! `cargo xtask sim SEED` tells the story of one.
 #![allow(clippy::disallowed_methods, missing_docs)]
 
+mod half_open;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
