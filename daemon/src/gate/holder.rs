@@ -43,7 +43,8 @@ fn listeners(table: &str, port: u16) -> Vec<String> {
 
 fn describe(process: &Path) -> Option<String> {
     let name = fs::read_to_string(process.join("comm")).ok()?;
-    let pid = process.file_name()?.to_string_lossy();
+    // Beside the numbers there is `self`, which means us.
+    let pid: u32 = process.file_name()?.to_str()?.parse().ok()?;
     Some(format!("{} (pid {pid})", name.trim()))
 }
 
