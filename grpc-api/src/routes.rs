@@ -93,7 +93,7 @@ impl RouteService for Routes {
         if let Some(client) = self.parked.resume(&token, client) {
             let watcher = self
                 .core
-                .ask(|speaker, _, _| speaker.watch_routes(None))
+                .ask(|speaker, _, _| speaker.watch_routes())
                 .await?;
             let feed = Feed {
                 core: self.core.clone(),

@@ -22,7 +22,7 @@ use crate::peer::{Kind, PeerId, PeerSession, Peers};
 use crate::plane::{Arrival, Plane};
 use crate::policy::{Policies, RouteContext, RouteSource};
 use crate::query::family_of;
-use crate::table::{Flags, Path};
+use crate::table::Flags;
 
 /// What holds for all peers.
 #[derive(Clone, Debug, PartialEq)]
@@ -388,13 +388,14 @@ impl Rib {
         self.ipv4.changes + self.ipv6.changes
     }
 
-    /// Who told the best route to exactly `prefix`.
+    /// Whether anybody but `source` has a route to exactly `prefix` that may be chosen.
     #[must_use]
-    pub fn best_source(&self, prefix: IpNet) -> Option<PeerId> {
-        if let Some(prefix) = Ipv4Prefix::from_net(prefix) {
-            return self.ipv4.best_source(prefix);
+    pub fn is_known_beside(&self, source: PeerId, prefix: IpNet) -> bool {
+        match Ipv4Prefix::from_net(prefix) {
+            Some(prefix) => self.ipv4.is_known_beside(&self.core, source, prefix),
+            None => Ipv6Prefix::from_net(prefix)
+                .is_some_and(|prefix| self.ipv6.is_known_beside(&self.core, source, prefix)),
         }
-        self.ipv6.best_source(Ipv6Prefix::from_net(prefix)?)
     }
 
     /// The counts of a peer. Costs nothing.
@@ -459,9 +460,12 @@ impl<P: Prefix> Plane<P> {
         P::FAMILY
     }
 
-    fn best_source(&self, prefix: P) -> Option<PeerId> {
-        let net = self.table.find(prefix)?;
-        self.table.best(net).map(Path::peer)
+    fn is_known_beside(&self, core: &Core, source: PeerId, prefix: P) -> bool {
+        let net = self.table.find(prefix);
+        let paths = net.into_iter().flat_map(|net| self.table.paths_of(net));
+        paths
+            .filter_map(|path| self.table.path(path))
+            .any(|path| path.peer() != source && Self::candidate(core, path).is_some())
     }
 
     fn join_if_agreed(&mut self, core: &mut Core, peer: PeerId) {

@@ -33,6 +33,14 @@ pub struct Injection {
     pub install: bool,
 }
 
+impl Injection {
+    /// What tells it apart among its owner's routes.
+    #[must_use]
+    pub const fn key(&self) -> (IpNet, u32) {
+        (self.prefix, self.path_id)
+    }
+}
+
 /// Several changes that are made together, or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct InjectionBatch {
@@ -86,11 +94,32 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Names a peer: its address, and the interface where a link-local one needs it.
+/// Names a peer: its address, and the interface where a link-local one needs it. Written as `10.0.0.2` or `fe80::2%eth0`.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct PeerName {
     /// The address.
     pub address: IpAddr,
     /// The interface, for a link-local address.
     pub interface: Option<String>,
+}
+
+impl PeerName {
+    /// The name of whoever is at `address`: the interface counts only for a link-local one.
+    #[must_use]
+    pub fn new(address: IpAddr, interface: Option<&str>) -> Self {
+        let scoped = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        Self {
+            address,
+            interface: interface.filter(|_| scoped).map(str::to_owned),
+        }
+    }
+}
+
+impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.interface {
+            Some(interface) => write!(f, "{}%{interface}", self.address),
+            None => self.address.fmt(f),
+        }
+    }
 }

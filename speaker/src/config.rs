@@ -10,6 +10,8 @@ use bgp_fsm::PeerAs;
 use ipnet::IpNet;
 use rib::policy::{PolicyConfig, SetsConfig};
 
+use crate::command::PeerName;
+
 /// All of it. Two equal configurations behave alike.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -135,6 +137,14 @@ pub struct PeerRange {
     pub limit: usize,
     /// The rest.
     pub options: PeerOptions,
+}
+
+impl Peer {
+    /// How it is named.
+    #[must_use]
+    pub fn name(&self) -> PeerName {
+        PeerName::new(self.address, self.options.interface.as_deref())
+    }
 }
 
 impl PeerRange {

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
 use fib_netlink::{FibConfig, Input, NextHop, Output, PreferredSource, Wanted};
-use ipnet::IpNet;
 use rib::{Forwarding, NextHopChange, NextHopKey};
 
 use crate::config::Config;
@@ -17,9 +16,20 @@ const CHUNK: usize = 4096;
 impl Speaker {
     /// Tells the FIB what happened, and does what it answers.
     pub(crate) fn fib_input(&mut self, now: Instant, input: Input, out: &mut Vec<Effect>) {
+        self.fib_inputs(now, [input], out);
+    }
+
+    fn fib_inputs(
+        &mut self,
+        now: Instant,
+        inputs: impl IntoIterator<Item = Input>,
+        out: &mut Vec<Effect>,
+    ) {
         let mut outputs = std::mem::take(&mut self.fib_outputs);
         let mut next_hops = Vec::new();
-        self.fib.handle(now, input, &mut outputs);
+        for input in inputs {
+            self.fib.handle(now, input, &mut outputs);
+        }
         for output in outputs.drain(..) {
             match output {
                 Output::Send(_) | Output::Resync => out.push(Effect::Kernel(output)),
@@ -45,13 +55,12 @@ impl Speaker {
 
     /// Has the next hops of new routes resolved, and forgets those of none.
     pub(crate) fn track_next_hops(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        for change in self.rib.drain_next_hop_changes() {
-            let input = match change {
-                NextHopChange::Track(key) => Input::Track(next_hop(key)),
-                NextHopChange::Untrack(key) => Input::Untrack(next_hop(key)),
-            };
-            self.fib_input(now, input, out);
-        }
+        let changes = self.rib.drain_next_hop_changes().into_iter();
+        let inputs = changes.map(|change| match change {
+            NextHopChange::Track(key) => Input::Track(next_hop(key)),
+            NextHopChange::Untrack(key) => Input::Untrack(next_hop(key)),
+        });
+        self.fib_inputs(now, inputs, out);
     }
 
     /// Passes on what changed in the Loc-RIB, a chunk at a time.
@@ -61,11 +70,10 @@ impl Speaker {
         }
         let mut changes = std::mem::take(&mut self.fib_changes);
         self.fib_behind = self.rib.fib_next(CHUNK, &mut |prefix, forwarding| {
-            changes.push((prefix, forwarding.map(wanted)));
+            let route = forwarding.map(wanted);
+            changes.push(Input::Wanted { prefix, route });
         });
-        for (prefix, route) in changes.drain(..) {
-            self.fib_input(now, Input::Wanted { prefix, route }, out);
-        }
+        self.fib_inputs(now, changes.drain(..), out);
         self.fib_changes = changes;
     }
 
@@ -96,7 +104,7 @@ impl Speaker {
     }
 }
 
-fn next_hop(key: NextHopKey) -> NextHop {
+pub(crate) const fn next_hop(key: NextHopKey) -> NextHop {
     NextHop {
         address: key.address,
         interface: key.interface,
@@ -132,6 +140,3 @@ pub(crate) fn fib_config(config: &Config) -> FibConfig {
         ..FibConfig::default()
     }
 }
-
-/// What is wanted for a prefix, in the queue of the planner.
-pub(crate) type Change = (IpNet, Option<Wanted>);

@@ -80,8 +80,8 @@ impl Speaker {
         batch: InjectionBatch,
         out: &mut Vec<Effect>,
     ) -> Result<Injected, Refusal> {
+        self.refuse_at_end()?;
         self.check_batch(&batch)?;
-        let mut done = Injected::default();
         let InjectionBatch {
             owner: name,
             lease,
@@ -89,34 +89,23 @@ impl Speaker {
             withdraw,
             replace_all,
         } = batch;
-        let mut gone = withdraw;
+        let mut gone: BTreeSet<_> = withdraw.into_iter().collect();
         if replace_all {
-            gone.extend(
-                self.routes_of(&name)
-                    .filter(|key| !announce.iter().any(|r| (r.prefix, r.path_id) == *key)),
-            );
+            gone.extend(self.routes_of(&name));
+            for route in &announce {
+                gone.remove(&route.key());
+            }
         }
+        let done = Injected {
+            announced: announce.len(),
+            withdrawn: gone.len(),
+        };
         for key in gone {
-            done.withdrawn += usize::from(self.take_out(&name, key));
+            self.take_out(&name, key);
         }
-        let id = self.injections.free_id();
-        let owner = self
-            .injections
-            .owners
-            .entry(name.clone())
-            .or_insert_with(|| Owner {
-                id,
-                lease: None,
-                expires: None,
-                routes: BTreeMap::new(),
-            });
-        owner.lease = lease;
-        owner.expires = lease.map(|lease| now + lease);
-        let id = owner.id;
-        self.rib.declare_local(id, RouteSource::Api);
+        self.renew_lease(now, &name, lease);
         for route in announce {
             self.put_in(&name, route);
-            done.announced += 1;
         }
         self.forget_idle_owner(&name);
         self.settle(now, out);
@@ -153,92 +142,89 @@ impl Speaker {
     }
 
     fn check_batch(&self, batch: &InjectionBatch) -> Result<(), Refusal> {
-        let invalid = |field: String, why: &str| {
-            Err(Refusal::Invalid {
-                field,
-                why: why.to_owned(),
-            })
-        };
         if batch.owner.is_empty() || batch.owner.len() > OWNER_LEN_MAX {
-            return invalid("owner".to_owned(), "an owner's name has 1 to 64 octets");
+            return invalid("owner", "an owner's name has 1 to 64 octets");
         }
-        if batch
-            .lease
-            .is_some_and(|lease| lease.is_zero() || lease > LEASE_MAX)
-        {
-            return invalid(
-                "lease".to_owned(),
-                "a lease is longer than nothing and at most 7 days",
-            );
+        let lease = batch.lease.unwrap_or(LEASE_MAX);
+        if lease.is_zero() || lease > LEASE_MAX {
+            let why = "a lease is longer than nothing and at most 7 days";
+            return invalid("lease", why);
         }
         if batch.announce.len() + batch.withdraw.len() > BATCH_MAX {
-            return Err(Refusal::Exhausted(format!(
-                "a batch holds at most {BATCH_MAX} changes"
-            )));
-        }
-        let owner = self.injections.owners.get(&batch.owner);
-        if owner.is_none() && self.injections.owners.len() >= OWNERS_MAX as usize {
-            return Err(Refusal::Exhausted(format!(
-                "there are {OWNERS_MAX} owners already"
-            )));
-        }
-        if self.injections.count + batch.announce.len() > INJECTED_MAX {
-            return Err(Refusal::Exhausted(format!(
-                "at most {INJECTED_MAX} routes can be injected"
-            )));
+            return exhausted(format!("a batch holds at most {BATCH_MAX} changes"));
         }
         let mut seen = BTreeSet::new();
         for (index, route) in batch.announce.iter().enumerate() {
-            if route.prefix != route.prefix.trunc() {
-                return invalid(
-                    format!("announce[{index}].prefix"),
-                    "it has bits beyond its length",
-                );
-            }
-            if !seen.insert((route.prefix, route.path_id)) {
-                return invalid(
-                    format!("announce[{index}].prefix"),
-                    "it is in the batch twice",
-                );
-            }
-            if route.install && is_ourselves(route.attributes.next_hop) {
-                return invalid(
-                    format!("announce[{index}].next_hop"),
-                    "to install it, it needs a next hop",
-                );
+            let field = |name| format!("announce[{index}].{name}");
+            check_route(route).or_else(|(name, why)| invalid(field(name), why))?;
+            if !seen.insert(route.key()) {
+                return invalid(field("prefix"), "it is in the batch twice");
             }
         }
+        let owner = self.injections.owners.get(&batch.owner);
         for (index, key) in batch.withdraw.iter().enumerate() {
+            let field = format!("withdraw[{index}].prefix");
             if !seen.insert(*key) {
-                return invalid(
-                    format!("withdraw[{index}].prefix"),
-                    "it is in the batch twice",
-                );
+                return invalid(field, "it is in the batch twice");
             }
             if !owner.is_some_and(|owner| owner.routes.contains_key(key)) {
-                return Err(Refusal::NotFound(format!(
-                    "withdraw[{index}].prefix: {} of this owner",
-                    key.0
-                )));
+                let what = format!("{field}: {} of this owner", key.0);
+                return Err(Refusal::NotFound(what));
             }
+        }
+        self.check_room(batch, owner)
+    }
+
+    fn check_room(&self, batch: &InjectionBatch, owner: Option<&Owner>) -> Result<(), Refusal> {
+        if owner.is_none() && self.injections.owners.len() >= OWNERS_MAX as usize {
+            return exhausted(format!("there are {OWNERS_MAX} owners already"));
+        }
+        let has = owner.map_or(0, |owner| owner.routes.len());
+        let known =
+            |route: &&Injection| owner.is_some_and(|owner| owner.routes.contains_key(&route.key()));
+        let replaced = batch.announce.iter().filter(known).count();
+        let stay = if batch.replace_all {
+            0
+        } else {
+            has - batch.withdraw.len() - replaced
+        };
+        if self.injections.count - has + stay + batch.announce.len() > INJECTED_MAX {
+            return exhausted(format!("at most {INJECTED_MAX} routes can be injected"));
         }
         Ok(())
     }
 
-    fn routes_of(&self, owner: &str) -> impl Iterator<Item = (IpNet, u32)> + use<> {
-        let routes = self
-            .injections
-            .owners
-            .get(owner)
-            .map(|owner| owner.routes.keys().copied().collect::<Vec<_>>());
-        routes.unwrap_or_default().into_iter()
+    /// The owner, who may be new, was heard now.
+    fn renew_lease(&mut self, now: Instant, name: &str, lease: Option<Duration>) {
+        if !self.injections.owners.contains_key(name) {
+            let id = self.injections.free_id();
+            self.rib.declare_local(id, RouteSource::Api);
+            let owner = Owner {
+                id,
+                lease: None,
+                expires: None,
+                routes: BTreeMap::new(),
+            };
+            self.injections.owners.insert(name.to_owned(), owner);
+        }
+        if let Some(owner) = self.injections.owners.get_mut(name) {
+            owner.lease = lease;
+            owner.expires = lease.map(|lease| now + lease);
+        }
+    }
+
+    fn routes_of(&self, owner: &str) -> Vec<(IpNet, u32)> {
+        let owner = self.injections.owners.get(owner);
+        owner
+            .map(|owner| owner.routes.keys().copied().collect())
+            .unwrap_or_default()
     }
 
     fn put_in(&mut self, name: &str, route: Injection) {
         let Some(owner) = self.injections.owners.get_mut(name) else {
             return;
         };
-        let key = (route.prefix, route.path_id);
+        let key = route.key();
         let source = LocalSource {
             peer: owner.id,
             path_id: route.path_id,
@@ -260,20 +246,18 @@ impl Speaker {
         }
     }
 
-    fn take_out(&mut self, name: &str, key: (IpNet, u32)) -> bool {
+    fn take_out(&mut self, name: &str, key: (IpNet, u32)) {
         let Some(owner) = self.injections.owners.get_mut(name) else {
-            return false;
+            return;
         };
         let source = LocalSource {
             peer: owner.id,
             path_id: key.1,
         };
-        let found = owner.routes.remove(&key).is_some();
-        if found {
+        if owner.routes.remove(&key).is_some() {
             self.injections.count -= 1;
             self.rib.withdraw_local(source, key.0);
         }
-        found
     }
 
     fn forget_idle_owner(&mut self, name: &str) {
@@ -297,7 +281,7 @@ impl Speaker {
             .map(|(name, _)| name.clone())
             .collect();
         for owner in names {
-            let keys: Vec<_> = self.routes_of(&owner).collect();
+            let keys = self.routes_of(&owner);
             let routes = keys.len();
             for key in keys {
                 self.take_out(&owner, key);
@@ -306,6 +290,32 @@ impl Speaker {
             out.push(Effect::Notice(Notice::LeaseExpired { owner, routes }));
         }
     }
+}
+
+/// What is wrong with a route of a batch: the field, and why.
+fn check_route(route: &Injection) -> Result<(), (&'static str, &'static str)> {
+    let next_hop = route.attributes.next_hop;
+    if route.prefix != route.prefix.trunc() {
+        return Err(("prefix", "it has bits beyond its length"));
+    }
+    if matches!((route.prefix, next_hop), (IpNet::V6(_), NextHop::V4(_))) {
+        return Err(("next_hop", "an IPv6 route has an IPv6 next hop"));
+    }
+    if route.install && is_ourselves(next_hop) {
+        return Err(("next_hop", "to install it, it needs a next hop"));
+    }
+    Ok(())
+}
+
+fn invalid<T>(field: impl Into<String>, why: &str) -> Result<T, Refusal> {
+    Err(Refusal::Invalid {
+        field: field.into(),
+        why: why.to_owned(),
+    })
+}
+
+const fn exhausted<T>(bound: String) -> Result<T, Refusal> {
+    Err(Refusal::Exhausted(bound))
 }
 
 /// A next hop that stands for ourselves.

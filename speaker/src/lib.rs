@@ -14,10 +14,6 @@ pub mod query;
 mod reconfigure;
 mod session;
 mod sessions;
-#[expect(
-    clippy::module_inception,
-    reason = "the crate's one struct is in the file of its name"
-)]
 mod speaker;
 pub mod view;
 

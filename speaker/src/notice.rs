@@ -8,13 +8,15 @@ use bgp_core::update::AttributeFault;
 use bgp_fsm::State;
 use ipnet::IpNet;
 
+use crate::command::PeerName;
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Notice {
     /// A peer's session changed its state.
     PeerState {
         /// Who.
-        peer: IpAddr,
+        peer: PeerName,
         /// From where.
         from: State,
         /// To where.
@@ -23,28 +25,28 @@ pub enum Notice {
     /// A peer's session or an attempt at one ended.
     PeerDown {
         /// Who.
-        peer: IpAddr,
+        peer: PeerName,
         /// Why, in words.
         why: String,
     },
     /// A peer sent something malformed that its session survived (RFC 7606).
     Malformed {
         /// Who.
-        peer: IpAddr,
+        peer: PeerName,
         /// What, and what was done about it.
         fault: AttributeFault,
     },
     /// A peer has told all it knows (RFC 4724 §2).
     EndOfRib {
         /// Who.
-        peer: IpAddr,
+        peer: PeerName,
         /// Of which family.
         family: Family,
     },
     /// A peer nears its limit, or is beyond it.
     MaxPrefixes {
         /// Who.
-        peer: IpAddr,
+        peer: PeerName,
         /// How many there are.
         count: u32,
         /// How many there may be.

@@ -8,7 +8,9 @@ use ipnet::IpNet;
 use rib::{LocalForwarding, LocalSource, NextHopKey, PeerId};
 
 use crate::Speaker;
-use crate::config::{Originate, Static, StaticVia, When};
+use crate::config::{Originate, Static, StaticNextHop, StaticVia, When};
+use crate::event::Effect;
+use crate::fib::next_hop;
 use crate::inject::ourselves;
 
 /// `[[originate]]` among the RIB's sources.
@@ -26,53 +28,59 @@ pub(crate) const STATIC: LocalSource = LocalSource {
 #[derive(Debug, Default)]
 pub(crate) struct Configured {
     originated: BTreeMap<IpNet, Attributes>,
-    statics: BTreeMap<IpNet, Static>,
-    /// What conditions look at may have changed.
-    recheck: bool,
+    statics: BTreeMap<IpNet, (Attributes, LocalForwarding)>,
+    /// Links, addresses, foreign routes or the configuration changed.
+    look: bool,
     /// The RIB's version at which conditions on routes were last looked at.
     version: u64,
 }
 
 impl Speaker {
-    /// Links, addresses or foreign routes changed.
+    /// Links, addresses or foreign routes changed, or what we want of them.
     pub(crate) const fn environment_changed(&mut self) {
-        self.configured.recheck = true;
+        self.configured.look = true;
     }
 
-    /// Puts into the RIB what the configuration says, and takes out what it says no more.
-    pub(crate) fn announce_configured(&mut self) {
-        self.configured.recheck = true;
-        let statics: BTreeMap<IpNet, Static> = self
-            .config
-            .statics
-            .iter()
-            .map(|route| (route.prefix, route.clone()))
+    /// Does what follows from a changed environment: for sessions, and for the routes of the configuration, which
+    /// come and go with it.
+    pub(crate) fn look_around(&mut self, out: &mut Vec<Effect>) {
+        let look = std::mem::take(&mut self.configured.look);
+        if look {
+            self.relocate_sessions(out);
+            self.announce_statics();
+        }
+        let on_routes = |o: &Originate| matches!(o.when, When::RoutePresent(_));
+        let routes_changed = self.rib.version() != self.configured.version
+            && self.config.originate.iter().any(on_routes);
+        if look || routes_changed {
+            self.announce_originated();
+            self.configured.version = self.rib.version();
+        }
+    }
+
+    /// Static routes, with the interfaces that there are now.
+    fn announce_statics(&mut self) {
+        let statics = self.config.statics.iter().filter(|s| self.leads_on(s));
+        let wanted: BTreeMap<_, _> = statics
+            .map(|route| (route.prefix, self.of_static(route)))
             .collect();
         for prefix in self.configured.statics.keys() {
-            if !statics.contains_key(prefix) {
+            if !wanted.contains_key(prefix) {
                 self.rib.withdraw_local(STATIC, *prefix);
             }
         }
-        for route in statics.values() {
-            if self.configured.statics.get(&route.prefix) != Some(route) {
-                let (attributes, forwarding) = self.of_static(route);
+        for (prefix, route) in &wanted {
+            if self.configured.statics.get(prefix) != Some(route) {
+                let (attributes, forwarding) = route;
                 self.rib
-                    .announce_local(STATIC, route.prefix, &attributes, Some(forwarding));
+                    .announce_local(STATIC, *prefix, attributes, Some(forwarding.clone()));
             }
         }
-        self.configured.statics = statics;
+        self.configured.statics = wanted;
     }
 
-    /// Announces and withdraws `[[originate]]` as its conditions come and go.
-    pub(crate) fn check_conditions(&mut self) {
-        let version = self.rib.version();
-        let on_routes = |o: &Originate| matches!(o.when, When::RoutePresent(_));
-        let routes_changed =
-            version != self.configured.version && self.config.originate.iter().any(on_routes);
-        if !self.configured.recheck && !routes_changed {
-            return;
-        }
-        self.configured.recheck = false;
+    /// `[[originate]]`, as far as its conditions hold.
+    fn announce_originated(&mut self) {
         let holds = self.config.originate.iter().filter(|o| self.holds(&o.when));
         let wanted: BTreeMap<IpNet, Attributes> =
             holds.map(|o| (o.prefix, o.attributes.clone())).collect();
@@ -88,19 +96,15 @@ impl Speaker {
             }
         }
         self.configured.originated = wanted;
-        self.configured.version = self.rib.version();
     }
 
     fn holds(&self, when: &When) -> bool {
         match when {
             When::Always => true,
             When::AddressPresent(address) => self.fib.has_address(*address),
+            // What is originated holds up no condition: not its own, nor those of others in a circle.
             When::RoutePresent(prefix) => {
-                self.fib.has_route(*prefix)
-                    || self
-                        .rib
-                        .best_source(*prefix)
-                        .is_some_and(|source| source != ORIGINATE.peer)
+                self.fib.has_route(*prefix) || self.rib.is_known_beside(ORIGINATE.peer, *prefix)
             }
         }
     }
@@ -118,24 +122,37 @@ impl Speaker {
         let forwarding = match &route.via {
             StaticVia::Blackhole => LocalForwarding::Blackhole,
             StaticVia::Unreachable => LocalForwarding::Unreachable,
-            StaticVia::NextHops(hops) => LocalForwarding::Via(
-                hops.iter()
-                    .map(|hop| {
-                        let interface = hop
-                            .interface
-                            .as_deref()
-                            .and_then(|name| self.fib.interface(name));
-                        (
-                            NextHopKey {
-                                address: hop.address,
-                                interface,
-                            },
-                            hop.weight,
-                        )
-                    })
-                    .collect(),
-            ),
+            StaticVia::NextHops(hops) => {
+                let hops = hops
+                    .iter()
+                    .filter_map(|hop| Some((self.key_of(hop)?, hop.weight)));
+                LocalForwarding::Via(hops.collect())
+            }
         };
         (attributes, forwarding)
+    }
+
+    /// A route to a next hop that cannot be reached would draw packets that have nowhere to go.
+    fn leads_on(&self, route: &Static) -> bool {
+        let reachable = |hop| {
+            let key = self.key_of(hop).map(next_hop);
+            key.is_some_and(|hop| self.fib.resolve(hop).is_some())
+        };
+        match &route.via {
+            StaticVia::NextHops(hops) => !self.config.fib.install || hops.iter().any(reachable),
+            StaticVia::Blackhole | StaticVia::Unreachable => true,
+        }
+    }
+
+    /// `None`: its interface is not there now.
+    fn key_of(&self, hop: &StaticNextHop) -> Option<NextHopKey> {
+        let interface = match &hop.interface {
+            Some(name) => Some(self.fib.interface(name)?),
+            None => None,
+        };
+        Some(NextHopKey {
+            address: hop.address,
+            interface,
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! A peer: what is configured, its session, and what there is to say about it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bgp_core::Family;
@@ -8,6 +8,7 @@ use bgp_core::capability::{AddPathMode, Capability};
 use bgp_core::family::PerFamily;
 use bgp_fsm::{Fsm, PeerAs, Side, State};
 use rib::PeerId;
+use rib::peer::LocalAddresses;
 
 use crate::command::PeerName;
 use crate::config::{PeerOptions, Router};
@@ -48,6 +49,17 @@ pub(crate) struct Peer {
     pub(crate) last_update: Instant,
     /// The notice about its limit was given.
     pub(crate) warned: bool,
+    /// What the RIB was told of where the session is.
+    pub(crate) place: Place,
+}
+
+/// Where a session is among our links, which the kernel may tell only after it came up.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Place {
+    /// Our addresses there.
+    pub(crate) local: LocalAddresses,
+    /// The index of its device, if it is bound to one.
+    pub(crate) interface: Option<u32>,
 }
 
 /// A TCP connection of a peer.
@@ -88,6 +100,7 @@ impl Peer {
             heard_all: PerFamily::default(),
             last_update: now,
             warned: false,
+            place: Place::default(),
         }
     }
 
@@ -110,6 +123,11 @@ impl Peer {
             Side::Outgoing => &mut self.conns[0],
             Side::Incoming => &mut self.conns[1],
         }
+    }
+
+    /// It has a connection, or asks for one.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.conns.iter().any(Option::is_some)
     }
 
     /// The connection of the session, while it is up.
@@ -138,9 +156,20 @@ impl Peer {
         SocketAddr::new(self.name.address, self.options.port)
     }
 
-    /// The options of its sockets.
+    /// The name of the device it is bound to, or that scopes its address.
+    pub(crate) fn interface(&self) -> Option<&str> {
+        let scope = self.name.interface.as_deref();
+        scope.or(self.options.interface.as_deref())
+    }
+
+    /// The options of its sockets. Who may be of several ASes counts as external unless all of them are ours.
     pub(crate) fn gate(&self, router: &Router) -> Gate {
-        let external = self.asn != PeerAs::Exactly(self.local_asn(router));
+        let local_asn = self.local_asn(router);
+        let external = match &self.asn {
+            PeerAs::Exactly(asn) => *asn != local_asn,
+            PeerAs::OneOf(asns) => asns.iter().any(|asn| *asn != local_asn),
+            PeerAs::Any => true,
+        };
         let hops = self.options.multihop;
         let ttl = match (self.options.gtsm, external, hops) {
             (true, _, _) => Some(TTL_GTSM),
@@ -155,11 +184,7 @@ impl Peer {
                 .gtsm
                 .then(|| TTL_GTSM - (hops.unwrap_or(1).max(1) - 1)),
             md5: self.options.password.clone(),
-            interface: self
-                .name
-                .interface
-                .clone()
-                .or_else(|| self.options.interface.clone()),
+            interface: self.interface().map(str::to_owned),
         }
     }
 
@@ -175,13 +200,13 @@ impl Peer {
         }
     }
 
-    /// All that was agreed on has been heard, or it has been quiet for so long that nothing more is to come.
-    pub(crate) fn is_settled(&self, now: Instant, quiet: Duration) -> bool {
-        let Some(session) = self.fsm.session() else {
-            return false;
-        };
+    /// When it will have told what it knows, if nothing more comes: at once after its End-of-RIB markers, else after
+    /// it was silent for `quiet`. `None`: it has no session.
+    pub(crate) fn settles(&self, quiet: Duration) -> Option<Instant> {
+        let session = self.fsm.session()?;
         let heard = |family| *self.heard_all.get(family) || !*session.families.get(family);
-        Family::ALL.into_iter().all(heard) || now >= self.last_update + quiet
+        let told_all = Family::ALL.into_iter().all(heard);
+        Some(self.last_update + if told_all { Duration::ZERO } else { quiet })
     }
 }
 
@@ -237,13 +262,4 @@ fn capabilities(local_asn: u32, options: &PeerOptions) -> Vec<Capability> {
     }
     all.push(Capability::EnhancedRouteRefresh);
     all
-}
-
-/// Names a peer by where it is: the interface counts only for a link-local address.
-pub(crate) fn name_of(address: IpAddr, interface: Option<&str>) -> PeerName {
-    let scoped = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-    PeerName {
-        address,
-        interface: interface.filter(|_| scoped).map(str::to_owned),
-    }
 }

@@ -1,6 +1,5 @@
 //! What an operator asks, answered from the engines, in an operator's terms.
 
-use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
 use bgp_core::Family;
@@ -27,18 +26,7 @@ pub(crate) struct RouteWatchers(Vec<(Weak<()>, Watcher)>);
 
 /// A place in the stream of route changes. Dropping it ends the watch.
 #[derive(Debug)]
-pub struct RouteWatcher {
-    held: Arc<()>,
-    resumed: bool,
-}
-
-impl RouteWatcher {
-    /// Nothing was missed since the place asked for; else the whole table comes first.
-    #[must_use]
-    pub const fn resumed(&self) -> bool {
-        self.resumed
-    }
-}
+pub struct RouteWatcher(Arc<()>);
 
 impl Speaker {
     /// How things stand.
@@ -97,12 +85,7 @@ impl Speaker {
         after: Option<IpNet>,
         limit: usize,
     ) -> Result<RoutePage, Refusal> {
-        let id_of = |address: &IpAddr| {
-            let found = self.peers.iter().find(|peer| peer.name.address == *address);
-            found
-                .map(|peer| peer.id)
-                .ok_or_else(|| Refusal::NotFound(format!("peer {address}")))
-        };
+        let id_of = |name: &PeerName| self.known(name);
         let query = rib::RouteQuery {
             prefix: query.prefix,
             longer: query.longer,
@@ -122,6 +105,12 @@ impl Speaker {
         })
     }
 
+    /// The number of a peer.
+    pub(crate) fn known(&self, name: &PeerName) -> Result<PeerId, Refusal> {
+        let id = self.peers.id_of(name);
+        id.ok_or_else(|| Refusal::NotFound(format!("peer {name}")))
+    }
+
     /// Why the route to a prefix is what it is.
     #[must_use]
     pub fn explain(&self, prefix: IpNet) -> Option<Explanation> {
@@ -131,12 +120,12 @@ impl Speaker {
             .into_iter()
             .map(|c| (self.view_path(c.path), c.policy))
             .unzip();
-        let address = |id: &PeerId| self.peers.get(*id).map(|peer| peer.name.address);
+        let name = |id: &PeerId| self.peers.get(*id).map(|peer| peer.name.clone());
         Some(Explanation {
             route: RouteView { prefix, paths },
             policy,
             kernel: self.fib.route(prefix).and_then(|row| row.actual),
-            advertised_to: found.advertised_to.iter().filter_map(address).collect(),
+            advertised_to: found.advertised_to.iter().filter_map(name).collect(),
         })
     }
 
@@ -160,20 +149,18 @@ impl Speaker {
         }
     }
 
-    /// Watches the best routes. `from` is the last change's [`RouteChange::token`]: if nothing happened since,
-    /// the stream goes on; else all routes come first, then what changes.
+    /// Watches the best routes: all of them come first, then what changes.
     ///
     /// # Errors
     /// [`Refusal::Exhausted`]: too many watch already.
-    pub fn watch_routes(&mut self, from: Option<u64>) -> Result<RouteWatcher, Refusal> {
+    pub fn watch_routes(&mut self) -> Result<RouteWatcher, Refusal> {
         self.end_dropped_watches();
-        let resumed = from == Some(self.rib.version());
-        let watcher = self.rib.watch(!resumed);
+        let watcher = self.rib.watch(true);
         let full = || Refusal::Exhausted(format!("at most {} may watch", rib::WATCHERS_MAX));
         let watcher = watcher.ok_or_else(full)?;
         let held = Arc::new(());
         self.watchers.0.push((Arc::downgrade(&held), watcher));
-        Ok(RouteWatcher { held, resumed })
+        Ok(RouteWatcher(held))
     }
 
     /// At most `max` routes that changed, each as it is now. None: nothing changed.
@@ -183,12 +170,11 @@ impl Speaker {
             .watchers
             .0
             .iter_mut()
-            .find(|(held, _)| std::ptr::eq(held.as_ptr(), Arc::as_ptr(&watcher.held)));
+            .find(|(held, _)| std::ptr::eq(held.as_ptr(), Arc::as_ptr(&watcher.0)));
         if let Some((_, watcher)) = found {
             self.rib
                 .changes(watcher, max, &mut |prefix| prefixes.push(prefix));
         }
-        let token = self.rib.version();
         let change = |prefix| {
             let row = self
                 .rib
@@ -197,7 +183,6 @@ impl Speaker {
             RouteChange {
                 prefix,
                 route: row.map(|row| self.view_route(row)),
-                token,
             }
         };
         prefixes.into_iter().map(change).collect()
@@ -250,11 +235,7 @@ impl Speaker {
         let offered = session.map_or(peer.options.families, |session| session.families);
         PeerView {
             address: peer.name.address,
-            interface: peer
-                .name
-                .interface
-                .clone()
-                .or_else(|| peer.options.interface.clone()),
+            interface: peer.interface().map(str::to_owned),
             asn: peer.asn(),
             description: peer.options.description.clone(),
             group: peer.options.group.clone(),
@@ -330,7 +311,7 @@ impl Speaker {
         } else if id == STATIC.peer {
             Source::Static
         } else if let Some(peer) = self.peers.get(id) {
-            Source::Peer(peer.name.address)
+            Source::Peer(peer.name.clone())
         } else {
             Source::Api(self.injections.owner_of(id).unwrap_or_default().to_owned())
         }

@@ -1,10 +1,11 @@
 //! A new configuration takes the place of the old one: all of it or nothing, and only what changed is touched.
 
+use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use bgp_core::refresh::Subtype;
 use bgp_core::{Family, RouteRefresh};
-use bgp_fsm::{Input, PeerAs, Stop};
+use bgp_fsm::{Change, Input, PeerAs, Stop};
 use rib::PeerId;
 
 use crate::Speaker;
@@ -12,8 +13,8 @@ use crate::command::{PeerCommand, PeerName, Refusal};
 use crate::config::{Config, PeerOptions, Router};
 use crate::event::{Effect, ListenKey};
 use crate::notice::Notice;
-use crate::peer::{Peer, fsm_config, name_of};
-use crate::speaker::{compile, rib_config};
+use crate::peer::{Peer, fsm_config};
+use crate::speaker::{check, rib_config};
 
 /// What a new configuration did to peers.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -28,19 +29,12 @@ pub struct Changes {
     pub removed: usize,
 }
 
-/// What a change of a peer's options takes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Touch {
-    Nothing,
-    InPlace,
-    Restart,
-}
-
 impl Speaker {
     /// Puts `config` in force.
     ///
     /// # Errors
-    /// What cannot be changed while running, or policies that do not compile; then nothing has changed.
+    /// [`Refusal::Precondition`]: it changes what cannot be changed while running, or what [`Speaker::new`] refuses.
+    /// Then nothing has changed.
     pub fn configure(
         &mut self,
         now: Instant,
@@ -52,10 +46,8 @@ impl Speaker {
                 "[fib] changes only with a restart of windrosed: its routes would change owners";
             return Err(Refusal::Precondition(why.to_owned()));
         }
-        let policies = compile(&config).map_err(|why| Refusal::Invalid {
-            field: "policy".to_owned(),
-            why,
-        })?;
+        self.refuse_at_end()?;
+        let policies = check(&config).map_err(Refusal::Precondition)?;
         let old = std::mem::replace(&mut self.config, config);
         self.policies = policies.into();
         self.rib.set_policies(self.policies.clone());
@@ -65,7 +57,7 @@ impl Speaker {
         self.touch_peers(now, &old.router, &mut changes, out);
         self.add_peers(now, &mut changes, out);
         self.tell_listen_keys(out);
-        self.announce_configured();
+        self.environment_changed();
         out.push(Effect::Notice(Notice::Configured {
             peers: [
                 changes.added,
@@ -89,14 +81,11 @@ impl Speaker {
         command: PeerCommand,
         out: &mut Vec<Effect>,
     ) -> Result<(), Refusal> {
-        let id = self
-            .peers
-            .id_of(name)
-            .ok_or_else(|| Refusal::NotFound(format!("peer {}", name.address)))?;
-        let peer = self
-            .peers
-            .get_mut(id)
-            .ok_or_else(|| Refusal::NotFound(format!("peer {}", name.address)))?;
+        let id = self.known(name)?;
+        self.refuse_at_end()?;
+        let Some(peer) = self.peers.get_mut(id) else {
+            return Ok(());
+        };
         match command {
             PeerCommand::Enable => {
                 peer.enabled = true;
@@ -154,7 +143,6 @@ impl Speaker {
                 continue;
             }
             self.drive(now, id, Input::Stop(Stop::DeConfigured), out);
-            self.rib.peer_down(id);
             self.peers.remove(id);
             changes.removed += 1;
         }
@@ -168,37 +156,35 @@ impl Speaker {
         out: &mut Vec<Effect>,
     ) {
         for id in self.peers.ids() {
-            let Some((asn, options, range)) =
-                self.peers.get(id).and_then(|peer| self.options_of(peer))
-            else {
+            let peer = self.peers.get(id);
+            let Some((asn, options, range)) = peer.and_then(|peer| self.options_of(peer)) else {
                 continue;
             };
-            let router = self.config.router.clone();
+            let router = &self.config.router;
             let Some(peer) = self.peers.get_mut(id) else {
                 continue;
             };
-            let touch = touch(peer, &asn, &options, old, &router);
-            let enable = options.enabled != peer.options.enabled;
-            peer.asn = asn;
-            peer.options = options;
-            peer.range = range;
-            peer.fsm
-                .set_config(fsm_config(&peer.asn, &peer.options, &router));
-            match touch {
-                Touch::Nothing => {}
-                Touch::InPlace => {
-                    changes.updated += 1;
-                    // A peer that is passive no longer is called now.
-                    self.drive(now, id, Input::Timeout, out);
+            let before = (peer.asn.clone(), peer.options.clone());
+            let judged_by = judged_by(peer, old);
+            let socket = (peer.gate(old), peer.remote(), peer.options.local_address);
+            (peer.asn, peer.options, peer.range) = (asn, options, range);
+            let fsm = fsm_config(&peer.asn, &peer.options, router);
+            let anew = peer.fsm.set_config(fsm) == Change::NewSession
+                || judged_by != self::judged_by(peer, router)
+                || socket != (peer.gate(router), peer.remote(), peer.options.local_address);
+            let enable = peer.options.enabled != before.1.enabled;
+            if anew {
+                changes.restarted += 1;
+                if peer.enabled {
+                    self.drive(now, id, Input::Stop(Stop::ConfigChange), out);
                 }
-                Touch::Restart => {
-                    changes.restarted += 1;
-                    if peer.enabled {
-                        self.drive(now, id, Input::Stop(Stop::ConfigChange), out);
-                    }
-                }
+            } else if before != (peer.asn.clone(), peer.options.clone()) {
+                changes.updated += 1;
+                // A peer that is passive no longer is called now.
+                self.drive(now, id, Input::Timeout, out);
             }
             // Policies may have changed behind the same names.
+            self.locate(id);
             self.update_rib_session(id);
             if enable {
                 self.follow_enabled(now, id, out);
@@ -225,8 +211,7 @@ impl Speaker {
             let Some(peer) = self.config.peers.get(index) else {
                 continue;
             };
-            let name = name_of(peer.address, peer.options.interface.as_deref());
-            if self.peers.id_of(&name).is_none() {
+            if self.peers.id_of(&peer.name()).is_none() {
                 self.add_configured(now, index, out);
                 changes.added += 1;
             }
@@ -235,10 +220,8 @@ impl Speaker {
 
     /// What the configuration says of a peer now; `None`: nothing any more.
     fn options_of(&self, peer: &Peer) -> Option<(PeerAs, PeerOptions, Option<usize>)> {
-        let named = |p: &&crate::config::Peer| {
-            name_of(p.address, p.options.interface.as_deref()) == peer.name
-        };
-        if let Some(found) = self.config.peers.iter().find(named) {
+        let mut named = self.config.peers.iter();
+        if let Some(found) = named.find(|named| named.name() == peer.name) {
             return Some((PeerAs::Exactly(found.asn), found.options.clone(), None));
         }
         // A peer that was named and now is only in a range must connect again to become one of it.
@@ -257,67 +240,52 @@ impl Speaker {
         let session = peer.and_then(|peer| peer.fsm.session()).cloned();
         let session =
             session.ok_or_else(|| Refusal::Precondition("the session is not up".to_owned()))?;
-        let conn = peer.and_then(Peer::session_conn).map(|conn| conn.id);
         for each in Family::ALL {
-            if family.is_some_and(|family| family != each) || !*session.families.get(each) {
-                continue;
+            if family.is_none_or(|family| family == each) && *session.families.get(each) {
+                self.rib
+                    .refresh_requested(id, each, session.enhanced_refresh);
             }
-            self.rib
-                .refresh_requested(id, each, session.enhanced_refresh);
-            if let (true, Some(conn)) = (session.route_refresh, conn) {
+        }
+        self.request_refresh(id, family, out);
+        Ok(())
+    }
+
+    /// Asks a peer for its routes again, if that was agreed on (RFC 2918 §3).
+    pub(crate) fn request_refresh(
+        &self,
+        id: PeerId,
+        family: Option<Family>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let (Some(session), Some(conn)) = (peer.fsm.session(), peer.session_conn()) else {
+            return;
+        };
+        for each in Family::ALL {
+            let wanted = family.is_none_or(|family| family == each);
+            if wanted && *session.families.get(each) && session.route_refresh {
                 let request = RouteRefresh {
                     family: each.into(),
                     subtype: Subtype::Request,
                 };
                 out.push(Effect::Send {
-                    conn,
+                    conn: conn.id,
                     bytes: request.encode(),
                 });
             }
         }
-        Ok(())
     }
 }
 
-fn touch(peer: &Peer, asn: &PeerAs, options: &PeerOptions, old: &Router, new: &Router) -> Touch {
-    if peer.options == *options && peer.asn == *asn && old == new {
-        return Touch::Nothing;
-    }
-    let session = |router: &Router, asn: &PeerAs, options: &PeerOptions| {
-        let fsm = fsm_config(asn, options, router);
-        // Timers are taken up by the running session; the rest was agreed on at its start.
-        (
-            fsm.local_asn,
-            fsm.identifier,
-            fsm.peer_asn,
-            fsm.hold_time,
-            fsm.capabilities,
-            fsm.families,
-        )
-    };
-    let socket = |options: &PeerOptions| {
-        let PeerOptions {
-            local_address,
-            port,
-            multihop,
-            gtsm,
-            password,
-            interface,
-            ..
-        } = options.clone();
-        (local_address, port, multihop, gtsm, password, interface)
-    };
-    let same_session = session(old, &peer.asn, &peer.options) == session(new, asn, options);
-    // What the RIB judged by these cannot be judged again without hearing it again.
-    let same_judgement = old.cluster_id == new.cluster_id
-        && (
-            peer.options.rr_client,
-            peer.options.rs_client,
-            peer.options.aigp,
-        ) == (options.rr_client, options.rs_client, options.aigp);
-    if same_session && same_judgement && socket(&peer.options) == socket(options) {
-        Touch::InPlace
-    } else {
-        Touch::Restart
-    }
+/// What the RIB judged a peer's routes by, and cannot judge again without hearing them again.
+const fn judged_by(peer: &Peer, router: &Router) -> (Ipv4Addr, bool, bool, bool) {
+    let options = &peer.options;
+    (
+        router.cluster_id,
+        options.rr_client,
+        options.rs_client,
+        options.aigp,
+    )
 }

@@ -10,7 +10,8 @@ use rib::{PeerId, PeerSession};
 
 use crate::Speaker;
 use crate::config::NextHopMode;
-use crate::peer::Peer;
+use crate::event::Effect;
+use crate::peer::Place;
 
 /// RFC 4271 §4.
 const MESSAGE_MAX: usize = 4096;
@@ -24,23 +25,14 @@ impl Speaker {
         let options = &peer.options;
         let local_asn = peer.local_asn(&self.config.router);
         let internal = session.peer_asn == local_asn;
-        let local = peer
-            .conn(session.side)
-            .and_then(|conn| conn.local)
-            .map(|local| local.ip());
-        let interface = peer
-            .name
-            .interface
-            .as_deref()
-            .or(options.interface.as_deref());
         Some(PeerSession {
             asn: session.peer_asn,
             identifier: session.identifier,
             address: peer.name.address,
             local_asn,
             group: options.group.as_deref().map(Into::into),
-            local: self.next_hops_of(local, session.extended_next_hop),
-            interface: interface.and_then(|name| self.fib.interface(name)),
+            local: peer.place.local,
+            interface: peer.place.interface,
             decode: DecodeContext {
                 four_octet_as: session.four_octet_as,
                 external: !internal,
@@ -57,8 +49,8 @@ impl Speaker {
                 MESSAGE_MAX
             },
             extended_next_hop: session.extended_next_hop,
-            import: self.chain(peer, options.import.as_ref(), internal),
-            export: self.chain(peer, options.export.as_ref(), internal),
+            import: self.chain(options.import.as_ref(), internal),
+            export: self.chain(options.export.as_ref(), internal),
             next_hop: next_hop_rule(options.next_hop),
             rr_client: options.rr_client && internal,
             rs_client: options.rs_client,
@@ -73,18 +65,50 @@ impl Speaker {
     fn next_hops_of(&self, local: Option<IpAddr>, extended: bool) -> LocalAddresses {
         let addresses = self.local_addresses(local);
         match local {
-            Some(IpAddr::V6(_)) if extended => LocalAddresses { ipv4: None, ..addresses },
+            Some(IpAddr::V6(_)) if extended => LocalAddresses {
+                ipv4: None,
+                ..addresses
+            },
             Some(_) | None => addresses,
+        }
+    }
+
+    /// Notes where a peer's session is among our links. True if that is news.
+    pub(crate) fn locate(&mut self, id: PeerId) -> bool {
+        let place = self.peers.get(id).and_then(|peer| {
+            let extended = peer.fsm.session()?.extended_next_hop;
+            let local = peer.session_conn()?.local.map(|local| local.ip());
+            let interface = peer.interface();
+            Some(Place {
+                local: self.next_hops_of(local, extended),
+                interface: interface.and_then(|name| self.fib.interface(name)),
+            })
+        });
+        let (Some(place), Some(peer)) = (place, self.peers.get_mut(id)) else {
+            return false;
+        };
+        std::mem::replace(&mut peer.place, place) != place
+    }
+
+    /// Links or addresses changed: next hops that a session takes from them are told anew, and link-local ones that
+    /// it heard are asked for again.
+    pub(crate) fn relocate_sessions(&mut self, out: &mut Vec<Effect>) {
+        for id in self.peers.ids() {
+            let before = self.peers.get(id).map(|peer| peer.place.interface);
+            if !self.locate(id) {
+                continue;
+            }
+            self.update_rib_session(id);
+            if before != self.peers.get(id).map(|peer| peer.place.interface) {
+                self.request_refresh(id, None, out);
+            }
         }
     }
 
     /// Brings the RIB up to date with a peer whose options changed while its session stays.
     pub(crate) fn update_rib_session(&mut self, id: PeerId) {
-        let session = self
-            .peers
-            .get(id)
-            .and_then(|peer| peer.fsm.session())
-            .cloned();
+        let peer = self.peers.get(id);
+        let session = peer.and_then(|peer| peer.fsm.session()).cloned();
         if let Some(session) = session.and_then(|session| self.rib_session(id, &session)) {
             self.rib.update_peer(id, session);
         }
@@ -92,7 +116,7 @@ impl Speaker {
 
     /// The compiled policies of a peer. Without any, an external peer gets and gives nothing (RFC 8212 §2), an
     /// internal one everything.
-    fn chain(&self, _peer: &Peer, names: Option<&Vec<String>>, internal: bool) -> Option<Chain> {
+    fn chain(&self, names: Option<&Vec<String>>, internal: bool) -> Option<Chain> {
         let all = vec!["accept".to_owned()];
         let names = match names {
             Some(names) => names,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bgp_core::refresh::Subtype;
+use bgp_core::update::Remedy;
 use bgp_core::{Family, RouteRefresh};
 use bgp_fsm::{End, Input, Output, Session, Side, Stop};
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use rib::PeerId;
 use crate::command::PeerName;
 use crate::config::{MaxPrefixes, MaxPrefixesAction};
 use crate::event::{ConnId, Effect, Gate};
-use crate::peer::{Conn, name_of};
+use crate::peer::Conn;
 use crate::{Notice, Speaker};
 
 impl Speaker {
@@ -26,45 +27,50 @@ impl Speaker {
         interface: Option<&str>,
         out: &mut Vec<Effect>,
     ) -> Option<(ConnId, Gate)> {
-        let name = name_of(remote.ip(), interface);
+        match self.admit(now, remote, interface, out) {
+            Ok(id) => {
+                let conn = self.next_conn();
+                let peer = self.peers.get_mut(id)?;
+                let local = Some(local);
+                *peer.conn_mut(Side::Incoming) = Some(Conn { id: conn, local });
+                peer.accepted = true;
+                let gate = peer.gate(&self.config.router);
+                self.conns.insert(conn, (id, Side::Incoming));
+                self.drive(now, id, Input::Connected(Side::Incoming), out);
+                self.settle(now, out);
+                Some((conn, gate))
+            }
+            Err(why) => {
+                let remote = remote.ip();
+                out.push(Effect::Notice(Notice::Refused { remote, why }));
+                None
+            }
+        }
+    }
+
+    /// The peer that has room for a connection from `remote`; or why there is none.
+    fn admit(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        interface: Option<&str>,
+        out: &mut Vec<Effect>,
+    ) -> Result<PeerId, &'static str> {
+        if self.refuse_at_end().is_err() {
+            return Err("we are shutting down");
+        }
+        let name = PeerName::new(remote.ip(), interface);
         self.forget_half_open(now, &name, out);
         let id = match self.peers.id_of(&name) {
             Some(id) => id,
-            None => match self.peer_from_range(now, &name, out) {
-                Ok(id) => id,
-                Err(why) => {
-                    let remote = remote.ip();
-                    out.push(Effect::Notice(Notice::Refused { remote, why }));
-                    return None;
-                }
-            },
+            None => self.peer_from_range(now, &name, out)?,
         };
-        let conn = self.next_conn();
-        let gate = {
-            let peer = self.peers.get_mut(id)?;
-            if !peer.enabled || peer.conn(Side::Incoming).is_some() {
-                let why = if peer.enabled {
-                    "it has a connection already"
-                } else {
-                    "it is disabled"
-                };
-                out.push(Effect::Notice(Notice::Refused {
-                    remote: remote.ip(),
-                    why,
-                }));
-                return None;
-            }
-            *peer.conn_mut(Side::Incoming) = Some(Conn {
-                id: conn,
-                local: Some(local),
-            });
-            peer.accepted = true;
-            peer.gate(&self.config.router)
-        };
-        self.conns.insert(conn, (id, Side::Incoming));
-        self.drive(now, id, Input::Connected(Side::Incoming), out);
-        self.settle(now, out);
-        Some((conn, gate))
+        match self.peers.get(id) {
+            Some(peer) if !peer.enabled => Err("it is disabled"),
+            Some(peer) if peer.conn(Side::Incoming).is_some() => Err("it has a connection already"),
+            Some(_) => Ok(id),
+            None => Err("it is no peer of ours"),
+        }
     }
 
     /// A peer that connects again has forgotten the connection that it had. Only a session outlives that: beside it
@@ -87,6 +93,8 @@ impl Speaker {
         out: &mut Vec<Effect>,
     ) {
         let Some(&(id, side)) = self.conns.get(&conn) else {
+            // It was given up while it was being opened.
+            out.push(Effect::Close { conn });
             return;
         };
         if let Some(conn) = self
@@ -117,7 +125,7 @@ impl Speaker {
         &mut self,
         now: Instant,
         conn: ConnId,
-        failed: Option<String>,
+        failed: Option<&str>,
         out: &mut Vec<Effect>,
     ) {
         let Some((id, side)) = self.conns.remove(&conn) else {
@@ -125,7 +133,7 @@ impl Speaker {
         };
         if let Some(peer) = self.peers.get_mut(id) {
             *peer.conn_mut(side) = None;
-            if let Some(why) = &failed {
+            if let Some(why) = failed {
                 peer.attempt_failed(why, now);
             }
         }
@@ -150,7 +158,7 @@ impl Speaker {
             let after = peer.fsm.state();
             if before != after {
                 peer.since = now;
-                let peer = peer.name.address;
+                let peer = peer.name.clone();
                 out.push(Effect::Notice(Notice::PeerState {
                     peer,
                     from: before,
@@ -225,6 +233,7 @@ impl Speaker {
         peer.heard_all = Default::default();
         peer.last_update = now;
         peer.warned = false;
+        self.locate(id);
         if let Some(rib_session) = self.rib_session(id, session) {
             self.rib.peer_up(id, rib_session);
         }
@@ -245,16 +254,16 @@ impl Speaker {
         peer.last_update = now;
         for fault in received.faults {
             let count = match fault.remedy {
-                bgp_core::update::Remedy::AttributeDiscard => &mut peer.malformed.0,
-                _ => &mut peer.malformed.1,
+                Remedy::AttributeDiscard => &mut peer.malformed.0,
+                Remedy::TreatAsWithdraw | Remedy::SessionReset => &mut peer.malformed.1,
             };
             *count += 1;
-            let peer = peer.name.address;
+            let peer = peer.name.clone();
             out.push(Effect::Notice(Notice::Malformed { peer, fault }));
         }
         if let Some(family) = received.end_of_rib {
             *peer.heard_all.get_mut(family) = true;
-            let peer = peer.name.address;
+            let peer = peer.name.clone();
             out.push(Effect::Notice(Notice::EndOfRib { peer, family }));
         }
         self.check_limit(id, received.prefixes, out)
@@ -271,7 +280,7 @@ impl Speaker {
         let warn = u64::from(limit) * u64::from(warn_at) / 100;
         if u64::from(count) > warn && !peer.warned {
             peer.warned = true;
-            let peer = peer.name.address;
+            let peer = peer.name.clone();
             out.push(Effect::Notice(Notice::MaxPrefixes { peer, count, limit }));
         }
         if count <= limit {
@@ -316,9 +325,9 @@ impl Speaker {
             return;
         };
         let why = end.to_string();
-        let address = peer.name.address;
         peer.last_error = Some((why.clone(), now));
-        out.push(Effect::Notice(Notice::PeerDown { peer: address, why }));
+        let peer = peer.name.clone();
+        out.push(Effect::Notice(Notice::PeerDown { peer, why }));
     }
 
     fn next_conn(&mut self) -> ConnId {

@@ -1,23 +1,23 @@
 //! The speaker: events in, effects out, one deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bgp_fsm::{Input, Output, PeerAs, Side, Stop};
+use bgp_fsm::{Input, Output, PeerAs, Side, State, Stop};
 use bytes::Bytes;
 use fib_netlink::Fib;
 use rib::policy::{Policies, RouteSource};
 use rib::{PeerId, Rib};
 
-use crate::command::PeerName;
+use crate::command::{PeerName, Refusal};
 use crate::config::{Config, PeerRange};
 use crate::event::{ConnId, Effect, Event};
 use crate::fib::fib_config;
 use crate::inject::Injections;
 use crate::originate::{Configured, ORIGINATE, STATIC};
-use crate::peer::{Peer, name_of};
+use crate::peer::Peer;
 use crate::peers::Peers;
 use crate::query::RouteWatchers;
 
@@ -49,7 +49,7 @@ pub struct Speaker {
     /// Likewise, of the FIB planner's.
     pub(crate) fib_outputs: Vec<fib_netlink::Output>,
     /// Likewise, of `feed_fib`.
-    pub(crate) fib_changes: Vec<crate::fib::Change>,
+    pub(crate) fib_changes: Vec<fib_netlink::Input>,
     /// The FIB planner has not seen all changes of the RIB yet.
     pub(crate) fib_behind: bool,
     /// After a shutdown, the kernel is as it shall stay.
@@ -72,9 +72,10 @@ impl Speaker {
     /// A speaker that waits for [`Speaker::start`]. `seed` decides all that is random: jitter and hashes.
     ///
     /// # Errors
-    /// The policies do not compile, in words.
+    /// What is wrong with the configuration: its policies do not compile, a peer names one that there is not, or two
+    /// peers are the same. In words.
     pub fn new(config: Config, now: Instant, seed: u64) -> Result<Self, String> {
-        let policies = Arc::new(compile(&config)?);
+        let policies = Arc::new(check(&config)?);
         let mut speaker = Self {
             rib: Rib::new(rib_config(&config, seed)),
             fib: Fib::new(fib_config(&config)),
@@ -109,7 +110,7 @@ impl Speaker {
             self.add_configured(now, index, out);
         }
         self.tell_listen_keys(out);
-        self.announce_configured();
+        self.environment_changed();
         self.settle(now, out);
     }
 
@@ -118,7 +119,7 @@ impl Speaker {
         match event {
             Event::Timeout => self.timeout(now, out),
             Event::Connected { conn, local } => self.connected(now, conn, local, out),
-            Event::ConnectFailed { conn, why } => self.closed(now, conn, Some(why), out),
+            Event::ConnectFailed { conn, why } => self.closed(now, conn, Some(&why), out),
             Event::Received { conn, data } => {
                 self.drive_conn(now, conn, |side| Input::Received(side, data), out);
             }
@@ -140,7 +141,8 @@ impl Speaker {
             .filter_map(|peer| peer.fsm.deadline())
             .min();
         let life = match self.life {
-            Life::Starting(at) | Life::Ending(at) => Some(at),
+            Life::Starting(latest) => Some(self.startup_ends(latest)),
+            Life::Ending(latest) => Some(latest),
             Life::Running | Life::Ended => None,
         };
         let behind = self.fib_behind.then_some(self.started);
@@ -191,7 +193,7 @@ impl Speaker {
     /// What must be done after anything happened: next hops, the FIB's share of the changes, conditions.
     pub(crate) fn settle(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.track_next_hops(now, out);
-        self.check_conditions();
+        self.look_around(out);
         self.feed_fib(now, out);
         self.check_life(now, out);
     }
@@ -215,8 +217,7 @@ impl Speaker {
         let Some(peer) = self.config.peers.get(index).cloned() else {
             return;
         };
-        let name = name_of(peer.address, peer.options.interface.as_deref());
-        let id = self.peers.next_id();
+        let (id, name) = (self.peers.next_id(), peer.name());
         let asn = PeerAs::Exactly(peer.asn);
         self.peers.insert(Peer::new(
             id,
@@ -240,14 +241,12 @@ impl Speaker {
         out: &mut Vec<Effect>,
     ) -> Result<PeerId, &'static str> {
         let (index, range) = self.range_of(name.address).ok_or("it is no peer of ours")?;
-        if self
-            .peers
-            .iter()
-            .filter(|peer| peer.range == Some(index))
-            .count()
-            >= range.limit
-        {
+        let of_range = |peer: &&Peer| peer.range == Some(index);
+        if self.peers.iter().filter(of_range).count() >= range.limit {
             return Err("its range is full");
+        }
+        if !range.options.enabled {
+            return Err("its range is disabled");
         }
         let (asn, options) = (range.peer_as(), range.peer_options());
         let id = self.peers.next_id();
@@ -273,23 +272,31 @@ impl Speaker {
         covering.max_by_key(|(_, range)| range.prefix.prefix_len())
     }
 
-    /// A peer from a range lives as long as its connection.
+    /// A peer from a range lives as long as its connection, and as long as it is to stay down.
     pub(crate) fn drop_dynamic(&mut self, id: PeerId) {
         let gone = |peer: &Peer| {
-            let connected = [Side::Outgoing, Side::Incoming]
-                .into_iter()
-                .any(|side| peer.conn(side).is_some());
-            peer.range.is_some() && peer.accepted && !connected
+            let waits = peer.fsm.state() == State::Idle;
+            peer.range.is_some() && peer.accepted && !peer.is_connected() && !waits
         };
         if self.peers.get(id).is_some_and(gone) {
             self.peers.remove(id);
         }
     }
 
+    /// Once a shutdown has begun, nothing new begins.
+    pub(crate) fn refuse_at_end(&self) -> Result<(), Refusal> {
+        match self.life {
+            Life::Starting(_) | Life::Running => Ok(()),
+            Life::Ending(_) | Life::Ended => {
+                Err(Refusal::Precondition("it is shutting down".to_owned()))
+            }
+        }
+    }
+
     /// Routes of an earlier life go once we know what holds; a shutdown ends once the kernel is clean.
     fn check_life(&mut self, now: Instant, out: &mut Vec<Effect>) {
         match self.life {
-            Life::Starting(latest) if now >= latest || self.all_settled(now) => {
+            Life::Starting(latest) if now >= self.startup_ends(latest) => {
                 self.life = Life::Running;
                 self.fib_input(now, fib_netlink::Input::StartupDone, out);
             }
@@ -301,12 +308,26 @@ impl Speaker {
         }
     }
 
-    fn all_settled(&self, now: Instant) -> bool {
-        let mut wanted = self.peers.iter().filter(|peer| peer.enabled);
-        wanted.all(|peer| peer.is_settled(now, STARTUP_QUIET)) && !self.fib_behind
+    /// When the routes of an earlier life may go: once all that was heard of the kernel and of the peers has led to
+    /// what is wanted. A peer that does not come up holds them until `latest`, and no longer.
+    fn startup_ends(&self, latest: Instant) -> Instant {
+        if self.fib_behind || !self.fib.status().synchronized {
+            return latest;
+        }
+        let mut ends = self.started;
+        for peer in self.peers.iter().filter(|peer| peer.enabled) {
+            match peer.settles(STARTUP_QUIET) {
+                Some(at) => ends = ends.max(at),
+                None => return latest,
+            }
+        }
+        ends.min(latest)
     }
 
     fn shutdown(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        if self.refuse_at_end().is_err() {
+            return;
+        }
         for id in self.peers.ids() {
             self.drive(now, id, Input::Stop(Stop::Shutdown { message: None }), out);
         }
@@ -315,14 +336,27 @@ impl Speaker {
     }
 }
 
-pub(crate) fn compile(config: &Config) -> Result<Policies, String> {
-    Policies::compile(&config.sets, &config.policies).map_err(|errors| {
-        errors
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; ")
-    })
+/// The compiled policies of a configuration in which nothing refers to what is not there.
+pub(crate) fn check(config: &Config) -> Result<Policies, String> {
+    let policies = Policies::compile(&config.sets, &config.policies).map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        errors.join("; ")
+    })?;
+    let peers = config.peers.iter().map(|peer| &peer.options);
+    let ranges = config.ranges.iter().map(|range| &range.options);
+    for options in peers.chain(ranges) {
+        for names in options.import.iter().chain(&options.export) {
+            policies.chain(names).map_err(|error| error.to_string())?;
+        }
+    }
+    let mut names = BTreeSet::new();
+    for peer in &config.peers {
+        let name = peer.name();
+        if !names.insert(name.clone()) {
+            return Err(format!("peer {name} is there twice"));
+        }
+    }
+    Ok(policies)
 }
 
 pub(crate) fn rib_config(config: &Config, seed: u64) -> rib::Config {

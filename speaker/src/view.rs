@@ -8,6 +8,8 @@ use bgp_core::{Attributes, Family};
 use bgp_fsm::State;
 use ipnet::IpNet;
 
+use crate::command::PeerName;
+
 /// `windrose status`.
 #[derive(Clone, Debug)]
 pub struct Status {
@@ -140,9 +142,9 @@ pub struct RouteQuery {
     /// Only best paths.
     pub best_only: bool,
     /// As this peer sent them, before policy.
-    pub received_from: Option<IpAddr>,
+    pub received_from: Option<PeerName>,
     /// As this peer is told them.
-    pub advertised_to: Option<IpAddr>,
+    pub advertised_to: Option<PeerName>,
     /// Of this family.
     pub family: Option<Family>,
 }
@@ -169,7 +171,7 @@ pub struct RouteView {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Source {
     /// A peer.
-    Peer(IpAddr),
+    Peer(PeerName),
     /// `[[originate]]`.
     Originate,
     /// `[[static]]`.
@@ -211,7 +213,7 @@ pub struct Explanation {
     /// What the kernel holds, in words.
     pub kernel: Option<String>,
     /// Who is told.
-    pub advertised_to: Vec<IpAddr>,
+    pub advertised_to: Vec<PeerName>,
 }
 
 /// A row of `windrose fib list`.
@@ -258,6 +260,4 @@ pub struct RouteChange {
     pub prefix: IpNet,
     /// What it is now; `None`: there is none any more.
     pub route: Option<RouteView>,
-    /// The place in the stream after it, once all of its page was taken.
-    pub token: u64,
 }

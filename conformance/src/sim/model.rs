@@ -76,7 +76,7 @@ fn check_host(world: &mut World, host: usize) -> Result<(), String> {
 
 fn received(world: &mut World, host: usize, from: IpAddr) -> Table {
     let query = RouteQuery {
-        received_from: Some(from),
+        received_from: Some(PeerName::new(from, None)),
         ..RouteQuery::default()
     };
     let page = world.with(host, |s, _, _| {
@@ -203,7 +203,7 @@ fn check_chosen(
             .find(|path| path.best)
             .ok_or("a route without a best path")?;
         let peer = match &path.source {
-            Source::Peer(peer) => Some(*peer),
+            Source::Peer(peer) => Some(peer.address),
             Source::Originate | Source::Static | Source::Api(_) => None,
         };
         chosen.insert(row.prefix, peer);

@@ -55,10 +55,7 @@ pub(crate) fn name(peer: &PeerView) -> PeerName {
 }
 
 pub(crate) fn name_text(name: &PeerName) -> String {
-    match &name.interface {
-        Some(interface) => format!("{}%{interface}", name.address),
-        None => name.address.to_string(),
-    }
+    name.to_string()
 }
 
 pub(crate) fn peer(view: PeerView, now: Instant) -> v1::Peer {
@@ -125,7 +122,7 @@ pub(crate) fn explanation(view: Explanation) -> v1::ExplainRouteResponse {
         route: Some(route(view.route)),
         policy: traces.map(|lines| v1::PolicyTrace { lines }).collect(),
         kernel: view.kernel,
-        advertised_to: view.advertised_to.iter().map(IpAddr::to_string).collect(),
+        advertised_to: view.advertised_to.iter().map(name_text).collect(),
     }
 }
 
@@ -218,7 +215,7 @@ fn path(view: PathView) -> v1::Path {
 
 fn source(source: Source) -> v1::source::Source {
     match source {
-        Source::Peer(address) => v1::source::Source::Peer(address.to_string()),
+        Source::Peer(peer) => v1::source::Source::Peer(name_text(&peer)),
         Source::Originate => v1::source::Source::Local(Local::Originate.into()),
         Source::Static => v1::source::Source::Local(Local::Static.into()),
         Source::Api(owner) => v1::source::Source::Owner(owner),

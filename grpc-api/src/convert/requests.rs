@@ -129,10 +129,8 @@ pub(crate) fn shutdown_message(message: Option<String>) -> Parsed<Option<String>
 }
 
 pub(crate) fn route_query(request: v1::ListRoutesRequest) -> Parsed<RouteQuery> {
-    let peer = |field: &str, name: Option<String>| -> Parsed<Option<IpAddr>> {
-        let name = name.map(|name| peer_name(field, &name)).transpose()?;
-        Ok(name.map(|name| name.address))
-    };
+    let peer =
+        |field: &str, name: Option<String>| name.map(|name| peer_name(field, &name)).transpose();
     let query = RouteQuery {
         prefix: request
             .prefix
