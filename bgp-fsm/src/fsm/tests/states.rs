@@ -254,6 +254,39 @@ fn connections_that_come_to_nothing_are_tried_again_each_time_later() {
     }
 }
 
+/// After a session the peer is called soon again, however often it was in vain before.
+#[test]
+fn after_a_session_the_first_retry_is_soon() {
+    let mut one = One::started(config());
+    for _ in 0..8 {
+        one.feed(Input::ConnectFailed);
+        one.pass(one.wait().unwrap());
+    }
+    one.feed(Input::Connected(Outgoing));
+    one.hear(Outgoing, their_open().encode());
+    one.hear(Outgoing, keepalive());
+    one.feed(Input::Closed(Outgoing));
+    assert_eq!(one.pass(FIRST_RETRY), [Output::Connect]);
+}
+
+/// A smaller IdleHoldTime is in force for the wait after the next error.
+#[test]
+fn a_new_configuration_bounds_the_next_idle_hold_time() {
+    let mut one = One::open_sent(config());
+    for _ in 0..6 {
+        one.hear(Outgoing, notification(Code::BadPeerAs));
+        one.pass(one.wait().unwrap());
+        one.feed(Input::Connected(Outgoing));
+    }
+    let most = Duration::from_secs(3);
+    one.fsm.set_config(Config {
+        idle_hold_max: most,
+        ..config()
+    });
+    one.hear(Outgoing, notification(Code::BadPeerAs));
+    assert!(one.wait().unwrap() <= most);
+}
+
 /// No configured time makes a busy loop.
 #[test]
 fn times_of_zero_do_not_make_a_busy_loop() {
