@@ -6,7 +6,7 @@ use bgp_core::{Code, Reset};
 use bytes::Bytes;
 
 use crate::chance::Chance;
-use crate::config::Config;
+use crate::config::{Change, Config};
 use crate::connection::{Connection, Connections, Context, Step};
 use crate::end::{Back, End, Stop};
 use crate::event::{Counters, Input, Output, Side, State};
@@ -130,12 +130,14 @@ impl Fsm {
         &self.counters
     }
 
-    /// Takes another configuration: timers follow it when they are set next, what was agreed on is as it was until
-    /// the next session. [`Input::Timeout`] has to follow, lest a peer that is passive no longer is not called.
-    pub fn set_config(&mut self, config: Config) {
+    /// Puts another configuration in force, and says what else that takes. The session is as it was agreed on.
+    /// [`Input::Timeout`] has to follow, lest a peer that is passive no longer is not called.
+    pub fn set_config(&mut self, config: Config) -> Change {
+        let change = self.config.change_to(&config);
         let longest = config.idle_hold_max.max(config.idle_hold);
         self.idle_hold = self.idle_hold.clamp(config.idle_hold, longest);
         self.config = config;
+        change
     }
 
     fn start(&mut self, now: Instant, out: &mut Vec<Output>) {
