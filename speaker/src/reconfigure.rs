@@ -1,11 +1,10 @@
 //! A new configuration takes the place of the old one: all of it or nothing, and only what changed is touched.
 
-use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use bgp_core::refresh::Subtype;
 use bgp_core::{Family, RouteRefresh};
-use bgp_fsm::{Change, Input, PeerAs, Stop};
+use bgp_fsm::{Input, PeerAs, Stop};
 use rib::PeerId;
 
 use crate::Speaker;
@@ -165,13 +164,11 @@ impl Speaker {
                 continue;
             };
             let before = (peer.asn.clone(), peer.options.clone());
-            let judged_by = judged_by(peer, old);
-            let socket = (peer.gate(old), peer.remote(), peer.options.local_address);
+            let agreed = agreed_on(peer, old);
             (peer.asn, peer.options, peer.range) = (asn, options, range);
-            let fsm = fsm_config(&peer.asn, &peer.options, router);
-            let anew = peer.fsm.set_config(fsm) == Change::NewSession
-                || judged_by != self::judged_by(peer, router)
-                || socket != (peer.gate(router), peer.remote(), peer.options.local_address);
+            peer.fsm
+                .set_config(fsm_config(&peer.asn, &peer.options, router));
+            let anew = agreed != agreed_on(peer, router);
             let enable = peer.options.enabled != before.1.enabled;
             if anew {
                 changes.restarted += 1;
@@ -279,13 +276,20 @@ impl Speaker {
     }
 }
 
-/// What the RIB judged a peer's routes by, and cannot judge again without hearing them again.
-const fn judged_by(peer: &Peer, router: &Router) -> (Ipv4Addr, bool, bool, bool) {
+/// What a session is built upon: what OPENs said, the socket's options, and what the RIB judged routes by and cannot
+/// judge again without hearing them again. Timers and policies are not among it.
+fn agreed_on(peer: &Peer, router: &Router) -> impl PartialEq + use<> {
     let options = &peer.options;
-    (
-        router.cluster_id,
-        options.rr_client,
-        options.rs_client,
-        options.aigp,
-    )
+    let fsm = fsm_config(&peer.asn, options, router);
+    let open = (
+        fsm.local_asn,
+        fsm.identifier,
+        fsm.peer_asn,
+        fsm.hold_time,
+        fsm.capabilities,
+        fsm.strict_role,
+    );
+    let socket = (peer.gate(router), peer.remote(), options.local_address);
+    let reflection = (router.cluster_id, options.rr_client, options.rs_client);
+    (open, socket, reflection, options.aigp)
 }
