@@ -1,14 +1,14 @@
 //! A kernel's FIB, as far as windrose sees it: it answers batches, forgets routes, runs over, outlives the speaker.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use fib_netlink::{
     Batch, Fact, Failure, Input, KernelNexthop, KernelRoute, NexthopKind, Op, Output, Path,
     RouteKind, RouteVia, Target,
 };
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::net::Chance;
 
@@ -24,6 +24,7 @@ const ENOENT: i32 = 2;
 const EEXIST: i32 = 17;
 const EINVAL: i32 = 22;
 const ESRCH: i32 = 3;
+const ENETDOWN: i32 = 100;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -31,37 +32,136 @@ pub struct Kernel {
     routes: BTreeMap<(IpNet, u32, u32), KernelRoute>,
     nexthops: BTreeMap<u32, KernelNexthop>,
     answers: VecDeque<(Instant, Input)>,
-    address: Option<Ipv4Addr>,
+    addresses: BTreeSet<IpAddr>,
+    down: bool,
 }
 
 impl Kernel {
-    /// A kernel whose one link has `address` in 10.255.0.0/24, and a route that is not windrose's.
+    /// A kernel whose one link has these addresses in 10.255.0.0/24 and fd00::/64, and a route that is not windrose's.
     #[must_use]
-    pub fn new(address: Ipv4Addr) -> Self {
+    pub fn new(addresses: [IpAddr; 2]) -> Self {
         let mut kernel = Self {
-            address: Some(address),
+            addresses: addresses.into(),
             ..Self::default()
         };
-        let on_link = Path {
-            gateway: None,
-            interface: LINK,
-            onlink: false,
-        };
-        for (third, protocol) in [(0, PROTOCOL_KERNEL), (77, PROTOCOL_STATIC)] {
-            let network = Ipv4Addr::new(10, 255, third, 0);
-            let prefix = Ipv4Net::new(network, 24).unwrap_or_default().into();
-            let via = RouteVia::Paths([(on_link, 1)].into_iter().collect());
-            kernel.put(KernelRoute {
-                prefix,
-                table: MAIN,
-                metric: 0,
-                protocol,
-                tos: 0,
-                kind: RouteKind::Unicast(via),
-                prefsrc: None,
-            });
+        for route in on_link_routes() {
+            kernel.put(route);
         }
+        let elsewhere = Ipv4Net::new(Ipv4Addr::new(10, 255, 77, 0), 24).unwrap_or_default();
+        kernel.put(foreign(elsewhere.into(), 0, PROTOCOL_STATIC));
         kernel
+    }
+
+    /// The link goes down or comes up, and takes with it what leads over it.
+    pub fn set_link(&mut self, now: Instant, up: bool) {
+        if self.down != up {
+            return;
+        }
+        self.down = !up;
+        let mut facts = vec![self.link()];
+        if up {
+            for route in on_link_routes() {
+                self.put(route.clone());
+                facts.push(Fact::Route(route));
+            }
+        } else {
+            for route in on_link_routes() {
+                self.routes
+                    .remove(&(route.prefix, route.table, route.metric));
+                facts.push(Fact::RouteGone(route));
+            }
+            let is_path = |n: &&KernelNexthop| matches!(n.kind, NexthopKind::Path(_));
+            let lost: Vec<u32> = self
+                .nexthops
+                .values()
+                .filter(is_path)
+                .map(|n| n.id)
+                .collect();
+            for id in lost {
+                if self.remove_nexthop(id).is_ok() {
+                    facts.push(Fact::NexthopGone { id });
+                }
+            }
+            let over_link = |route: &KernelRoute| {
+                matches!(route.kind, RouteKind::Unicast(RouteVia::Paths(_)))
+                    && route.protocol > PROTOCOL_STATIC
+            };
+            self.routes.retain(|_, route| !over_link(route));
+        }
+        self.tell(now, facts);
+    }
+
+    /// An address comes to the link, or leaves it, as VRRP does it.
+    pub fn set_address(&mut self, now: Instant, address: IpAddr, there: bool) {
+        let index = LINK;
+        let fact = if there {
+            self.addresses.insert(address);
+            Fact::Address { index, address }
+        } else {
+            self.addresses.remove(&address);
+            Fact::AddressGone { index, address }
+        };
+        self.tell(now, vec![fact]);
+    }
+
+    /// Whether the link has an address.
+    #[must_use]
+    pub fn has_address(&self, address: IpAddr) -> bool {
+        self.addresses.contains(&address)
+    }
+
+    /// Somebody puts a route where windrose's would be, unless there is one, or takes it away again.
+    pub fn set_foreign(&mut self, now: Instant, prefix: IpNet, metric: u32, there: bool) {
+        let route = foreign(prefix, metric, PROTOCOL_STATIC);
+        let key = (prefix, MAIN, metric);
+        match self.routes.get(&key) {
+            None if there => {
+                self.put(route.clone());
+                self.tell(now, vec![Fact::Route(route)]);
+            }
+            Some(old) if !there && *old == route => {
+                self.routes.remove(&key);
+                self.tell(now, vec![Fact::RouteGone(route)]);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// All that is in windrose's way is taken away.
+    pub fn remove_foreign(&mut self, now: Instant, metric: u32) {
+        let is_foreign = |r: &&KernelRoute| r.metric == metric && r.protocol == PROTOCOL_STATIC;
+        let prefixes: Vec<_> = self
+            .routes
+            .values()
+            .filter(is_foreign)
+            .map(|r| r.prefix)
+            .collect();
+        for prefix in prefixes {
+            self.set_foreign(now, prefix, metric, false);
+        }
+    }
+
+    /// What the kernel has to say is lost.
+    pub fn overrun(&mut self, now: Instant) {
+        let at = self.after_all(now);
+        self.answers.push_back((at, Input::Overrun));
+    }
+
+    fn tell(&mut self, now: Instant, facts: Vec<Fact>) {
+        let at = self.after_all(now);
+        self.answers.push_back((at, Input::Kernel(facts)));
+    }
+
+    fn after_all(&self, now: Instant) -> Instant {
+        self.answers.back().map_or(now, |(last, _)| now.max(*last))
+    }
+
+    fn link(&self) -> Fact {
+        Fact::Link {
+            index: LINK,
+            name: "eth0".to_owned(),
+            up: !self.down,
+        }
     }
 
     /// A speaker starts: as the daemon's netlink thread does, the kernel tells all it has.
@@ -127,37 +227,38 @@ impl Kernel {
             .filter(|(_, r)| r.protocol > PROTOCOL_STATIC)
             .map(|(k, _)| *k)
             .collect();
-        let at = self.answers.back().map_or(now, |(at, _)| now.max(*at));
         for key in ours {
             if chance.one_in(3)
                 && let Some(route) = self.routes.remove(&key)
             {
-                self.answers
-                    .push_back((at, Input::Kernel(vec![Fact::RouteGone(route)])));
+                self.tell(now, vec![Fact::RouteGone(route)]);
             }
         }
     }
 
-    /// Windrose's routes, each with the gateways of its paths.
+    /// Windrose's routes, each with the gateways of its paths, or what else happens.
     #[must_use]
-    pub fn routes(&self) -> BTreeMap<IpNet, BTreeSet<IpAddr>> {
+    pub fn routes(&self) -> BTreeMap<IpNet, BTreeSet<String>> {
         let ours = self
             .routes
             .values()
             .filter(|route| route.protocol > PROTOCOL_STATIC);
-        ours.map(|route| (route.prefix, self.gateways(&route.kind)))
+        ours.map(|route| (route.prefix, self.ways(&route.kind)))
             .collect()
     }
 
-    fn gateways(&self, kind: &RouteKind) -> BTreeSet<IpAddr> {
+    fn ways(&self, kind: &RouteKind) -> BTreeSet<String> {
         let paths: Vec<Path> = match kind {
             RouteKind::Unicast(RouteVia::Nexthop(id)) => self.paths(*id),
             RouteKind::Unicast(RouteVia::Paths(paths)) => {
                 paths.iter().map(|(path, _)| *path).collect()
             }
-            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Other => Vec::new(),
+            RouteKind::Blackhole => return BTreeSet::from(["blackhole".to_owned()]),
+            RouteKind::Unreachable => return BTreeSet::from(["unreachable".to_owned()]),
+            RouteKind::Other => Vec::new(),
         };
-        paths.iter().filter_map(|path| path.gateway).collect()
+        let gateways = paths.iter().filter_map(|path| path.gateway);
+        gateways.map(|gateway| gateway.to_string()).collect()
     }
 
     fn paths(&self, id: u32) -> Vec<Path> {
@@ -183,16 +284,13 @@ impl Kernel {
                 nexthop_objects: true,
                 compat_mode_off: false,
             },
-            Fact::Link {
-                index: LINK,
-                name: "eth0".to_owned(),
-                up: true,
-            },
+            self.link(),
         ];
-        facts.extend(self.address.map(|address| Fact::Address {
+        let address = |address: &IpAddr| Fact::Address {
             index: LINK,
-            address: address.into(),
-        }));
+            address: *address,
+        };
+        facts.extend(self.addresses.iter().map(address));
         facts.extend(self.nexthops.values().cloned().map(Fact::Nexthop));
         facts.extend(self.routes.values().cloned().map(Fact::Route));
         facts.push(Fact::DumpEnd);
@@ -222,6 +320,9 @@ impl Kernel {
             Op::PutPath { id, path, replace } => {
                 if path.interface != LINK {
                     return Err(Fault::Errno(EINVAL));
+                }
+                if self.down {
+                    return Err(Fault::Errno(ENETDOWN));
                 }
                 self.put_nexthop(batch, *id, NexthopKind::Path(*path), *replace)
             }
@@ -332,4 +433,31 @@ impl Kernel {
 enum Fault {
     Errno(i32),
     Foreign,
+}
+
+/// The routes that come and go with the link.
+fn on_link_routes() -> [KernelRoute; 2] {
+    let v4 = Ipv4Net::new(Ipv4Addr::new(10, 255, 0, 0), 24).unwrap_or_default();
+    let v6 = Ipv6Net::new(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0), 64).unwrap_or_default();
+    [
+        foreign(v4.into(), 0, PROTOCOL_KERNEL),
+        foreign(v6.into(), 256, PROTOCOL_KERNEL),
+    ]
+}
+
+fn foreign(prefix: IpNet, metric: u32, protocol: u8) -> KernelRoute {
+    let on_link = Path {
+        gateway: None,
+        interface: LINK,
+        onlink: false,
+    };
+    KernelRoute {
+        prefix,
+        table: MAIN,
+        metric,
+        protocol,
+        tos: 0,
+        kind: RouteKind::Unicast(RouteVia::Paths([(on_link, 1)].into_iter().collect())),
+        prefsrc: None,
+    }
 }

@@ -1,8 +1,10 @@
 //! The simulator. Nothing here sleeps: time jumps to whatever happens next, and one seed names a run.
 
+mod draw;
 mod kernel;
 mod model;
 mod net;
+mod policy;
 mod scenario;
 mod world;
 

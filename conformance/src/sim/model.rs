@@ -1,22 +1,21 @@
 //! The naive model: from what each host heard, by brute force, what it must have chosen, told and installed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
-use bgp_core::Attributes;
-use bgp_core::attributes::NextHop;
+use bgp_core::attributes::{Community, NextHop};
+use bgp_core::{Attributes, Family};
+use bgp_fsm::State;
 use ipnet::IpNet;
 use speaker::command::PeerName;
-use speaker::config::{Config, Peer};
-use speaker::view::{PathView, RouteQuery, Source};
+use speaker::config::{Config, MaxPrefixesAction, Peer, StaticVia, When};
+use speaker::view::{PathView, PeerView, RouteQuery, Source};
 
+use super::policy;
 use super::world::World;
 
 /// More routes than any run has.
 const ALL: usize = 1000;
-/// NO_EXPORT and NO_ADVERTISE (RFC 1997).
-const NO_EXPORT: u32 = 0xffff_ff01;
-const NO_ADVERTISE: u32 = 0xffff_ff02;
 
 type Table = BTreeMap<IpNet, Attributes>;
 
@@ -27,7 +26,72 @@ struct Candidate {
     /// `None`: our own.
     peer: Option<IpAddr>,
     external: bool,
-    identifier: u32,
+    /// It came from a client of ours.
+    client: bool,
+    identifier: Ipv4Addr,
+}
+
+/// Another host that a host has a session with, as its configuration has it.
+struct Neighbor {
+    host: usize,
+    /// For one from a range: what a peer of its own would have.
+    peer: Peer,
+    identifier: Ipv4Addr,
+}
+
+impl Neighbor {
+    fn name(&self) -> PeerName {
+        PeerName::new(self.peer.address, None)
+    }
+}
+
+/// What must hold at any moment, whatever goes wrong.
+pub(super) fn check_always(world: &mut World) {
+    for host in 0..world.hosts.len() {
+        let peers = world.with(host, |s, _, _| (s.config().clone(), s.peers()));
+        let Some((config, peers)) = peers else {
+            continue;
+        };
+        for peer in &peers {
+            let received = peer.prefixes.ipv4.received + peer.prefixes.ipv6.received;
+            if received > 0 && peer.state != State::Established {
+                world.blame(
+                    host,
+                    &format!("routes of {} outlive its session", peer.address),
+                );
+            }
+            let limit = limit(&config, peer.address);
+            if limit.is_some_and(|limit| received > u64::from(limit)) {
+                world.blame(
+                    host,
+                    &format!("{} has more routes than it may", peer.address),
+                );
+            }
+        }
+        for (prefix, path) in paths(world, host, true) {
+            let looped = path.attributes.as_path.contains(config.router.asn);
+            if looped || path.attributes.originator_id == Some(config.router.router_id) {
+                world.blame(host, &format!("the route to {prefix} leads through itself"));
+            }
+        }
+    }
+}
+
+/// The limit at which a peer is stopped.
+fn limit(config: &Config, address: IpAddr) -> Option<u32> {
+    let named = config.peers.iter().find(|peer| peer.address == address);
+    let options = match named {
+        Some(peer) => &peer.options,
+        None => {
+            &config
+                .ranges
+                .iter()
+                .find(|r| r.prefix.contains(&address))?
+                .options
+        }
+    };
+    let max = options.max_prefixes?;
+    (max.then == MaxPrefixesAction::Stop).then_some(max.limit)
 }
 
 /// Blames the world for the first thing that is not as the model has it.
@@ -42,41 +106,80 @@ pub(super) fn check_at_rest(world: &mut World) {
 
 fn check_host(world: &mut World, host: usize) -> Result<(), String> {
     let config = world.hosts.get(host).ok_or("no host")?.config.clone();
-    for peer in &config.peers {
-        let name = PeerName {
-            address: peer.address,
-            interface: None,
+    let mut neighbors = Vec::new();
+    for other in 0..world.hosts.len() {
+        let Some(neighbor) = neighbor(world, host, other) else {
+            continue;
         };
-        let view = world
-            .with(host, |s, _, _| s.peer(&name))
-            .flatten()
-            .ok_or("a peer is missing")?;
-        if view.state != bgp_fsm::State::Established {
-            return Err(format!(
-                "{} is {:?}: {:?}",
-                peer.address, view.state, view.last_error
-            ));
+        let back = self::neighbor(world, other, host).ok_or("a link with one end")?;
+        let stopped = check_stopped(world, host, &neighbor)? | check_stopped(world, other, &back)?;
+        if !stopped {
+            let view = view(world, host, &neighbor).ok_or("a peer is missing")?;
+            if view.state != State::Established {
+                let (state, why) = (view.state, view.last_error);
+                return Err(format!("{} is {state:?}: {why:?}", view.address));
+            }
+            neighbors.push((neighbor, back));
         }
     }
-    let best = choose_all(world, host, &config)?;
+    let best = choose_all(world, host, &config, &neighbors)?;
     check_chosen(world, host, &best)?;
-    for peer in &config.peers {
-        let told = expected(&config, peer, &best);
-        let other = world
-            .hosts
-            .iter()
-            .position(|h| h.address == peer.address)
-            .ok_or("no such host")?;
-        let us = world.hosts.get(host).ok_or("no host")?.address;
-        let heard = received(world, other, us);
-        compare(&format!("what {} was told", peer.address), &told, &heard)?;
+    for (neighbor, back) in &neighbors {
+        let told = expected(&config, neighbor, back, &best);
+        let heard = received(world, neighbor.host, &back.name());
+        compare(
+            &format!("what {} was told", neighbor.peer.address),
+            &told,
+            &heard,
+        )?;
     }
     check_kernel(world, host, &config, &best)
 }
 
-fn received(world: &mut World, host: usize, from: IpAddr) -> Table {
+/// Whether a host keeps a peer down because it had too many routes: nothing else may.
+fn check_stopped(world: &mut World, host: usize, neighbor: &Neighbor) -> Result<bool, String> {
+    let stopped = view(world, host, neighbor).is_some_and(|view| !view.enabled);
+    let config = &world.hosts.get(host).ok_or("no host")?.config;
+    if stopped && limit(config, neighbor.peer.address).is_none() {
+        return Err(format!("{} is disabled", neighbor.peer.address));
+    }
+    Ok(stopped)
+}
+
+fn view(world: &mut World, host: usize, neighbor: &Neighbor) -> Option<PeerView> {
+    let name = neighbor.name();
+    world.with(host, |s, _, _| s.peer(&name)).flatten()
+}
+
+/// What `other` is to `host`, if they are linked.
+fn neighbor(world: &World, host: usize, other: usize) -> Option<Neighbor> {
+    let (us, them) = (world.hosts.get(host)?, world.hosts.get(other)?);
+    let mut named = us.config.peers.iter();
+    let peer = match named.find(|peer| them.addresses.contains(&peer.address)) {
+        Some(peer) => peer.clone(),
+        None => {
+            let mut theirs = them.config.peers.iter();
+            let ours = theirs.find(|peer| us.addresses.contains(&peer.address))?;
+            let same = |address: &&IpAddr| address.is_ipv4() == ours.address.is_ipv4();
+            let address = *them.addresses.iter().find(same)?;
+            let mut ranges = us.config.ranges.iter();
+            Peer {
+                address,
+                asn: them.config.router.asn,
+                options: ranges.find(|r| r.prefix.contains(&address))?.peer_options(),
+            }
+        }
+    };
+    Some(Neighbor {
+        host: other,
+        peer,
+        identifier: them.config.router.router_id,
+    })
+}
+
+fn received(world: &mut World, host: usize, from: &PeerName) -> Table {
     let query = RouteQuery {
-        received_from: Some(PeerName::new(from, None)),
+        received_from: Some(from.clone()),
         ..RouteQuery::default()
     };
     let page = world.with(host, |s, _, _| {
@@ -87,65 +190,94 @@ fn received(world: &mut World, host: usize, from: IpAddr) -> Table {
         .collect()
 }
 
-/// All paths of a host that are its own.
-fn own(world: &mut World, host: usize) -> Vec<(IpNet, PathView)> {
-    let query = RouteQuery::default();
+/// All paths of a host, or its best ones.
+fn paths(world: &mut World, host: usize, best_only: bool) -> Vec<(IpNet, PathView)> {
+    let query = RouteQuery {
+        best_only,
+        ..RouteQuery::default()
+    };
     let page = world.with(host, |s, _, _| {
         s.routes(&query, None, ALL).unwrap_or_default()
     });
     let rows = page.unwrap_or_default().routes.into_iter();
     let paths = rows.flat_map(|row| row.paths.into_iter().map(move |path| (row.prefix, path)));
-    paths
-        .filter(|(_, path)| !matches!(path.source, Source::Peer(_)))
-        .collect()
+    paths.collect()
+}
+
+/// A host's own routes; those of the configuration must be what it says.
+fn own(world: &mut World, host: usize, config: &Config) -> Result<Vec<(IpNet, PathView)>, String> {
+    let mut own = paths(world, host, false);
+    own.retain(|(_, path)| !matches!(path.source, Source::Peer(_)));
+    let of = |source: Source| {
+        let found = own.iter().filter(|(_, path)| path.source == source);
+        found.map(|(prefix, _)| *prefix).collect::<BTreeSet<_>>()
+    };
+    let kernel = &world.hosts.get(host).ok_or("no host")?.kernel;
+    let holds = |when: &When| match when {
+        When::Always | When::RoutePresent(_) => true,
+        When::AddressPresent(address) => kernel.has_address(*address),
+    };
+    let originate = config.originate.iter().filter(|o| holds(&o.when));
+    let expected: BTreeSet<_> = originate.map(|o| o.prefix).collect();
+    if of(Source::Originate) != expected {
+        return Err(format!("what is originated is not {expected:?}"));
+    }
+    let expected: BTreeSet<_> = config.statics.iter().map(|s| s.prefix).collect();
+    if of(Source::Static) != expected {
+        return Err(format!("static routes are not {expected:?}"));
+    }
+    Ok(own)
 }
 
 fn choose_all(
     world: &mut World,
     host: usize,
     config: &Config,
+    neighbors: &[(Neighbor, Neighbor)],
 ) -> Result<BTreeMap<IpNet, Vec<Candidate>>, String> {
     let mut candidates: BTreeMap<IpNet, Vec<Candidate>> = BTreeMap::new();
-    for (prefix, path) in own(world, host) {
+    for (prefix, path) in own(world, host, config)? {
         let own = Candidate {
             attributes: path.attributes,
             peer: None,
             external: false,
-            identifier: 0,
+            client: false,
+            identifier: Ipv4Addr::UNSPECIFIED,
         };
         candidates.entry(prefix).or_default().push(own);
     }
-    for originate in &config.originate {
-        if !candidates.contains_key(&originate.prefix) {
-            return Err(format!("{} is not originated", originate.prefix));
-        }
-    }
-    for peer in config
-        .peers
-        .iter()
-        .filter(|peer| is_accept(peer.options.import.as_ref()))
-    {
-        for (prefix, attributes) in received(world, host, peer.address) {
-            if attributes.as_path.contains(config.router.asn)
-                || attributes.originator_id == Some(config.router.router_id)
+    let router = &config.router;
+    for (neighbor, _) in neighbors {
+        let Neighbor { peer, .. } = neighbor;
+        for (prefix, mut attributes) in received(world, host, &neighbor.name()) {
+            let looped = attributes.as_path.contains(router.asn)
+                || attributes.originator_id == Some(router.router_id)
+                || attributes.cluster_list.contains(&router.cluster_id);
+            let import = peer.options.import.as_ref();
+            if looped
+                || !policy::apply(
+                    &config.policies,
+                    import,
+                    prefix,
+                    &mut attributes,
+                    router.asn,
+                )
             {
                 continue;
             }
-            let identifier = match (attributes.originator_id, peer.address) {
-                (Some(id), _) | (None, IpAddr::V4(id)) => id.into(),
-                (None, IpAddr::V6(_)) => 0,
-            };
             candidates.entry(prefix).or_default().push(Candidate {
+                identifier: attributes.originator_id.unwrap_or(neighbor.identifier),
                 attributes,
                 peer: Some(peer.address),
-                external: peer.asn != config.router.asn,
-                identifier,
+                external: peer.asn != router.asn,
+                client: peer.options.rr_client && peer.asn == router.asn,
             });
         }
     }
     Ok(candidates
         .into_iter()
         .map(|(prefix, all)| (prefix, choose(&all)))
+        .filter(|(_, chosen)| !chosen.is_empty())
         .collect())
 }
 
@@ -188,25 +320,15 @@ fn check_chosen(
     host: usize,
     best: &BTreeMap<IpNet, Vec<Candidate>>,
 ) -> Result<(), String> {
-    let query = RouteQuery {
-        best_only: true,
-        ..RouteQuery::default()
-    };
-    let page = world.with(host, |s, _, _| {
-        s.routes(&query, None, ALL).unwrap_or_default()
-    });
     let mut chosen = BTreeMap::new();
-    for row in page.unwrap_or_default().routes {
-        let path = row
-            .paths
-            .iter()
-            .find(|path| path.best)
-            .ok_or("a route without a best path")?;
+    for (prefix, path) in paths(world, host, true) {
         let peer = match &path.source {
             Source::Peer(peer) => Some(peer.address),
             Source::Originate | Source::Static | Source::Api(_) => None,
         };
-        chosen.insert(row.prefix, peer);
+        if path.best {
+            chosen.insert(prefix, peer);
+        }
     }
     let expected: BTreeMap<_, _> = best
         .iter()
@@ -221,38 +343,81 @@ fn check_chosen(
 }
 
 /// What a peer must have been told. All peers have `next-hop = "self"`.
-fn expected(config: &Config, peer: &Peer, best: &BTreeMap<IpNet, Vec<Candidate>>) -> Table {
+fn expected(
+    config: &Config,
+    neighbor: &Neighbor,
+    back: &Neighbor,
+    best: &BTreeMap<IpNet, Vec<Candidate>>,
+) -> Table {
+    let (router, peer) = (&config.router, &neighbor.peer);
+    let external = peer.asn != router.asn;
     let mut told = Table::new();
-    if !is_accept(peer.options.export.as_ref()) {
-        return told;
-    }
-    let external = peer.asn != config.router.asn;
     for (prefix, set) in best {
         let Some(route) = set.first() else { continue };
-        let carries = |value| route.attributes.communities.iter().any(|c| c.0 == value);
-        let from_internal = route.peer.is_some() && !route.external;
-        let kept_back = route.peer == Some(peer.address)
-            || carries(NO_ADVERTISE)
-            || (external && carries(NO_EXPORT))
-            || (!external && from_internal);
+        let family = match prefix {
+            IpNet::V4(_) => Family::Ipv4Unicast,
+            IpNet::V6(_) => Family::Ipv6Unicast,
+        };
+        let agreed = *peer.options.families.get(family) && *back.peer.options.families.get(family);
+        let carries = |community| route.attributes.communities.contains(&community);
+        let internal = route.peer.is_some() && !route.external;
+        // RFC 4456 §6.
+        let reflected = route.client || peer.options.rr_client;
+        let kept_back = !agreed
+            || route.peer == Some(peer.address)
+            || carries(Community::NO_ADVERTISE)
+            || (external && carries(Community::NO_EXPORT))
+            || (!external && internal && !reflected);
         if kept_back {
             continue;
         }
         let mut attributes = route.attributes.clone();
-        attributes.next_hop = NextHop::V4(config.router.router_id);
+        // RFC 4271 §5.1.4: MED of another AS goes no further.
+        if external && route.peer.is_some() {
+            attributes.med = None;
+        }
+        let export = peer.options.export.as_ref();
+        if !policy::apply(
+            &config.policies,
+            export,
+            *prefix,
+            &mut attributes,
+            router.asn,
+        ) {
+            continue;
+        }
+        attributes.next_hop = next_hop(neighbor, back, *prefix);
         if external {
-            attributes.as_path.prepend(config.router.asn, 1);
+            attributes.as_path.prepend(router.asn, 1);
             attributes.local_pref = None;
-            // §5.1.4: MED of another AS goes no further.
-            if route.peer.is_some() {
-                attributes.med = None;
-            }
+            attributes.originator_id = None;
+            attributes.cluster_list.clear();
         } else {
-            attributes.local_pref = Some(attributes.local_pref.unwrap_or(100));
+            attributes.local_pref.get_or_insert(100);
+            if internal {
+                // RFC 4456 §8.
+                attributes.originator_id.get_or_insert(route.identifier);
+                attributes.cluster_list.insert(0, router.cluster_id);
+            }
         }
         told.insert(*prefix, attributes);
     }
     told
+}
+
+/// Ourselves, as a peer sees us: IPv4 routes have an IPv6 next hop over IPv6, if both offered it (RFC 8950).
+fn next_hop(neighbor: &Neighbor, back: &Neighbor, prefix: IpNet) -> NextHop {
+    let [v4, v6] = super::draw::addresses(back.host);
+    let extended = neighbor.peer.options.extended_next_hop && back.peer.options.extended_next_hop;
+    match (v4, v6) {
+        (IpAddr::V4(v4), _)
+            if prefix.addr().is_ipv4() && !(extended && back.peer.address.is_ipv6()) =>
+        {
+            NextHop::V4(v4)
+        }
+        (_, IpAddr::V6(v6)) => NextHop::V6(v6),
+        (_, IpAddr::V4(v4)) => NextHop::V4(v4),
+    }
 }
 
 fn check_kernel(
@@ -262,13 +427,26 @@ fn check_kernel(
     best: &BTreeMap<IpNet, Vec<Candidate>>,
 ) -> Result<(), String> {
     let kernel = &world.hosts.get(host).ok_or("no host")?.kernel;
-    let mut expected: BTreeMap<IpNet, BTreeSet<IpAddr>> = BTreeMap::new();
+    let mut expected: BTreeMap<IpNet, BTreeSet<String>> = BTreeMap::new();
     for (prefix, set) in best {
         let width = usize::from(config.router.multipath).min(set.len());
-        let hops: BTreeSet<_> = set.iter().take(width).filter_map(|c| c.peer).collect();
+        let hops = set.iter().take(width).map(|c| c.attributes.next_hop.addr());
+        let hops: BTreeSet<_> = hops
+            .filter(|hop| !hop.is_unspecified())
+            .map(|hop| hop.to_string())
+            .collect();
         if !hops.is_empty() {
             expected.insert(*prefix, hops);
         }
+    }
+    // They lose to nothing.
+    for route in &config.statics {
+        let ways = match &route.via {
+            StaticVia::Blackhole => BTreeSet::from(["blackhole".to_owned()]),
+            StaticVia::Unreachable => BTreeSet::from(["unreachable".to_owned()]),
+            StaticVia::NextHops(hops) => hops.iter().map(|hop| hop.address.to_string()).collect(),
+        };
+        expected.insert(route.prefix, ways);
     }
     let actual = kernel.routes();
     if actual != expected {
@@ -277,10 +455,6 @@ fn check_kernel(
         ));
     }
     Ok(())
-}
-
-fn is_accept(chain: Option<&Vec<String>>) -> bool {
-    chain.is_some_and(|chain| chain.iter().all(|policy| policy == "accept"))
 }
 
 fn compare(what: &str, expected: &Table, actual: &Table) -> Result<(), String> {

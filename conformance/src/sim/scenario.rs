@@ -1,25 +1,18 @@
 //! What happens in a run: a few speakers, a network that misbehaves, then peace, and a look at what is left.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use bgp_core::Attributes;
-use bgp_core::attributes::{AsPath, Community, NextHop, Origin};
-use bgp_core::family::PerFamily;
-use ipnet::{IpNet, Ipv4Net};
-use speaker::command::{Injection, InjectionBatch, PeerCommand, PeerName, Refusal};
-use speaker::config::{Config, Fib, Originate, Peer, PeerOptions, Router, When};
+use speaker::command::{PeerCommand, PeerName, Refusal};
+use speaker::config::Config;
 
+use super::draw::{self, Topology};
 use super::model;
-use super::net::Chance;
 use super::world::World;
 
 /// How long the network misbehaves.
 const TROUBLE: Duration = Duration::from_secs(120);
 /// How long it then has to come to rest: idle hold and connect retry included.
 const PEACE: Duration = Duration::from_secs(240);
-/// Prefixes that exist.
-const PREFIXES: u8 = 24;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -34,17 +27,17 @@ pub struct Outcome {
 #[must_use]
 pub fn run(seed: u64, start: Instant) -> Outcome {
     let mut world = World::new(seed, start);
-    let count = 2 + world.chance.below(4);
-    let asns = asns(count, &mut world.chance);
-    for host in 0..count {
-        let config = config(host, &asns, &mut world.chance);
-        world.add(&format!("r{host}"), address(host), config);
+    let topology = Topology::draw(&mut world.chance);
+    for host in 0..topology.count() {
+        let config = draw::config(host, &topology, &mut world.chance);
+        world.add(&format!("r{host}"), draw::addresses(host), config);
     }
     let end = world.now + TROUBLE;
     while world.now < end && world.fault.is_none() {
         let pause = Duration::from_millis(world.chance.below(4000) as u64);
         world.run(pause);
         trouble(&mut world);
+        model::check_always(&mut world);
     }
     peace(&mut world);
     world.run(PEACE);
@@ -57,121 +50,11 @@ pub fn run(seed: u64, start: Instant) -> Outcome {
     }
 }
 
-fn address(host: usize) -> IpAddr {
-    let last = u8::try_from(host + 1).unwrap_or(u8::MAX);
-    Ipv4Addr::new(10, 255, 0, last).into()
-}
-
-/// Some are in one AS, with a full mesh; the others each have their own.
-fn asns(count: usize, chance: &mut Chance) -> Vec<u32> {
-    (0..count)
-        .map(|host| {
-            if chance.one_in(3) {
-                65000
-            } else {
-                65001 + u32::try_from(host).unwrap_or(0)
-            }
-        })
-        .collect()
-}
-
-fn config(host: usize, asns: &[u32], chance: &mut Chance) -> Config {
-    let last = u8::try_from(host + 1).unwrap_or(u8::MAX);
-    let asn = asns.get(host).copied().unwrap_or(65535);
-    let others = (0..asns.len()).filter(|other| *other != host);
-    let peers = others
-        .map(|other| Peer {
-            address: address(other),
-            asn: asns.get(other).copied().unwrap_or(65535),
-            options: options(other < host, chance),
-        })
-        .collect();
-    let count = 1 + chance.below(4);
-    let originate: Vec<_> = (0..count)
-        .map(|_| Originate {
-            prefix: prefix(chance),
-            attributes: attributes(chance),
-            when: When::Always,
-        })
-        .collect();
-    let mut config = Config {
-        router: Router {
-            asn,
-            router_id: Ipv4Addr::new(10, 255, 0, last),
-            listen: Vec::new(),
-            cluster_id: Ipv4Addr::new(10, 255, 0, last),
-            multipath: if chance.one_in(2) { 1 } else { 4 },
-            multipath_cost_tolerance: 0,
-        },
-        peers,
-        ranges: Vec::new(),
-        originate,
-        statics: Vec::new(),
-        fib: Fib::default(),
-        policies: Vec::new(),
-        sets: Default::default(),
-    };
-    config.originate.sort_by_key(|originate| originate.prefix);
-    config.originate.dedup_by_key(|originate| originate.prefix);
-    config
-}
-
-fn options(may_be_passive: bool, chance: &mut Chance) -> PeerOptions {
-    let all = || Some(vec!["accept".to_owned()]);
-    PeerOptions {
-        families: PerFamily {
-            ipv4: true,
-            ipv6: false,
-        },
-        // Of two, at least one connects.
-        passive: may_be_passive && chance.one_in(4),
-        import: all(),
-        export: all(),
-        idle_hold_max: Duration::from_secs(8),
-        hold_time: Duration::from_secs([0, 9, 30, 90].get(chance.below(4)).copied().unwrap_or(90)),
-        next_hop: speaker::config::NextHopMode::Myself,
-        ..PeerOptions::default()
-    }
-}
-
-fn prefix(chance: &mut Chance) -> IpNet {
-    let third = u8::try_from(chance.below(PREFIXES.into())).unwrap_or(0);
-    Ipv4Net::new(Ipv4Addr::new(10, 100, third, 0), 24)
-        .unwrap_or_default()
-        .into()
-}
-
-fn attributes(chance: &mut Chance) -> Attributes {
-    let origin = if chance.one_in(4) {
-        Origin::Incomplete
-    } else {
-        Origin::Igp
-    };
-    let mut attributes = Attributes::new(
-        origin,
-        AsPath::default(),
-        NextHop::V4(Ipv4Addr::UNSPECIFIED),
-    );
-    attributes.med = chance
-        .one_in(3)
-        .then(|| u32::try_from(chance.below(3)).unwrap_or(0));
-    if chance.one_in(3) {
-        attributes.communities.push(Community(
-            0xfde8_0000 + u32::try_from(chance.below(9)).unwrap_or(0),
-        ));
-    }
-    if chance.one_in(8) {
-        // NO_EXPORT (RFC 1997).
-        attributes.communities.push(Community(0xffff_ff01));
-    }
-    attributes
-}
-
 /// One bad thing, or one that is just life.
 fn trouble(world: &mut World) {
     let count = world.hosts.len();
     let (a, b) = (world.chance.below(count), world.chance.below(count));
-    match world.chance.below(14) {
+    match world.chance.below(20) {
         0 if a != b => world.cut(a, b),
         1 => world.mend(),
         2 | 3 if a != b => world.reset(a, b),
@@ -184,15 +67,33 @@ fn trouble(world: &mut World) {
             world.boot(a);
         }
         7 => peer_command(world, a, b),
-        8 => reconfigure(world, a),
-        9 => {
-            let now = world.now;
-            if let Some(host) = world.hosts.get_mut(a) {
-                host.kernel.lose_routes(now, &mut world.chance);
-            }
-            world.note(a, "has routes deleted by hand");
-        }
+        8..11 => reconfigure(world, a),
+        11..14 => kernel_trouble(world, a),
+        14 => change_as(world, a),
         _ => inject(world, a),
+    }
+}
+
+fn kernel_trouble(world: &mut World, host: usize) {
+    let (now, what) = (world.now, world.chance.below(9));
+    world.note(host, &format!("has trouble {what} in its kernel"));
+    let Some(h) = world.hosts.get_mut(host) else {
+        return;
+    };
+    match what {
+        0 | 1 => h.kernel.lose_routes(now, &mut world.chance),
+        2 => h.kernel.overrun(now),
+        3 => h.kernel.set_link(now, false),
+        4 => h.kernel.set_link(now, true),
+        5 | 6 => {
+            let there = !h.kernel.has_address(draw::VIP);
+            h.kernel.set_address(now, draw::VIP, there);
+        }
+        _ => {
+            let prefix = draw::prefix(&mut world.chance);
+            h.kernel
+                .set_foreign(now, prefix, h.config.fib.metric, world.chance.one_in(2));
+        }
     }
 }
 
@@ -204,53 +105,24 @@ fn peer_command(world: &mut World, a: usize, b: usize) {
         _ => PeerCommand::Enable,
     };
     world.note(a, &format!("{command:?} {b}"));
-    let name = PeerName {
-        address: address(b),
-        interface: None,
-    };
-    // There is no peer at its own address: that must be refused.
-    let answer = world.with(a, |s, now, out| s.peer_command(now, &name, command, out));
-    let unknown = answer.map(|answer| matches!(answer, Err(Refusal::NotFound(_))));
-    if unknown == Some(a != b) {
-        world.blame(a, "an order was not answered as it must be");
+    for address in draw::addresses(b) {
+        let name = PeerName::new(address, None);
+        let known = world.with(a, |s, _, _| s.peer(&name).is_some());
+        let command = command.clone();
+        let answer = world.with(a, |s, now, out| s.peer_command(now, &name, command, out));
+        let unknown = answer.map(|answer| matches!(answer, Err(Refusal::NotFound(_))));
+        if unknown == known && known.is_some() {
+            world.blame(a, "an order was not answered as it must be");
+        }
     }
 }
 
 fn inject(world: &mut World, host: usize) {
-    let owner = ["one", "two"]
-        .get(world.chance.below(2))
-        .copied()
-        .unwrap_or("one");
-    let lease = world
-        .chance
-        .one_in(2)
-        .then(|| Duration::from_secs(1 + world.chance.below(20) as u64));
-    let mut batch = InjectionBatch {
-        owner: owner.to_owned(),
-        lease,
-        ..InjectionBatch::default()
-    };
-    for _ in 0..1 + world.chance.below(5) {
-        let prefix = prefix(&mut world.chance);
-        if world.chance.one_in(3) {
-            batch.withdraw.push((prefix, 0));
-        } else if batch.announce.iter().all(|route| route.prefix != prefix) {
-            let attributes = attributes(&mut world.chance);
-            batch.announce.push(Injection {
-                prefix,
-                attributes,
-                path_id: 0,
-                install: false,
-            });
-        }
-    }
+    let batch = draw::batch(host, world.hosts.len(), &mut world.chance);
+    let (announced, withdrawn) = (batch.announce.len(), batch.withdraw.len());
     world.note(
         host,
-        &format!(
-            "injects {} and withdraws {}",
-            batch.announce.len(),
-            batch.withdraw.len()
-        ),
+        &format!("injects {announced} and withdraws {withdrawn}"),
     );
     world.with(host, |s, now, out| {
         // Withdrawing what is not there is refused, and then nothing of the batch happens.
@@ -258,28 +130,20 @@ fn inject(world: &mut World, host: usize) {
     });
 }
 
-/// Changes what a host exports to one of its peers, or what it originates.
+/// Changes what a host exports to or imports from one of its peers, or what it originates.
 fn reconfigure(world: &mut World, host: usize) {
     let Some(mut config) = world.hosts.get(host).map(|h| h.config.clone()) else {
         return;
     };
     if world.chance.one_in(2) {
-        let originate = Originate {
-            prefix: prefix(&mut world.chance),
-            attributes: attributes(&mut world.chance),
-            when: When::Always,
-        };
+        let originate = draw::originate(&mut world.chance);
         config
             .originate
             .retain(|other| other.prefix != originate.prefix);
         config.originate.push(originate);
     } else {
         let which = world.chance.below(config.peers.len());
-        let policy = if world.chance.one_in(2) {
-            "reject"
-        } else {
-            "accept"
-        };
+        let policy = world.chance.pick(&["reject", "accept"]).unwrap_or("accept");
         let import = world.chance.one_in(2);
         if let Some(peer) = config.peers.get_mut(which) {
             let chain = if import {
@@ -290,6 +154,34 @@ fn reconfigure(world: &mut World, host: usize) {
             *chain = Some(vec![policy.to_owned()]);
         }
     }
+    configure(world, host, config);
+}
+
+/// A host that has an AS of its own gets another one, and all the others are told.
+fn change_as(world: &mut World, host: usize) {
+    let Some(old) = world.hosts.get(host).map(|h| h.config.router.asn) else {
+        return;
+    };
+    let shared = world.hosts.iter().filter(|h| h.config.router.asn == old);
+    if shared.count() > 1 {
+        return;
+    }
+    for other in 0..world.hosts.len() {
+        let Some(h) = world.hosts.get(other) else {
+            continue;
+        };
+        let mut config = h.config.clone();
+        if other == host {
+            config.router.asn = old + 100;
+        }
+        for peer in config.peers.iter_mut().filter(|peer| peer.asn == old) {
+            peer.asn = old + 100;
+        }
+        configure(world, other, config);
+    }
+}
+
+fn configure(world: &mut World, host: usize, config: Config) {
     world.note(host, "is configured anew");
     if let Some(h) = world.hosts.get_mut(host) {
         h.config = config.clone();
@@ -300,18 +192,23 @@ fn reconfigure(world: &mut World, host: usize) {
     }
 }
 
-/// All is well again: cuts mended, readers reading, peers enabled.
+/// All is well again: cuts mended, readers reading, links up, nothing in the way, peers enabled.
 fn peace(world: &mut World) {
     world.mend();
+    let now = world.now;
     for host in 0..world.hosts.len() {
+        if let Some(h) = world.hosts.get_mut(host) {
+            h.kernel.set_link(now, true);
+            h.kernel.remove_foreign(now, h.config.fib.metric);
+        }
         for other in 0..world.hosts.len() {
-            let name = PeerName {
-                address: address(other),
-                interface: None,
-            };
-            world.with(host, |s, now, out| {
-                s.peer_command(now, &name, PeerCommand::Enable, out).ok()
-            });
+            for address in draw::addresses(other) {
+                let name = PeerName::new(address, None);
+                let enable = PeerCommand::Enable;
+                world.with(host, |s, now, out| {
+                    s.peer_command(now, &name, enable, out).ok()
+                });
+            }
         }
     }
 }

@@ -14,6 +14,8 @@ use super::net::{Arrival, Chance, Pipe};
 
 /// Bytes a host takes from its speaker for a connection at a time.
 const TRANSMIT_BYTES: usize = 4096;
+/// More bytes than this for one peer that does not read: something grows without bound.
+const OUTBOX_MAX: usize = 128 * 1024;
 /// A connection attempt into nothing fails after this.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// More steps than this at one instant: something spins.
@@ -24,8 +26,8 @@ const STEPS_AT_ONE_INSTANT: usize = 20_000;
 pub struct Host {
     /// For the trace.
     pub name: String,
-    /// Where others reach it.
-    pub address: IpAddr,
+    /// Where others reach it: IPv4, IPv6.
+    pub addresses: [IpAddr; 2],
     /// What it was last started or configured with.
     pub config: Config,
     /// `None`: it has crashed.
@@ -94,14 +96,11 @@ impl World {
     }
 
     /// Adds a machine and starts its speaker.
-    pub fn add(&mut self, name: &str, address: IpAddr, config: Config) {
+    pub fn add(&mut self, name: &str, addresses: [IpAddr; 2], config: Config) {
         self.hosts.push(Host {
             name: name.to_owned(),
-            address,
-            kernel: match address {
-                IpAddr::V4(v4) => Kernel::new(v4),
-                IpAddr::V6(_) => Kernel::default(),
-            },
+            addresses,
+            kernel: Kernel::new(addresses),
             config,
             speaker: None,
             sockets: BTreeMap::new(),
@@ -240,6 +239,14 @@ impl World {
         Some(result)
     }
 
+    /// The machine with this address.
+    #[must_use]
+    pub fn at(&self, address: IpAddr) -> Option<usize> {
+        self.hosts
+            .iter()
+            .position(|h| h.addresses.contains(&address))
+    }
+
     /// Remembers the first fault there is.
     pub fn blame(&mut self, host: usize, what: &str) {
         self.note(host, what);
@@ -308,11 +315,10 @@ impl World {
         let Attempt {
             from, conn, remote, ..
         } = *attempt;
-        let target = self.hosts.iter().position(|h| h.address == remote.ip());
-        let Some(from_address) = self.hosts.get(from).map(|h| h.address) else {
-            return;
-        };
-        let local = SocketAddr::new(from_address, 40_000);
+        let target = self.at(remote.ip());
+        let addresses = self.hosts.get(from).map(|h| h.addresses);
+        let Some([v4, v6]) = addresses else { return };
+        let local = SocketAddr::new(if remote.is_ipv4() { v4 } else { v6 }, 40_000);
         let target = target.filter(|to| !self.is_cut(from, *to) && *to != from);
         let accepted = target.and_then(|to| {
             let now = self.now;
@@ -395,7 +401,7 @@ impl World {
     fn act(&mut self, host: usize, effect: Effect) {
         match effect {
             Effect::Connect { conn, remote, .. } => {
-                let target = self.hosts.iter().position(|h| h.address == remote.ip());
+                let target = self.at(remote.ip());
                 let lost = target.is_none_or(|to| self.is_cut(host, to));
                 let latency = if lost {
                     CONNECT_TIMEOUT
@@ -487,6 +493,10 @@ impl World {
             wrote = true;
         }
         let stuck = !socket.outbox.is_empty();
+        let waiting: usize = socket.outbox.iter().map(Bytes::len).sum();
+        if waiting > OUTBOX_MAX {
+            return self.blame(host, "what waits for a peer that does not read grows");
+        }
         let event = if stuck {
             Some(Event::Blocked { conn })
         } else {
