@@ -21,7 +21,7 @@ pub(crate) fn cargo<const N: usize>(words: [&str; N]) -> Command {
 
 /// A program of ours that was built with the profile `lab`, told where the others are.
 pub(crate) fn lab_program(name: &str) -> Command {
-    let folder = lab_folder();
+    let folder = folder("lab");
     let mut command = Command::new(folder.join(name));
     command.current_dir(root());
     with_programs(&mut command);
@@ -30,7 +30,7 @@ pub(crate) fn lab_program(name: &str) -> Command {
 
 /// Tells a command where windrosed and windrose are.
 pub(crate) fn with_programs(command: &mut Command) {
-    let folder = lab_folder();
+    let folder = folder("lab");
     command.env("WINDROSED", folder.join("windrosed"));
     command.env("WINDROSE", folder.join("windrose"));
     // Failures say what was waited for and how the logs end; where in the code is no news.
@@ -54,9 +54,10 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-fn lab_folder() -> PathBuf {
+/// Where cargo puts the programs of a profile.
+pub(crate) fn folder(profile: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     root()
         .join(target.unwrap_or_else(|| "target".into()))
-        .join("lab")
+        .join(profile)
 }

@@ -1,6 +1,7 @@
-//! `cargo xtask demo | test | lab | tidy | sim`: the one front door.
+//! `cargo xtask demo | test | lab | bench | tidy | sim`: the one front door.
 #![allow(clippy::print_stdout, reason = "a program for the terminal")]
 
+mod bench;
 mod cargo;
 mod count;
 mod packages;
@@ -39,6 +40,13 @@ enum Task {
         /// Part of a name: `kernel`, `sessions::a_lost_session`.
         name: String,
     },
+    /// Windrosed beside BIRD, FRR, OpenBGPD and GoBGP, as medians and ratios; `bench load`: a full table
+    /// through windrosed alone while 200 idle peers keep their sessions. Needs root.
+    Bench {
+        /// What `bench --help` and `bench load --help` list.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<String>,
+    },
     /// Checks that no compiler makes.
     Tidy {
         /// Write the table of RFC clauses into the README.
@@ -68,6 +76,7 @@ fn run() -> Result<ExitCode> {
         Task::Demo { keep, .. } => demo(keep),
         Task::Test => return test::run(),
         Task::Lab { name } => test::lab(&name),
+        Task::Bench { words } => bench::run(&words),
         Task::Tidy { write } => tidy::run(write),
         Task::Sim { seed } => {
             let words = ["run", "-p", "conformance", "--bin", "sim", "--"];

@@ -30,8 +30,30 @@ pub(crate) const TEST: &[Needed] = &[
     ("mmdebstrap", "mmdebstrap"),
 ];
 
+/// What a load runs.
+pub(crate) const LOAD: &[Needed] = &[
+    ("ip", "iproute2"),
+    ("sysctl", "procps"),
+    ("strip", "binutils"),
+];
+
+/// What benchmarks run: the others.
+pub(crate) const BENCH: &[Needed] = &[
+    ("ip", "iproute2"),
+    ("sysctl", "procps"),
+    ("bird", "bird2"),
+    ("/usr/lib/frr/bgpd", "frr"),
+    ("/usr/sbin/bgpd", "openbgpd"),
+    ("gobgpd", "gobgpd"),
+];
+
 /// Services that come with the packages. None of them has any business on this machine.
-const SERVICES: [(&str, &str); 3] = [("frr", "frr"), ("bird2", "bird"), ("gobgpd", "gobgpd")];
+const SERVICES: [(&str, &str); 4] = [
+    ("frr", "frr"),
+    ("bird2", "bird"),
+    ("gobgpd", "gobgpd"),
+    ("openbgpd", "openbgpd"),
+];
 /// What keeps Debian from starting a service that it installs.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
