@@ -12,6 +12,9 @@ use bgp_core::Family;
 use super::topology::{DEVICE, DEVICE_AS, Neighbor, Topology};
 use crate::lab::{Bird, Frr, GoBgp, Host, Lab, Process, Windrosed};
 
+/// The home of Debian's user `_openbgpd`.
+const OPENBGPD_HOME: &str = "/run/openbgpd";
+
 /// What can be measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Daemon {
@@ -268,6 +271,8 @@ fn start_openbgpd(host: &Host, config: &str) -> Result<Process> {
     std::fs::write(&path, format!("socket \"{}\"\n{config}", socket.display()))?;
     // It refuses a file that others may read.
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    // Where its user lives, and where it locks itself in: its unit makes the folder.
+    std::fs::create_dir_all(OPENBGPD_HOME)?;
     let program = Daemon::OpenBgpd.program();
     if !Path::new(&program).is_file() {
         bail!("no {program}");

@@ -73,7 +73,7 @@ impl Report {
                 };
                 let cell = column(&medians, place).map_or_else(
                     || "-".to_owned(),
-                    |median| format!("{median:.3} {:>7}", format!("×{:.2}", median / first)),
+                    |median| format!("{median:.3} {:>7}", ratio(median, first)),
                 );
                 let _ = write!(text, "{cell:>18}");
             }
@@ -102,6 +102,15 @@ impl Report {
         let (workload, daemon) = (workload.name, daemon.name());
         let all = self.measurements.iter();
         all.filter(move |m| m.workload == workload && m.daemon == daemon)
+    }
+}
+
+/// How many times `first` it is, where that can be said.
+fn ratio(median: f64, first: f64) -> String {
+    if first > 0.0 {
+        format!("×{:.2}", median / first)
+    } else {
+        String::new()
     }
 }
 
