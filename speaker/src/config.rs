@@ -33,6 +33,31 @@ pub struct Config {
     pub sets: SetsConfig,
 }
 
+impl Config {
+    /// A router without peers and routes, and else with the defaults of the configuration file.
+    #[must_use]
+    pub fn new(asn: u32, router_id: Ipv4Addr) -> Self {
+        let router = Router {
+            asn,
+            router_id,
+            listen: Vec::new(),
+            cluster_id: router_id,
+            multipath: 16,
+            multipath_cost_tolerance: 10,
+        };
+        Self {
+            router,
+            peers: Vec::new(),
+            ranges: Vec::new(),
+            originate: Vec::new(),
+            statics: Vec::new(),
+            fib: Fib::default(),
+            policies: Vec::new(),
+            sets: SetsConfig::default(),
+        }
+    }
+}
+
 /// `[router]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Router {

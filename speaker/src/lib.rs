@@ -1,5 +1,10 @@
 //! The whole program without I/O: it glues the engines. The daemon is one driver of it, the simulator
-//! another, a program that embeds us the third.
+//! another, a program that embeds us the third: `examples/embed.rs` is the smallest one.
+//!
+//! A driver calls [`Speaker::start`], then [`Speaker::handle`] with each [`Event`] and [`Speaker::accept`] for each
+//! connection that comes in, and does what the [`Effect`]s say, in their order. After each of these it asks
+//! [`Speaker::ready`] and [`Speaker::transmit`] what there is to say where the socket takes bytes, and it wakes the
+//! speaker with [`Event::Timeout`] at [`Speaker::deadline`]. Orders and questions are methods of [`Speaker`].
 
 pub mod command;
 pub mod config;
