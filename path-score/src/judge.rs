@@ -1,0 +1,509 @@
+//! When a link's cost changes: bad news at once, good news slowly, nothing when it may be us.
+
+mod budget;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use self::budget::Moves;
+use crate::cost::{Cost, Weights};
+use crate::estimate::{Direction, Loss};
+use crate::link::{Report, Way};
+
+/// A direction is first scored when the fate of so many of its probes is known.
+const FIRST: u32 = 20;
+/// An alarm so recent makes a link look bad *now*.
+const RECENT: Duration = Duration::from_secs(5);
+/// A way that is nearer to its alarm than this looks bad.
+const SUSPICIOUS: f64 = 0.5;
+/// Fewer links than this cannot outvote each other.
+const QUORUM: usize = 2;
+/// A relapse this soon after a recovery doubles the hold-down.
+const RELAPSE: Duration = Duration::from_secs(300);
+
+/// A link, as the caller knows it.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct LinkId(pub u32);
+
+/// How the judge judges.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Config {
+    /// What makes a cost of a measurement.
+    pub weights: Weights,
+    /// A link must be good for so long before its cost falls; doubles at each relapse.
+    pub hold_down: Duration,
+    /// Up to this.
+    pub hold_down_max: Duration,
+    /// A change is by at least this share of the cost,
+    pub margin: f64,
+    /// and by at least this.
+    pub margin_least: Cost,
+    /// Changes of cost in a minute; as many at once.
+    pub moves_a_minute: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            weights: Weights::default(),
+            hold_down: Duration::from_secs(10),
+            hold_down_max: Duration::from_secs(300),
+            margin: 0.2,
+            margin_least: Cost::from_micros(5_000),
+            moves_a_minute: 60,
+        }
+    }
+}
+
+/// What happens.
+#[derive(Clone, Copy, Debug)]
+pub enum Input {
+    /// There is a link; what it costs beside what is measured. Said again, it changes that.
+    Add(LinkId, Cost),
+    /// There is it no more.
+    Remove(LinkId),
+    /// What was measured. This is also the judge's tick: it has no timer of its own.
+    Report(LinkId, Report),
+}
+
+/// What follows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Output {
+    /// A direction of a link costs something else now.
+    CostChanged(Change),
+    /// What an operator wants to know.
+    Notice(Notice),
+}
+
+/// A cost that changed, and what it was measured by.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Change {
+    /// Of this link,
+    pub link: LinkId,
+    /// in this direction,
+    pub direction: Direction,
+    /// from this
+    pub before: Cost,
+    /// to this.
+    pub cost: Cost,
+    /// What for.
+    pub why: Why,
+    /// The direction as it was measured then.
+    pub way: Way,
+    /// The least round trip of the last ten seconds.
+    pub rtt: Option<Duration>,
+}
+
+/// What a cost changed for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Why {
+    /// The link is new, or what it costs beside the measurement was changed.
+    Configured,
+    /// It is measured for the first time.
+    Measured,
+    /// It loses more than it may.
+    Alarm,
+    /// No answers come any more.
+    Silent,
+    /// It became worse in both windows, little by little.
+    Worse,
+    /// It was good, or better, for the hold-down.
+    Recovered {
+        /// How long that was.
+        held: Duration,
+    },
+}
+
+/// What an operator wants to know.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Notice {
+    /// More than half of the links look bad at once: no cost changes until that ends.
+    Frozen {
+        /// That look bad,
+        bad: usize,
+        /// of so many.
+        links: usize,
+    },
+    /// Costs change again.
+    Thawed,
+    /// The changes of this minute are used up; further ones wait.
+    Exhausted,
+    /// A link that had recovered lost again: its next hold-down is this.
+    Relapsed {
+        /// The link.
+        link: LinkId,
+        /// The direction.
+        direction: Direction,
+        /// What it must hold out for.
+        hold_down: Duration,
+    },
+}
+
+/// Judges all links of a node.
+#[derive(Debug)]
+pub struct Judge {
+    config: Config,
+    links: BTreeMap<LinkId, Judged>,
+    moves: Moves,
+    frozen: bool,
+}
+
+#[derive(Debug)]
+struct Judged {
+    admin: Cost,
+    forward: Verdict,
+    reverse: Verdict,
+}
+
+/// What is thought of one direction.
+#[derive(Debug)]
+struct Verdict {
+    cost: Cost,
+    measured: bool,
+    standing: Standing,
+    hold_down: Duration,
+    recovered: Option<Instant>,
+    /// The last alarm.
+    alarmed: Option<Instant>,
+    suspicious: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Standing {
+    /// Nothing is wrong; perhaps it has been better than its cost since then.
+    Good { better: Option<Instant> },
+    /// There was an alarm, which is not in the cost yet: frozen, or out of moves.
+    Owed(Why),
+    /// The cost says so since the first instant; good again, perhaps, since the second.
+    Bad {
+        since: Instant,
+        good: Option<Instant>,
+    },
+}
+
+/// The costs that the windows make.
+struct Costs {
+    short: Cost,
+    long: Cost,
+    /// The worst that is certain over ten seconds and over a minute.
+    calm: [Cost; 2],
+}
+
+impl Judge {
+    /// One without links.
+    #[must_use]
+    pub fn new(now: Instant, config: Config) -> Self {
+        Self {
+            moves: Moves::new(now, config.moves_a_minute),
+            config,
+            links: BTreeMap::new(),
+            frozen: false,
+        }
+    }
+
+    /// Takes in what happened at `now`, and pushes what follows from it.
+    pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Add(link, admin) => self.add(link, admin, out),
+            Input::Remove(link) => {
+                self.links.remove(&link);
+            }
+            Input::Report(link, report) => self.report(now, link, &report, out),
+        }
+    }
+
+    /// What a direction of a link costs now, if there is that link.
+    #[must_use]
+    pub fn cost(&self, link: LinkId, direction: Direction) -> Option<Cost> {
+        let judged = self.links.get(&link)?;
+        Some(judged.verdict(direction).cost)
+    }
+
+    /// Whether more than half of the links look bad at once.
+    #[must_use]
+    pub const fn frozen(&self) -> bool {
+        self.frozen
+    }
+
+    fn add(&mut self, link: LinkId, admin: Cost, out: &mut Vec<Output>) {
+        let config = &self.config;
+        let judged = self.links.entry(link).or_insert_with(|| Judged {
+            admin: Cost::default(),
+            forward: Verdict::new(config.weights.unmeasured, config.hold_down),
+            reverse: Verdict::new(config.weights.unmeasured, config.hold_down),
+        });
+        let was = std::mem::replace(&mut judged.admin, admin);
+        for direction in Direction::BOTH {
+            let verdict = judged.verdict_mut(direction);
+            let before = verdict.cost;
+            verdict.cost = before - was + admin;
+            out.push(Output::CostChanged(Change {
+                link,
+                direction,
+                before,
+                cost: verdict.cost,
+                why: Why::Configured,
+                way: Way::default(),
+                rtt: None,
+            }));
+        }
+    }
+
+    fn report(&mut self, now: Instant, link: LinkId, report: &Report, out: &mut Vec<Output>) {
+        let Some(judged) = self.links.get_mut(&link) else {
+            return;
+        };
+        for direction in Direction::BOTH {
+            let hold_down = (self.config.hold_down, self.config.hold_down_max);
+            let verdict = judged.verdict_mut(direction);
+            if let Some(hold_down) = verdict.see(now, report.way(direction), report, hold_down) {
+                out.push(Output::Notice(Notice::Relapsed {
+                    link,
+                    direction,
+                    hold_down,
+                }));
+            }
+        }
+        self.vote(now, out);
+        if self.frozen {
+            return;
+        }
+        for direction in Direction::BOTH {
+            self.judge(now, link, direction, report, out);
+        }
+    }
+
+    /// Links do not all break at once; but we may have stopped listening.
+    fn vote(&mut self, now: Instant, out: &mut Vec<Output>) {
+        let links = self.links.len();
+        let bad = self.links.values().filter(|link| link.looks_bad(now));
+        let bad = bad.count();
+        let frozen = links >= QUORUM && bad * 2 > links;
+        if frozen != self.frozen {
+            self.frozen = frozen;
+            out.push(Output::Notice(if frozen {
+                Notice::Frozen { bad, links }
+            } else {
+                Notice::Thawed
+            }));
+        }
+    }
+
+    fn judge(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        direction: Direction,
+        report: &Report,
+        out: &mut Vec<Output>,
+    ) {
+        let config = &self.config;
+        let Some(judged) = self.links.get_mut(&link) else {
+            return;
+        };
+        let admin = judged.admin;
+        let verdict = judged.verdict_mut(direction);
+        let way = report.way(direction);
+        let Some(costs) = costs(config, admin, way, report) else {
+            return;
+        };
+        let Some((cost, why)) = verdict.wants(now, &costs, config) else {
+            return;
+        };
+        if cost != verdict.cost && !self.moves.take(now) {
+            if self.moves.say_exhausted() {
+                out.push(Output::Notice(Notice::Exhausted));
+            }
+            return;
+        }
+        let before = verdict.cost;
+        verdict.accept(now, cost, why);
+        if before == cost && why != Why::Measured {
+            return;
+        }
+        out.push(Output::CostChanged(Change {
+            link,
+            direction,
+            before,
+            cost,
+            why,
+            way: *way,
+            rtt: report.rtt_long,
+        }));
+    }
+}
+
+impl Judged {
+    const fn verdict(&self, direction: Direction) -> &Verdict {
+        match direction {
+            Direction::Forward => &self.forward,
+            Direction::Reverse => &self.reverse,
+        }
+    }
+
+    const fn verdict_mut(&mut self, direction: Direction) -> &mut Verdict {
+        match direction {
+            Direction::Forward => &mut self.forward,
+            Direction::Reverse => &mut self.reverse,
+        }
+    }
+
+    fn looks_bad(&self, now: Instant) -> bool {
+        self.forward.looks_bad(now) || self.reverse.looks_bad(now)
+    }
+}
+
+impl Verdict {
+    const fn new(cost: Cost, hold_down: Duration) -> Self {
+        Self {
+            cost,
+            measured: false,
+            standing: Standing::Good { better: None },
+            hold_down,
+            recovered: None,
+            alarmed: None,
+            suspicious: false,
+        }
+    }
+
+    /// Notes an alarm. Some hold-down is the longer one of a relapse.
+    fn see(
+        &mut self,
+        now: Instant,
+        way: &Way,
+        report: &Report,
+        (least, most): (Duration, Duration),
+    ) -> Option<Duration> {
+        self.suspicious = way.suspicion >= SUSPICIOUS;
+        if !way.alarm {
+            return None;
+        }
+        self.alarmed = Some(now);
+        let why = if report.silent {
+            Why::Silent
+        } else {
+            Why::Alarm
+        };
+        match &mut self.standing {
+            Standing::Bad { good, .. } => {
+                *good = None;
+                None
+            }
+            Standing::Owed(_) => None,
+            Standing::Good { .. } => {
+                self.standing = Standing::Owed(why);
+                let recovered = self.recovered.take();
+                let relapse =
+                    recovered.is_some_and(|at| now.saturating_duration_since(at) < RELAPSE);
+                self.hold_down = if relapse {
+                    (self.hold_down * 2).min(most)
+                } else {
+                    least
+                };
+                relapse.then_some(self.hold_down)
+            }
+        }
+    }
+
+    /// Whether it went bad just now: what has long been known to be bad does not count.
+    fn looks_bad(&self, now: Instant) -> bool {
+        let recent = |at: Instant| now.saturating_duration_since(at) < RECENT;
+        match self.standing {
+            Standing::Bad { since, .. } => recent(since),
+            Standing::Owed(_) => self.suspicious || self.alarmed.is_some_and(recent),
+            Standing::Good { .. } => self.suspicious,
+        }
+    }
+
+    /// The cost that it should have now, if that is another one.
+    fn wants(&mut self, now: Instant, costs: &Costs, config: &Config) -> Option<(Cost, Why)> {
+        let worst = costs.short.max(costs.long);
+        let [calm, calm_minute] = costs.calm;
+        if !self.measured {
+            return Some((calm.max(calm_minute), Why::Measured));
+        }
+        let (cost, hold_down) = (self.cost, self.hold_down);
+        let worse = |than: Cost| exceeds(than, cost, config);
+        let held = |since: &mut Option<Instant>, good: bool| {
+            if !good {
+                *since = None;
+                return None;
+            }
+            let since = *since.get_or_insert(now);
+            let held = now.saturating_duration_since(since);
+            (held >= hold_down).then_some(Why::Recovered { held })
+        };
+        match &mut self.standing {
+            Standing::Owed(why) => Some((if worse(worst) { worst } else { cost }, *why)),
+            Standing::Bad { good, .. } => {
+                let level = costs.short.min(costs.long);
+                if worse(level) {
+                    return Some((level, Why::Worse));
+                }
+                let why = held(good, exceeds(cost, worst, config))?;
+                Some((worst.max(calm).max(calm_minute), why))
+            }
+            Standing::Good { better } => {
+                let level = calm.min(calm_minute);
+                if worse(level) {
+                    return Some((level, Why::Worse));
+                }
+                let level = calm.max(calm_minute);
+                let why = held(better, exceeds(cost, level.max(costs.short), config))?;
+                Some((level, why))
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Instant, cost: Cost, why: Why) {
+        self.cost = cost;
+        self.measured = true;
+        let bad = matches!(self.standing, Standing::Bad { .. });
+        self.standing = match why {
+            Why::Alarm | Why::Silent => Standing::Bad {
+                since: now,
+                good: None,
+            },
+            Why::Worse if bad => self.standing,
+            Why::Worse | Why::Measured | Why::Configured => Standing::Good { better: None },
+            Why::Recovered { .. } => {
+                if bad {
+                    self.recovered = Some(now);
+                }
+                Standing::Good { better: None }
+            }
+        };
+    }
+}
+
+/// Whether `more` is more than `less` by the margin, relative and absolute.
+fn exceeds(more: Cost, less: Cost, config: &Config) -> bool {
+    let (more, less) = (f64::from(more.micros()), f64::from(less.micros()));
+    let by = more - less;
+    by >= f64::from(config.margin_least.micros()) && by >= config.margin * more
+}
+
+fn costs(config: &Config, admin: Cost, way: &Way, report: &Report) -> Option<Costs> {
+    let long = report.rtt_long.or(report.rtt_short);
+    if way.minute.probes < FIRST && !way.alarm {
+        return None;
+    }
+    let rtt = long.unwrap_or_default();
+    let cost = |rtt, loss| config.weights.cost(rtt, loss, admin);
+    if report.silent {
+        let none = cost(rtt, 1.0);
+        return Some(Costs {
+            short: none,
+            long: none,
+            calm: [none; 2],
+        });
+    }
+    Some(Costs {
+        short: cost(report.rtt_short.unwrap_or(rtt), way.short.ratio()),
+        long: cost(rtt, way.long.ratio()),
+        calm: [way.long, way.minute].map(|loss: Loss| cost(rtt, loss.at_least())),
+    })
+}
+
+#[cfg(test)]
+mod tests;
