@@ -41,7 +41,10 @@ impl Speaker {
                         address: next_hop.address,
                         interface: next_hop.interface,
                     };
-                    next_hops.push((key, resolution.map(|way| u64::from(way.metric))));
+                    let cost = resolution.map(|way| u64::from(way.metric));
+                    // Who installs nothing, as a reflector, need not know the way to what it tells.
+                    let cost = cost.or((!self.config.fib.install).then_some(0));
+                    next_hops.push((key, cost));
                 }
                 Output::Environment => self.environment_changed(),
                 Output::Notice(notice) => out.push(Effect::Notice(Notice::Fib(notice))),

@@ -31,8 +31,6 @@ pub(crate) struct Configured {
     statics: BTreeMap<IpNet, (Attributes, LocalForwarding)>,
     /// Links, addresses, foreign routes or the configuration changed.
     look: bool,
-    /// The RIB's version at which conditions on routes were last looked at.
-    version: u64,
 }
 
 impl Speaker {
@@ -49,12 +47,12 @@ impl Speaker {
             self.relocate_sessions(out);
             self.announce_statics();
         }
-        let on_routes = |o: &Originate| matches!(o.when, When::RoutePresent(_));
-        let routes_changed = self.rib.version() != self.configured.version
-            && self.config.originate.iter().any(on_routes);
-        if look || routes_changed {
+        let differs = |o: &Originate| {
+            let is_there = self.configured.originated.contains_key(&o.prefix);
+            matches!(o.when, When::RoutePresent(_)) && self.holds(&o.when) != is_there
+        };
+        if look || self.config.originate.iter().any(differs) {
             self.announce_originated();
-            self.configured.version = self.rib.version();
         }
     }
 

@@ -382,3 +382,6 @@ fn count_messages(mut bytes: &[u8]) -> u64 {
     }
     count
 }
+
+#[cfg(test)]
+mod tests;
