@@ -245,15 +245,16 @@ fn policy(name: &str, export: bool, chance: &mut Chance) -> PolicyConfig {
         let mut then = Then::Next;
         match chance.below(5) {
             0 => then = Then::Decide(Action::Reject),
-            1 => set.med = Some((third % 3).to_string()),
+            // Where MED is made up of where a route comes in, an AS may never agree with itself (RFC 3345 §2).
+            1 if export => set.med = Some((third % 3).to_string()),
             2 if export => {
                 set.prepend = Some(PrependConfig {
                     asn: None,
                     count: Some(1 + third % 2),
                 });
             }
-            // The same everywhere.
-            2 => set.local_pref = Some((100 + u32::from(third)).to_string()),
+            // The same everywhere, and less than that of own routes.
+            1 | 2 => set.local_pref = Some((50 + third).to_string()),
             _ => {
                 set.communities = CommunitiesConfig {
                     add: vec![format!("65000:{}", 100 + third)],

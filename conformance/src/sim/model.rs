@@ -284,10 +284,10 @@ fn choose_all(
 /// The best path, then those that share the traffic with it. RFC 4271 §9.1.2.2, as plainly as can be.
 fn choose(all: &[Candidate]) -> Vec<Candidate> {
     let mut left = all.to_vec();
-    keep_least(&mut left, |c| c.peer.is_some());
     keep_least(&mut left, |c| {
         std::cmp::Reverse(c.attributes.local_pref.unwrap_or(100))
     });
+    keep_least(&mut left, |c| c.peer.is_some());
     keep_least(&mut left, |c| c.attributes.as_path.len_for_decision());
     keep_least(&mut left, |c| c.attributes.origin);
     let rivals = left.clone();

@@ -447,7 +447,15 @@ impl World {
             {
                 self.blame(host, &format!("{notice:?}"));
             }
-            other => self.note(host, &format!("{other:?}")),
+            Notice::PeerState { .. }
+            | Notice::PeerDown { .. }
+            | Notice::EndOfRib { .. }
+            | Notice::MaxPrefixes { .. }
+            | Notice::Refused { .. }
+            | Notice::LeaseExpired { .. }
+            | Notice::Fib(_)
+            | Notice::Configured { .. }
+            | Notice::Route(_) => self.note(host, &format!("{notice:?}")),
         }
     }
 
