@@ -248,9 +248,9 @@ impl Estimate {
             self.excuse(answer.sequence);
         }
         self.silent = false;
-        let usual = self.rtt.unwrap_or(elapsed);
         if matches!(fate, Fate::Lost(_)) {
-            let late = elapsed.saturating_sub(usual);
+            let least = self.least_rtt(Span::Long).unwrap_or(elapsed);
+            let late = elapsed.saturating_sub(least);
             self.reordering = self.reordering.max(late * 3 / 2).min(MOST_GRACE);
         }
         // A peer that claims to have had the probe for longer than it was away is not believed.
@@ -264,7 +264,7 @@ impl Estimate {
         let average = self.rtt.unwrap_or(rtt);
         self.rtt = Some((average * 7 + rtt) / 8);
         self.jitter = (self.jitter * 15 + average.abs_diff(rtt)) / 16;
-        self.reordering = self.reordering * 127 / 128;
+        self.reordering = self.reordering * 1023 / 1024;
     }
 
     /// Probes before `sequence` that have no answer are not counted if they get none: a reflector that starts later

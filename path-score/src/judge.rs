@@ -11,7 +11,7 @@ use crate::estimate::{Direction, Loss};
 use crate::link::{Report, Way};
 
 /// A direction is first scored when the fate of so many of its probes is known.
-const FIRST: u32 = 20;
+const FIRST: u32 = 50;
 /// An alarm so recent makes a link look bad *now*.
 const RECENT: Duration = Duration::from_secs(5);
 /// A way that is nearer to its alarm than this looks bad.
@@ -20,6 +20,9 @@ const SUSPICIOUS: f64 = 0.5;
 const QUORUM: usize = 2;
 /// A relapse this soon after a recovery doubles the hold-down.
 const RELAPSE: Duration = Duration::from_secs(300);
+
+/// As long as nothing alarms, no more loss than this costs nothing: chance alone makes it come and go.
+const USUAL: f64 = 0.01;
 
 /// A link, as the caller knows it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -185,7 +188,7 @@ enum Standing {
 struct Costs {
     short: Cost,
     long: Cost,
-    /// The worst that is certain over ten seconds and over a minute.
+    /// What is certain, over ten seconds and over a minute.
     calm: [Cost; 2],
 }
 
@@ -276,7 +279,8 @@ impl Judge {
     /// Links do not all break at once; but we may have stopped listening.
     fn vote(&mut self, now: Instant, out: &mut Vec<Output>) {
         let links = self.links.len();
-        let bad = self.links.values().filter(|link| link.looks_bad(now));
+        let all = self.links.values();
+        let bad = all.filter(|link| link.looks_bad(now, self.frozen));
         let bad = bad.count();
         let frozen = links >= QUORUM && bad * 2 > links;
         if frozen != self.frozen {
@@ -348,8 +352,9 @@ impl Judged {
         }
     }
 
-    fn looks_bad(&self, now: Instant) -> bool {
-        self.forward.looks_bad(now) || self.reverse.looks_bad(now)
+    fn looks_bad(&self, now: Instant, frozen: bool) -> bool {
+        let ways = [&self.forward, &self.reverse];
+        ways.iter().any(|way| way.looks_bad(now, frozen))
     }
 }
 
@@ -374,7 +379,7 @@ impl Verdict {
         report: &Report,
         (least, most): (Duration, Duration),
     ) -> Option<Duration> {
-        self.suspicious = way.suspicion >= SUSPICIOUS;
+        self.suspicious = way.suspicion >= SUSPICIOUS || report.silent;
         if !way.alarm {
             return None;
         }
@@ -405,12 +410,14 @@ impl Verdict {
         }
     }
 
-    /// Whether it went bad just now: what has long been known to be bad does not count.
-    fn looks_bad(&self, now: Instant) -> bool {
+    /// Whether it went bad just now: what has long been known to be bad does not count, unless it became so with the
+    /// rest.
+    fn looks_bad(&self, now: Instant, frozen: bool) -> bool {
         let recent = |at: Instant| now.saturating_duration_since(at) < RECENT;
+        let bad = self.suspicious || self.alarmed.is_some_and(recent);
         match self.standing {
-            Standing::Bad { since, .. } => recent(since),
-            Standing::Owed(_) => self.suspicious || self.alarmed.is_some_and(recent),
+            Standing::Bad { since, .. } => recent(since) || frozen && bad,
+            Standing::Owed(_) => bad,
             Standing::Good { .. } => self.suspicious,
         }
     }
@@ -436,12 +443,12 @@ impl Verdict {
         match &mut self.standing {
             Standing::Owed(why) => Some((if worse(worst) { worst } else { cost }, *why)),
             Standing::Bad { good, .. } => {
-                let level = costs.short.min(costs.long);
+                let level = costs.short.min(calm);
                 if worse(level) {
                     return Some((level, Why::Worse));
                 }
                 let why = held(good, exceeds(cost, worst, config))?;
-                Some((worst.max(calm).max(calm_minute), why))
+                Some((worst, why))
             }
             Standing::Good { better } => {
                 let level = calm.min(calm_minute);
@@ -501,8 +508,14 @@ fn costs(config: &Config, admin: Cost, way: &Way, report: &Report) -> Option<Cos
     Some(Costs {
         short: cost(report.rtt_short.unwrap_or(rtt), way.short.ratio()),
         long: cost(rtt, way.long.ratio()),
-        calm: [way.long, way.minute].map(|loss: Loss| cost(rtt, loss.at_least())),
+        calm: [way.long, way.minute].map(|loss| cost(rtt, certain(loss))),
     })
+}
+
+/// The loss that is no chance; none if that may be what every link has.
+fn certain(loss: Loss) -> f64 {
+    let least = loss.at_least();
+    if least > USUAL { least } else { 0.0 }
 }
 
 #[cfg(test)]

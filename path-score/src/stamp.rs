@@ -14,3 +14,6 @@ pub use time::{ErrorEstimate, Format, Timestamp};
 
 /// The UDP port of Session-Reflectors unless it is configured (RFC 8762 §4.1).
 pub const PORT: u16 = 862;
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,150 @@
-//! What it promises.
+//! What the alarm promises, in seeded simulations of 50 probes a second.
+
+use super::*;
+use crate::chance::Chance;
+
+const A_DAY: u32 = 24 * 3600 * 50;
+
+/// Probes until the alarm.
+fn detect(chance: &mut Chance, loss: f64) -> f64 {
+    let mut alarm = Alarm::default();
+    // The link was as good as may be before.
+    for _ in 0..500 {
+        fate(&mut alarm, chance.happens(GOOD));
+    }
+    let mut count = 0.0;
+    loop {
+        count += 1.0;
+        if fate(&mut alarm, chance.happens(loss)) || count > 1e6 {
+            return count;
+        }
+    }
+}
+
+fn fate(alarm: &mut Alarm, lost: bool) -> bool {
+    if lost {
+        return alarm.lost();
+    }
+    alarm.passed();
+    false
+}
+
+/// Mean and 99th percentile, in seconds.
+fn times(loss: f64) -> (f64, f64) {
+    let mut chance = Chance::new(7);
+    let mut all: Vec<_> = (0..4000)
+        .map(|_| detect(&mut chance, loss) / 50.0)
+        .collect();
+    all.sort_by(f64::total_cmp);
+    let mean = all.iter().sum::<f64>() / 4000.0;
+    println!(
+        "{loss}: mean {mean:.2} p50 {:.2} p99 {:.2} s",
+        all[2000], all[3960]
+    );
+    (mean, all[3960])
+}
+
+#[test]
+fn twenty_percent_are_found_in_less_than_a_second_on_average() {
+    let (mean, p99) = times(0.2);
+    assert!((0.7..0.9).contains(&mean) && p99 <= 1.75, "{mean} {p99}");
+}
+
+#[test]
+fn forty_percent_are_found_in_half_a_second() {
+    let (mean, p99) = times(0.4);
+    assert!((0.35..0.5).contains(&mean) && p99 <= 0.9, "{mean} {p99}");
+}
+
+#[test]
+fn ten_percent_are_found_in_two_seconds() {
+    let (mean, _) = times(0.1);
+    assert!((1.6..2.2).contains(&mean), "{mean}");
+}
+
+#[test]
+fn five_percent_are_found_in_less_than_15_seconds_on_average() {
+    let (mean, _) = times(0.05);
+    assert!(mean < 10.0, "{mean}");
+}
+
+#[test]
+fn twenty_four_hours_at_half_a_percent_bring_no_alarm() {
+    for seed in 1..=5 {
+        let (mut alarm, mut chance) = (Alarm::default(), Chance::new(seed));
+        for _ in 0..A_DAY {
+            assert!(!fate(&mut alarm, chance.happens(GOOD)), "seed {seed}");
+        }
+    }
+}
+
+/// Gilbert–Elliott: the chances that a burst begins, that it goes on, and that a probe in it is lost.
+#[test]
+fn twenty_four_hours_of_rare_bursts_bring_no_alarm() {
+    for (seed, begin, on, loss) in [
+        (1, 1.0 / 5000.0, 0.8, 1.0),
+        (2, 1.0 / 5000.0, 0.9, 1.0),
+        (3, 1.0 / 2000.0, 0.5, 0.5),
+        (4, 1.0 / 500.0, 0.3, 0.8),
+    ] {
+        let (mut alarm, mut chance) = (Alarm::default(), Chance::new(seed));
+        let (mut burst, mut lost, mut alarms) = (false, 0, 0);
+        for _ in 0..A_DAY {
+            burst = chance.happens(if burst { on } else { begin });
+            let loss = burst && chance.happens(loss);
+            lost += u32::from(loss);
+            alarms += u32::from(fate(&mut alarm, loss));
+        }
+        let rate = f64::from(lost) / f64::from(A_DAY);
+        assert!((0.0004..0.005).contains(&rate), "{rate}");
+        assert_eq!(alarms, 0, "seed {seed}");
+    }
+}
+
+#[test]
+fn one_long_burst_is_one_event_and_no_alarm() {
+    let mut alarm = Alarm::default();
+    assert!((0..10_000).all(|_| !alarm.lost()));
+    assert!(alarm.suspicion() < 0.5);
+}
+
+#[test]
+fn what_was_only_late_is_taken_back() {
+    let mut alarm = Alarm::default();
+    for _ in 0..100_000 {
+        assert!(!alarm.lost());
+        alarm.forgive();
+        alarm.passed();
+    }
+    assert_eq!(alarm.suspicion(), 0.0);
+}
+
+/// Solves for the chance that an excursion of the sum, which a first loss begins, ends in an alarm. Between excursions
+/// the sum is zero and waits for the next loss: that makes the time between false alarms.
+#[test]
+fn a_false_alarm_is_expected_about_once_in_ten_years() {
+    let Alarm { lost, passed, .. } = Alarm::default();
+    // A grid on which a probe that passes is 4 steps down.
+    let step = -passed / 4.0;
+    let up = (lost / step).round() as usize;
+    let top = (THRESHOLD / step).ceil() as usize;
+    // By run of losses so far (0..=3) and sum.
+    let mut hit = vec![[0.0_f64; 4]; top + 1];
+    for _ in 0..3000 {
+        for sum in 1..=top {
+            for run in 0..4 {
+                let down = if sum > 4 { hit[sum - 4][0] } else { 0.0 };
+                let on = match (run, sum + up) {
+                    (3, _) => hit[sum][3],
+                    (_, above) if above >= top => 1.0,
+                    (_, above) => hit[above][run + 1],
+                };
+                hit[sum][run] = GOOD * on + (1.0 - GOOD) * down;
+            }
+        }
+    }
+    let per_probe = GOOD * hit[up][1];
+    let years = 1.0 / per_probe / 50.0 / (365.25 * 86_400.0);
+    println!("one false alarm in {years:.1} years");
+    assert!((8.0..14.0).contains(&years), "{years}");
+}

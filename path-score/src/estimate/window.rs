@@ -46,10 +46,10 @@ impl Loss {
         f64::from(self.lost) / f64::from(self.probes.max(1))
     }
 
-    /// What the true loss is at least, three standard deviations below what was seen (the score interval of Wilson).
+    /// What the true loss is at least, four standard deviations below what was seen (the score interval of Wilson).
     #[must_use]
     pub fn at_least(self) -> f64 {
-        const Z2: f64 = 9.0;
+        const Z2: f64 = 16.0;
         let (n, p) = (f64::from(self.probes.max(1)), self.ratio());
         let middle = p + Z2 / (2.0 * n);
         let spread = (Z2 * (p * (1.0 - p) + Z2 / (4.0 * n)) / n).sqrt();
