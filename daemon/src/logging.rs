@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bgp_fsm::State;
 use fib_netlink::Notice as FibNotice;
 use speaker::Notice;
-use tracing::{debug, error, info, trace, warn};
+use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::LogFormat;
@@ -78,7 +78,6 @@ pub(crate) fn log_notice(notice: &Notice) {
                 restarted, updated, removed, "new configuration in force"
             );
         }
-        Notice::Route(prefix) => trace!(%prefix, "best route changed"),
     }
 }
 

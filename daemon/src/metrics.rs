@@ -35,7 +35,6 @@ pub(crate) struct Counts {
     connections_refused: AtomicU64,
     limits_exceeded: AtomicU64,
     leases_expired: AtomicU64,
-    route_changes: AtomicU64,
     fib_failures: AtomicU64,
     fib_overruns: AtomicU64,
     reconfigurations: AtomicU64,
@@ -83,7 +82,6 @@ impl Counts {
             Notice::Refused { .. } => (&self.connections_refused, 1),
             Notice::MaxPrefixes { .. } => (&self.limits_exceeded, 1),
             Notice::LeaseExpired { .. } => (&self.leases_expired, 1),
-            Notice::Route(_) => (&self.route_changes, 1),
             Notice::Configured { .. } => (&self.reconfigurations, 1),
             Notice::Fib(fib_netlink::Notice::InstallFailed { more, .. }) => (
                 &self.fib_failures,

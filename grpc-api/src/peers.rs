@@ -246,7 +246,6 @@ fn about_peers(notice: &Notice) -> bool {
         | Notice::MaxPrefixes { .. }
         | Notice::Refused { .. }
         | Notice::LeaseExpired { .. }
-        | Notice::Fib(_)
-        | Notice::Route(_) => false,
+        | Notice::Fib(_) => false,
     }
 }

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use bgp_core::Family;
 use bgp_core::update::AttributeFault;
 use bgp_fsm::State;
-use ipnet::IpNet;
 
 use crate::command::PeerName;
 
@@ -73,6 +72,4 @@ pub enum Notice {
         /// Peers that were added, changed so that their session restarts, changed in place, and removed.
         peers: [usize; 4],
     },
-    /// The best route to a prefix changed.
-    Route(IpNet),
 }

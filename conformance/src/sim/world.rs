@@ -454,8 +454,7 @@ impl World {
             | Notice::Refused { .. }
             | Notice::LeaseExpired { .. }
             | Notice::Fib(_)
-            | Notice::Configured { .. }
-            | Notice::Route(_) => self.note(host, &format!("{notice:?}")),
+            | Notice::Configured { .. } => self.note(host, &format!("{notice:?}")),
         }
     }
 

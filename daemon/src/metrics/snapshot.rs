@@ -209,11 +209,6 @@ pub(super) fn register_counts(registry: &mut Registry, counts: &Counts) {
             &counts.leases_expired,
         ),
         (
-            "route_changes",
-            "Changes of best routes",
-            &counts.route_changes,
-        ),
-        (
             "fib_failures",
             "Routes that the kernel refused",
             &counts.fib_failures,
