@@ -20,4 +20,4 @@ pub use judge::{Judge, LinkId};
 pub use link::{Link, Report};
 
 #[cfg(test)]
-mod chance;
+mod tests;

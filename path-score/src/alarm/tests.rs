@@ -1,7 +1,7 @@
 //! What the alarm promises, in seeded simulations of 50 probes a second.
 
 use super::*;
-use crate::chance::Chance;
+use crate::tests::Chance;
 
 const A_DAY: u32 = 24 * 3600 * 50;
 
@@ -122,6 +122,7 @@ fn what_was_only_late_is_taken_back() {
 /// Solves for the chance that an excursion of the sum, which a first loss begins, ends in an alarm. Between excursions
 /// the sum is zero and waits for the next loss: that makes the time between false alarms.
 #[test]
+#[allow(clippy::cast_possible_truncation, reason = "a few hundred steps")]
 fn a_false_alarm_is_expected_about_once_in_ten_years() {
     let Alarm { lost, passed, .. } = Alarm::default();
     // A grid on which a probe that passes is 4 steps down.

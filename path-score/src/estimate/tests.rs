@@ -1,7 +1,7 @@
 //! What the bookkeeping promises.
 
 use super::*;
-use crate::chance::Chance;
+use crate::tests::{Chance, some_instant};
 
 const PACE: Duration = Duration::from_millis(20);
 const RTT: Duration = Duration::from_millis(5);
@@ -17,7 +17,7 @@ struct Session {
 
 impl Session {
     fn new() -> Self {
-        let now = Instant::now();
+        let now = some_instant();
         Self {
             now,
             estimate: Estimate::new(now),
@@ -342,7 +342,7 @@ fn deadlines_are_complete() {
             {
                 session.tell(Input::Timeout);
             }
-            if ms % 20 == 0 {
+            if ms.is_multiple_of(20) {
                 let sequence = session.send();
                 if !chance.happens(0.2) {
                     session.reflected += 1;

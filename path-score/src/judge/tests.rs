@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::alarm::Alarm;
-use crate::chance::Chance;
 use crate::estimate::{self, Answer, Estimate, Span};
+use crate::tests::{Chance, some_instant};
 
 const PROBE: Duration = Duration::from_millis(20);
 const RTT: Duration = Duration::from_millis(40);
@@ -37,7 +37,7 @@ impl World {
     }
 
     fn with(seed: u64, links: u32, config: Config) -> Self {
-        let now = Instant::now();
+        let now = some_instant();
         let mut judge = Judge::new(now, config);
         let mut out = Vec::new();
         let tracks = (0..links).map(|link| {
@@ -75,7 +75,7 @@ impl World {
             for at in 0..self.tracks.len() {
                 let track = &mut self.tracks[at];
                 track.probe(self.now, &mut self.chance);
-                if self.ticks % 10 == 0 || track.raised != [false; 2] {
+                if self.ticks.is_multiple_of(10) || track.raised != [false; 2] {
                     let link = LinkId(u32::try_from(at).unwrap());
                     let report = track.report();
                     self.judge
@@ -332,12 +332,11 @@ fn moves_are_budgeted_and_what_waits_is_not_forgotten() {
     let mut out = Vec::new();
     judge.handle(world.now, Input::Add(LinkId(0), Cost::default()), &mut out);
     out.clear();
-    let mut changes = 0;
     for second in 0..130 {
         let now = world.now + Duration::from_secs(second);
         let report = world.tracks[0].report();
         judge.handle(now, Input::Report(LinkId(0), report), &mut out);
-        changes = out
+        let changes = out
             .iter()
             .filter(|output| matches!(output, Output::CostChanged(_)))
             .count();
@@ -388,7 +387,7 @@ fn a_link_costs_the_default_until_it_is_measured_and_its_admin_cost_always() {
 #[test]
 fn noise_never_panics_and_a_change_always_changes_something() {
     let mut chance = Chance::new(11);
-    let mut now = Instant::now();
+    let mut now = some_instant();
     let mut judge = Judge::new(now, Config::default());
     let mut out = Vec::new();
     for _ in 0..50_000 {

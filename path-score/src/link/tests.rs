@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::chance::Chance;
 use crate::stamp::{Config, Datagram, Format, Reflector};
+use crate::tests::{Chance, some_instant};
 
 const PEER: &str = "192.0.2.1:862";
 
@@ -28,7 +28,7 @@ struct World {
 
 impl World {
     fn new(seed: u64) -> Self {
-        let now = Instant::now();
+        let now = some_instant();
         let config = Config {
             ssid: 7,
             interval: Duration::from_millis(20),

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::packet::{BASE, BASE_AUTHENTICATED};
 use super::*;
-use crate::chance::Chance;
 use crate::estimate;
+use crate::tests::{Chance, some_instant};
 
 const CLOCK: Duration = Duration::new(1_795_000_000, 250_000_000);
 
@@ -200,7 +200,7 @@ fn the_tag_is_hmac_sha_256() {
 /// RFC 8762 §4.4: HMAC MUST be verified as early as possible: an unauthentic probe leaves no trace.
 #[test]
 fn an_unauthentic_probe_is_neither_answered_nor_counted() {
-    let (now, mut reflector) = (Instant::now(), reflector(key()));
+    let (now, mut reflector) = (some_instant(), reflector(key()));
     let forged = probe(0).encode(Key::new(b"another").as_ref(), 0);
     assert_eq!(answer(&mut reflector, now, &forged), None);
     assert_eq!(
@@ -218,7 +218,7 @@ fn an_unauthentic_probe_is_neither_answered_nor_counted() {
 /// RFC 8762 §4.3.1: in the stateful mode the reflector counts its packets; it starts with zero, each session for itself.
 #[test]
 fn a_stateful_reflector_counts_each_session_for_itself() {
-    let (now, mut reflector) = (Instant::now(), reflector(None));
+    let (now, mut reflector) = (some_instant(), reflector(None));
     for count in 0..5 {
         for ssid in [1, 2] {
             let sent = Probe {
@@ -238,7 +238,7 @@ fn a_stateful_reflector_counts_each_session_for_itself() {
 fn the_probe_comes_back_in_its_answer() {
     let back = answer(
         &mut reflector(None),
-        Instant::now(),
+        some_instant(),
         &probe(9).encode(None, 0),
     )
     .unwrap();
@@ -258,7 +258,7 @@ fn padding_is_copied() {
         let mut sent = probe(9).encode(key.as_ref(), 5);
         let base = sent.len() - 5;
         sent[base..].copy_from_slice(b"extra");
-        let back = answer(&mut reflector(key.clone()), Instant::now(), &sent).unwrap();
+        let back = answer(&mut reflector(key.clone()), some_instant(), &sent).unwrap();
         assert_eq!((back.len(), &back[base..]), (sent.len(), &b"extra"[..]));
     }
 }
@@ -269,14 +269,14 @@ fn a_twamp_light_probe_gets_a_base_packet() {
     let sent = probe(9).encode(None, 0);
     for len in 14..BASE {
         assert_eq!(
-            answer(&mut reflector(None), Instant::now(), &sent[..len])
+            answer(&mut reflector(None), some_instant(), &sent[..len])
                 .unwrap()
                 .len(),
             BASE
         );
     }
     assert_eq!(
-        answer(&mut reflector(None), Instant::now(), &sent[..13]),
+        answer(&mut reflector(None), some_instant(), &sent[..13]),
         None
     );
 }
@@ -332,7 +332,7 @@ fn times_survive_eras_and_clocks_that_are_set_back() {
 /// RFC 8762 §4.2.1: for each new session the sequence number starts at zero, one more with each packet.
 #[test]
 fn a_sender_counts_from_zero_and_keeps_its_pace() {
-    let start = Instant::now();
+    let start = some_instant();
     let mut sender = Sender::new(start, config());
     for count in 0..100 {
         let now = sender.deadline().unwrap();
@@ -359,7 +359,7 @@ fn send(sender: &mut Sender, now: Instant) -> Vec<Option<u32>> {
 
 #[test]
 fn a_sender_that_was_not_scheduled_says_so_and_never_bursts() {
-    let mut now = Instant::now();
+    let mut now = some_instant();
     let mut sender = Sender::new(now, config());
     assert_eq!(send(&mut sender, now), [Some(0)]);
     now += Duration::from_secs(5);
@@ -369,7 +369,7 @@ fn a_sender_that_was_not_scheduled_says_so_and_never_bursts() {
 
 #[test]
 fn a_pace_is_kept_within_bounds() {
-    let now = Instant::now();
+    let now = some_instant();
     let mut sender = Sender::new(now, config());
     send(&mut sender, now);
     for (asked, got) in [(1, 20), (50, 50), (9000, 1000)] {
@@ -386,7 +386,7 @@ fn a_pace_is_kept_within_bounds() {
 /// RFC 8972 §3: the SSID tells sessions apart; a reflector that knows none leaves zeros.
 #[test]
 fn answers_of_other_sessions_are_not_ours() {
-    let now = Instant::now();
+    let now = some_instant();
     let mut sender = Sender::new(now, config());
     for (ssid, ours) in [(0x1234, true), (0, true), (0x1235, false)] {
         let probe = Probe { ssid, ..probe(3) };
@@ -412,7 +412,7 @@ fn answers_of_other_sessions_are_not_ours() {
 
 #[test]
 fn strangers_get_no_answer() {
-    let (now, mut reflector) = (Instant::now(), reflector(None));
+    let (now, mut reflector) = (some_instant(), reflector(None));
     let packet = probe(0).encode(None, 0);
     reflector.forget(peer().ip());
     assert_eq!(answer(&mut reflector, now, &packet), None);
@@ -423,7 +423,7 @@ fn strangers_get_no_answer() {
 
 #[test]
 fn a_flood_is_answered_at_a_bounded_rate_and_with_bounded_memory() {
-    let (start, mut reflector) = (Instant::now(), reflector(None));
+    let (start, mut reflector) = (some_instant(), reflector(None));
     let mut answered = 0;
     for n in 0..100_000_u32 {
         let now = start + Duration::from_micros(100) * n;
@@ -438,7 +438,7 @@ fn a_flood_is_answered_at_a_bounded_rate_and_with_bounded_memory() {
 
 #[test]
 fn noise_never_panics_and_what_is_read_can_be_written() {
-    let (now, mut chance) = (Instant::now(), Chance::new(5));
+    let (now, mut chance) = (some_instant(), Chance::new(5));
     let (mut sender, mut reflector) = (Sender::new(now, config()), reflector(None));
     for _ in 0..20_000 {
         let len = usize::try_from(chance.below(130)).unwrap();

@@ -1,4 +1,15 @@
-//! A seeded source of chance for the simulations.
+//! A seeded source of chance for the simulations, and where their time begins.
+
+use std::time::Instant;
+
+/// Some instant: nothing depends on which.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "there is no other way to come by one"
+)]
+pub(crate) fn some_instant() -> Instant {
+    Instant::now()
+}
 
 /// xorshift64*.
 pub(crate) struct Chance(u64);
