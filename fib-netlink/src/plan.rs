@@ -231,6 +231,12 @@ impl Fib {
         self.resolver.interface_name(index)
     }
 
+    /// Whether the kernel's state is known: its first dump is complete, and nothing was lost since.
+    #[must_use]
+    pub fn is_synchronized(&self) -> bool {
+        matches!(self.knowledge, Knowledge::Complete)
+    }
+
     /// Whether one of our links has this address.
     #[must_use]
     pub fn has_address(&self, address: IpAddr) -> bool {

@@ -311,7 +311,7 @@ impl Speaker {
     /// When the routes of an earlier life may go: once all that was heard of the kernel and of the peers has led to
     /// what is wanted. A peer that does not come up holds them until `latest`, and no longer.
     fn startup_ends(&self, latest: Instant) -> Instant {
-        if self.fib_behind || !self.fib.status().synchronized {
+        if self.fib_behind || !self.fib.is_synchronized() {
             return latest;
         }
         let mut ends = self.started;

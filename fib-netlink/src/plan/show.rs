@@ -18,7 +18,7 @@ impl Fib {
             install: self.config.install,
             permitted: self.permitted,
             nexthop_objects: self.nexthops.objects_used,
-            synchronized: self.knowledge == Knowledge::Complete,
+            synchronized: self.is_synchronized(),
             nexthops: self.nexthops.count(),
             changes: self.totals.changes,
             refused: self.totals.refused,
