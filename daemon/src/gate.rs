@@ -77,15 +77,14 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let bound = socket
         .bind(&address.into())
         .and_then(|()| socket.listen(BACKLOG));
-    bound.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => io::Error::new(
-            error.kind(),
-            match who_listens(address) {
-                Some(holder) => format!("{address} is taken by {holder}"),
-                None => format!("{address} is taken by another program"),
-            },
-        ),
-        _ => io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")),
+    bound.map_err(|error| {
+        let why = if error.kind() == io::ErrorKind::AddrInUse {
+            let holder = who_listens(address).unwrap_or_else(|| "another program".to_owned());
+            format!("{address} is taken by {holder}")
+        } else {
+            format!("cannot listen on {address}: {error}")
+        };
+        io::Error::new(error.kind(), why)
     })?;
     TcpListener::from_std(socket.into())
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use ipnet::IpNet;
 
-use super::{Fib, Knowledge, Phase};
+use super::{Fib, Phase};
 use crate::retry::{Subject, Why};
 use crate::table::{Flight, Row, Slot};
 use crate::{FibRow, RouteState, Status};
