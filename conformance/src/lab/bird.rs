@@ -17,6 +17,21 @@ pub struct Bird {
     config: PathBuf,
 }
 
+/// A moment that BIRD told, in seconds of the day.
+#[derive(Clone, Copy, Debug)]
+pub struct Since(f64);
+
+impl Since {
+    /// How far apart two answers about the same moment may be, in seconds.
+    const SLACK: f64 = 0.05;
+
+    /// Whether it is the same moment.
+    #[must_use]
+    pub fn is(self, other: Self) -> bool {
+        (self.0 - other.0).abs() < Self::SLACK
+    }
+}
+
 impl Bird {
     /// Starts it with a configuration to which only logging and `protocol device` are added.
     ///
@@ -52,6 +67,29 @@ impl Bird {
 
     /// Runs a command of `birdc`.
     ///
+    /// Since when a protocol is in its state. BIRD works it out anew for each
+    /// question, so that two answers may differ by a few: [`Since::is`] knows.
+    ///
+    /// # Errors
+    /// There is no such protocol.
+    pub fn since(&self, protocol: &str) -> Result<Since> {
+        let said = self.ask(&format!("show protocols {protocol}"))?;
+        let words = said.split_whitespace();
+        let mut times = words.filter_map(|word| {
+            let mut parts = word.splitn(3, ':').map(str::parse::<f64>);
+            let (hours, minutes, seconds) = (
+                parts.next()?.ok()?,
+                parts.next()?.ok()?,
+                parts.next()?.ok()?,
+            );
+            Some((hours * 60.0 + minutes) * 60.0 + seconds)
+        });
+        let seconds = times
+            .next()
+            .with_context(|| format!("no time in: {said}"))?;
+        Ok(Since(seconds))
+    }
+
     /// # Errors
     /// BIRD does not answer.
     pub fn ask(&self, line: &str) -> Result<String> {

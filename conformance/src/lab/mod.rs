@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-pub use bird::Bird;
+pub use bird::{Bird, Since};
 pub use containers::{Container, Engine};
 pub use frr::Frr;
 pub use gobgp::GoBgp;

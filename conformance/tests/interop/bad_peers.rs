@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use conformance::lab::raw::{RawPeer, message, open, update};
-use conformance::lab::{Bird, Windrosed, run};
+use conformance::lab::{Bird, Since, Windrosed, run};
 
 use crate::star::{ROUTER, SOON, Star, bird, peer};
 
@@ -22,7 +22,7 @@ struct Scene {
     star: Star,
     windrosed: Windrosed,
     bird: Bird,
-    since: String,
+    since: Since,
 }
 
 impl Scene {
@@ -41,7 +41,7 @@ impl Scene {
         let config = bird(2, 65003, "", &["10.3.0.0/16"]);
         let bird = Bird::start(&star.lab, &star.spokes[1], &config)?;
         star.soon("the good route", || windrosed.path("10.3.0.0/16"))?;
-        let since = bird.ask("show protocols w")?;
+        let since = bird.since("w")?;
         Ok(Some(Self {
             star,
             windrosed,
@@ -69,8 +69,8 @@ impl Scene {
 
     /// The good session has not even flapped: BIRD prints the time since when it is up.
     fn untouched(&self) -> Result<()> {
-        let now = self.bird.ask("show protocols w")?;
-        ensure!(now == self.since, "was:\n{}\nis:\n{now}", self.since);
+        let now = self.bird.since("w")?;
+        ensure!(now.is(self.since), "was {:?}, is {now:?}", self.since);
         self.windrosed.path("10.3.0.0/16").map(drop)
     }
 }
