@@ -37,40 +37,6 @@ pub struct Config {
     pub strict_role: bool,
 }
 
-/// What a new configuration takes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Change {
-    /// It is in force: timers follow it when they are set next.
-    Nothing,
-    /// OPENs would read differently: it is in force with the next session.
-    NewSession,
-}
-
-impl Config {
-    /// What it takes to go from here to `new`.
-    pub(crate) fn change_to(&self, new: &Self) -> Change {
-        let opening = |config: &Self| {
-            let Self {
-                local_asn,
-                identifier,
-                hold_time,
-                families,
-                strict_role,
-                ..
-            } = *config;
-            (local_asn, identifier, hold_time, families, strict_role)
-        };
-        let same = opening(self) == opening(new)
-            && self.peer_asn == new.peer_asn
-            && self.capabilities == new.capabilities;
-        if same {
-            Change::Nothing
-        } else {
-            Change::NewSession
-        }
-    }
-}
-
 /// Which AS numbers a peer may have.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum PeerAs {

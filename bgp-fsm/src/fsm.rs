@@ -6,7 +6,7 @@ use bgp_core::{Code, Reset};
 use bytes::Bytes;
 
 use crate::chance::Chance;
-use crate::config::{Change, Config};
+use crate::config::Config;
 use crate::connection::{Connection, Connections, Context, Step};
 use crate::end::{Back, End, Stop};
 use crate::event::{Counters, Input, Output, Side, State};
@@ -130,14 +130,12 @@ impl Fsm {
         &self.counters
     }
 
-    /// Puts another configuration in force, and says what else that takes. The session is as it was agreed on.
+    /// Puts another configuration in force: timers follow it when they are set next, the session is as it was agreed on.
     /// [`Input::Timeout`] has to follow, lest a peer that is passive no longer is not called.
-    pub fn set_config(&mut self, config: Config) -> Change {
-        let change = self.config.change_to(&config);
+    pub fn set_config(&mut self, config: Config) {
         let longest = config.idle_hold_max.max(config.idle_hold);
         self.idle_hold = self.idle_hold.clamp(config.idle_hold, longest);
         self.config = config;
-        change
     }
 
     fn start(&mut self, now: Instant, out: &mut Vec<Output>) {

@@ -16,7 +16,7 @@ mod event;
 mod fsm;
 mod negotiate;
 
-pub use config::{Change, Config, PeerAs};
+pub use config::{Config, PeerAs};
 pub use end::{End, Stop};
 pub use event::{Counters, Input, Output, Side, State};
 pub use fsm::Fsm;

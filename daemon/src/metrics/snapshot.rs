@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family as Labelled;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-use speaker::view::{PeerView, Status};
+use speaker::view::{FibStatus, PeerView, Status};
 
 use super::Counts;
 
@@ -67,7 +67,13 @@ pub(super) fn register(registry: &mut Registry, status: &Status, peers: &[PeerVi
         );
     }
     registry.register("rib_prefixes", "Prefixes in the Loc-RIB", prefixes);
-    let fib = &status.fib;
+    register_fib(registry, &status.fib);
+    register_sessions(registry, peers);
+    register_traffic(registry, peers);
+}
+
+/// Registers the kernel's side.
+fn register_fib(registry: &mut Registry, fib: &FibStatus) {
     gauge(
         registry,
         "fib_install",
@@ -89,8 +95,6 @@ pub(super) fn register(registry: &mut Registry, status: &Status, peers: &[PeerVi
         set(&routes, &vec![("state", state.to_owned())], count);
     }
     registry.register("fib_routes", "Routes for the kernel, by state", routes);
-    register_sessions(registry, peers);
-    register_traffic(registry, peers);
 }
 
 /// Registers the state of each peer.

@@ -269,41 +269,6 @@ fn after_a_session_the_first_retry_is_soon() {
     assert_eq!(one.pass(FIRST_RETRY), [Output::Connect]);
 }
 
-/// What the OPEN says takes a new session, times do not.
-#[test]
-fn a_new_configuration_says_whether_it_takes_a_new_session() {
-    let mut one = One::established(config());
-    let timers = Config {
-        keepalive: Some(Duration::from_secs(5)),
-        connect_retry: Duration::from_secs(9),
-        passive: true,
-        ..config()
-    };
-    assert_eq!(one.fsm.set_config(timers), Change::Nothing);
-    for new in [
-        Config {
-            hold_time: Duration::from_secs(30),
-            ..config()
-        },
-        Config {
-            capabilities: Vec::new(),
-            ..config()
-        },
-        Config {
-            peer_asn: PeerAs::Any,
-            ..config()
-        },
-        Config {
-            identifier: Ipv4Addr::new(10, 0, 0, 9),
-            ..config()
-        },
-    ] {
-        one.fsm.set_config(config());
-        assert_eq!(one.fsm.set_config(new), Change::NewSession);
-    }
-    assert_eq!(one.fsm.state(), State::Established);
-}
-
 /// A smaller IdleHoldTime is in force for the wait after the next error.
 #[test]
 fn a_new_configuration_bounds_the_next_idle_hold_time() {
