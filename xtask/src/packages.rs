@@ -25,6 +25,8 @@ pub(crate) const DEMO: &[Needed] = &[
 pub(crate) const TEST: &[Needed] = &[
     ("bird", "bird2"),
     ("gobgpd", "gobgpd"),
+    ("/usr/sbin/bgpd", "openbgpd"),
+    ("exabgp", "exabgp"),
     ("podman", "podman"),
     ("runc", "runc"),
     ("mmdebstrap", "mmdebstrap"),
@@ -48,11 +50,12 @@ pub(crate) const BENCH: &[Needed] = &[
 ];
 
 /// Services that come with the packages. None of them has any business on this machine.
-const SERVICES: [(&str, &str); 4] = [
+const SERVICES: [(&str, &str); 5] = [
     ("frr", "frr"),
     ("bird2", "bird"),
     ("gobgpd", "gobgpd"),
     ("openbgpd", "openbgpd"),
+    ("exabgp", "exabgp"),
 ];
 /// What keeps Debian from starting a service that it installs.
 const POLICY: &str = "/usr/sbin/policy-rc.d";

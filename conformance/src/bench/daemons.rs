@@ -1,19 +1,14 @@
 //! Adapters: how each daemon is configured as its own documentation makes it fastest, and started.
 
 use std::fmt::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::process::Command;
 use std::str::FromStr;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use bgp_core::Family;
 
 use super::topology::{DEVICE, DEVICE_AS, Neighbor, Topology};
-use crate::lab::{Bird, Frr, GoBgp, Host, Lab, Process, Windrosed};
-
-/// The home of Debian's user `_openbgpd`.
-const OPENBGPD_HOME: &str = "/run/openbgpd";
+use crate::lab::{Bird, Frr, GoBgp, Host, Lab, OpenBgpd, Windrosed};
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -37,7 +32,7 @@ pub enum Running {
     Windrosed(Windrosed),
     Bird(Bird),
     Frr(Frr),
-    OpenBgpd(Process),
+    OpenBgpd(OpenBgpd),
     GoBgp(GoBgp),
 }
 
@@ -70,7 +65,7 @@ impl Daemon {
             Self::Windrosed => Windrosed::program(),
             Self::Bird => "bird".to_owned(),
             Self::Frr => "/usr/lib/frr/bgpd".to_owned(),
-            Self::OpenBgpd => "/usr/sbin/bgpd".to_owned(),
+            Self::OpenBgpd => OpenBgpd::PROGRAM.to_owned(),
             Self::GoBgp => "gobgpd".to_owned(),
         }
     }
@@ -123,7 +118,7 @@ impl Daemon {
             Self::Windrosed => Running::Windrosed(Windrosed::start(lab, host, &config)?),
             Self::Bird => Running::Bird(Bird::start(lab, host, &config)?),
             Self::Frr => Running::Frr(Frr::start(lab, host, &config)?),
-            Self::OpenBgpd => Running::OpenBgpd(start_openbgpd(host, &config)?),
+            Self::OpenBgpd => Running::OpenBgpd(OpenBgpd::start(lab, host, &config)?),
             Self::GoBgp => Running::GoBgp(GoBgp::start(lab, host, &config)?),
         })
     }
@@ -263,23 +258,6 @@ fn openbgpd(topology: &Topology) -> String {
         text.push_str("}\n");
     }
     text
-}
-
-fn start_openbgpd(host: &Host, config: &str) -> Result<Process> {
-    let path = host.dir().join("openbgpd.conf");
-    let socket = host.dir().join("openbgpd.sock");
-    std::fs::write(&path, format!("socket \"{}\"\n{config}", socket.display()))?;
-    // It refuses a file that others may read.
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    // Where its user lives, and where it locks itself in: its unit makes the folder.
-    std::fs::create_dir_all(OPENBGPD_HOME)?;
-    let program = Daemon::OpenBgpd.program();
-    if !Path::new(&program).is_file() {
-        bail!("no {program}");
-    }
-    let mut command = host.command(&program);
-    command.arg("-d").arg("-f").arg(&path);
-    host.start("openbgpd", command)
 }
 
 /// A policy of a neighbor is for route-server clients only, so one of all neighbors silences some.

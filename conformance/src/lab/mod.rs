@@ -6,9 +6,11 @@
 mod bird;
 mod containers;
 pub mod demo;
+mod exabgp;
 mod frr;
 mod gobgp;
 mod host;
+mod openbgpd;
 mod path;
 mod place;
 mod process;
@@ -27,9 +29,11 @@ use anyhow::{Context as _, Result, bail};
 
 pub use bird::{Bird, Since};
 pub use containers::{Container, Engine};
+pub use exabgp::ExaBgp;
 pub use frr::Frr;
 pub use gobgp::GoBgp;
 pub use host::{Host, KernelRoute, NextHop};
+pub use openbgpd::OpenBgpd;
 pub use path::Path;
 pub use process::{Process, run};
 pub use raw::RawPeer;

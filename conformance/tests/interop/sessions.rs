@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use conformance::lab::{Bird, Frr, GoBgp, Windrosed};
+use conformance::lab::{Bird, ExaBgp, Frr, GoBgp, OpenBgpd, Windrosed};
 
-use crate::star::{ROUTER, Star, bird, frr, gobgp, peer};
+use crate::star::{ROUTER, Star, bird, exabgp, frr, gobgp, openbgpd, peer};
 
 /// RFC 4271 §8: sessions come up within a second of both ends being there.
 #[test]
@@ -31,6 +31,71 @@ fn sessions_come_up_with_every_peer() -> Result<()> {
     let row = windrosed.peer("192.0.2.2")?;
     assert_eq!(row["asn"], 65003, "{row}");
     Ok(())
+}
+
+/// The same, and routes of both families with their attributes, both ways.
+#[test]
+fn openbgpd_and_exabgp_hear_and_are_heard() -> Result<()> {
+    let Some(star) = Star::new(&[OpenBgpd::PROGRAM, "bgpctl", "exabgp"], 2)? else {
+        return Ok(());
+    };
+    let config = [
+        ROUTER.to_owned(),
+        peer("192.0.1.2", 65002, ""),
+        peer("192.0.2.2", 65003, ""),
+    ];
+    let windrosed = star.windrosed(&config.concat())?;
+    // Its own IPv6 routes have the next hop ::1 over an IPv4 session here: they are refused, rightly.
+    let networks = "network 10.2.0.0/16 set { med 33 community 65002:100 \
+         large-community 65002:1:2 ext-community rt 65002:5 }\n";
+    let openbgpd = OpenBgpd::start(
+        &star.lab,
+        &star.spokes[0],
+        &openbgpd(1, 65002, networks, ""),
+    )?;
+    let exabgp = ExaBgp::start(
+        &star.lab,
+        &star.spokes[1],
+        "192.0.2.2",
+        &exabgp(2, 65003, ""),
+    )?;
+    exabgp.tell(
+        "announce route 10.3.0.0/16 next-hop 192.0.2.2 med 7 as-path [ 65003 65009 ] \
+         community [65003:100] large-community [65003:1:2] extended-community [target:65003:5]",
+    )?;
+    exabgp.tell("announce route 2001:db8:300::/48 next-hop 2001:db8:2::2")?;
+    star.soon("both sessions", || {
+        openbgpd.established("192.0.1.1")?;
+        exabgp.established("192.0.2.1")
+    })?;
+    let path = star.soon("ExaBGP's at OpenBGPD", || openbgpd.path("10.3.0.0/16"))?;
+    assert_eq!(path.as_path, [65001, 65003, 65009]);
+    assert_eq!(path.next_hop, "192.0.1.1");
+    assert!(path.communities.contains("65003:100"), "{path:?}");
+    assert!(path.large_communities.contains("65003:1:2"), "{path:?}");
+    assert!(path.ext_communities.contains("rt:65003:5"), "{path:?}");
+    star.soon("its IPv6 route", || openbgpd.path("2001:db8:300::/48"))?;
+    let path = star.soon("OpenBGPD's at ExaBGP", || exabgp.path("10.2.0.0/16"))?;
+    assert_eq!(path.as_path, [65001, 65002]);
+    assert_eq!(
+        (path.next_hop.as_str(), path.med, path.local_pref),
+        ("192.0.2.1", None, None)
+    );
+    assert!(path.communities.contains("65002:100"), "{path:?}");
+    assert!(path.large_communities.contains("65002:1:2"), "{path:?}");
+    assert!(path.ext_communities.contains("rt:65002:5"), "{path:?}");
+    assert_eq!(windrosed.path("10.2.0.0/16")?.med, Some(33));
+
+    exabgp.tell("withdraw route 10.3.0.0/16 next-hop 192.0.2.2")?;
+    star.soon("the withdrawal", || {
+        ensure!(openbgpd.paths("10.3.0.0/16")?.is_empty(), "still there");
+        Ok(())
+    })?;
+    openbgpd.ask("neighbor 192.0.1.1 down")?;
+    star.soon("the loss of OpenBGPD's", || {
+        ensure!(exabgp.path("10.2.0.0/16").is_err(), "still there");
+        Ok(())
+    })
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use conformance::lab::{Host, Lab, Windrosed};
+use conformance::lab::{ExaBgp, Host, Lab, Windrosed};
 
 /// How long anything may take that takes no timer.
 pub const SOON: Duration = Duration::from_secs(15);
@@ -157,5 +157,39 @@ pub fn gobgp(n: u16, asn: u32) -> String {
     [neighbors.afi-safis.config]
       afi-safi-name = "ipv6-unicast"
 "#
+    )
+}
+
+/// OpenBGPD on link `n`: `globals` are statements such as `network …`, `options` those of the neighbor.
+pub fn openbgpd(n: u16, asn: u32, globals: &str, options: &str) -> String {
+    format!(
+        "AS {asn}
+router-id 192.0.{n}.2
+fib-update no
+nexthop qualify via default
+{globals}
+allow from any
+allow to any
+neighbor 192.0.{n}.1 {{
+  remote-as 65001
+  announce IPv4 unicast
+  announce IPv6 unicast
+  {options}
+}}
+"
+    )
+}
+
+/// ExaBGP on link `n`: `options` are statements of the neighbor.
+pub fn exabgp(n: u16, asn: u32, options: &str) -> String {
+    let api = ExaBgp::API;
+    format!(
+        "neighbor 192.0.{n}.1 {{
+  router-id 192.0.{n}.2; local-address 192.0.{n}.2; local-as {asn}; peer-as 65001; hold-time 90;
+  family {{ ipv4 unicast; ipv6 unicast; }}
+  {options}
+  {api}
+}}
+"
     )
 }
