@@ -16,5 +16,6 @@ mod containers;
 mod injection;
 mod kernel;
 mod lab_itself;
+mod peers;
 mod sessions;
 mod star;
