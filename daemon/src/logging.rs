@@ -1,8 +1,11 @@
 //! The log: how it is written, and the one place where a notice becomes a line.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bgp_core::Kind;
+use bgp_core::header::LEN;
 use bgp_fsm::State;
 use fib_netlink::Notice as FibNotice;
 use speaker::Notice;
@@ -53,10 +56,15 @@ pub(crate) fn log_notice(notice: &Notice) {
         } => info!(%peer, "session established"),
         Notice::PeerState { peer, from, to } => debug!(%peer, ?from, ?to, "session state"),
         Notice::PeerDown { peer, why } => warn!(%peer, why, "session ended"),
-        Notice::Malformed { peer, fault } => {
+        Notice::Malformed {
+            peer,
+            faults,
+            prefixes,
+            body,
+        } => {
             if let Some(suppressed) = admit(&MALFORMED) {
-                let (attribute, code, remedy) = (fault.kind, fault.code, fault.remedy);
-                warn!(%peer, attribute, ?code, ?remedy, suppressed, "malformed attribute (RFC 7606)");
+                let message = Hexadecimal(body);
+                warn!(%peer, ?faults, ?prefixes, %message, suppressed, "malformed UPDATE (RFC 7606)");
             }
         }
         Notice::EndOfRib { peer, family } => debug!(%peer, %family, "End-of-RIB"),
@@ -78,6 +86,17 @@ pub(crate) fn log_notice(notice: &Notice) {
                 restarted, updated, removed, "new configuration in force"
             );
         }
+    }
+}
+
+/// An UPDATE whole, with the header that its body came with (RFC 7606 §6).
+struct Hexadecimal<'a>(&'a [u8]);
+
+impl fmt::Display for Hexadecimal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (len, kind) = (LEN + self.0.len(), Kind::Update.number());
+        write!(f, "{:f<32}{len:04x}{kind:02x}", "")?;
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bgp_core::attributes::NextHop;
 use bgp_core::family::PerFamily;
-use bgp_core::update::{AttributeFault, Nlri, decode};
+use bgp_core::update::{AttributeFault, Nlri, Update, decode};
 use bgp_core::{Attributes, Family, Ipv4Prefix, Ipv6Prefix, Prefix, Reset};
 use bytes::Bytes;
 use ipnet::IpNet;
@@ -43,6 +43,9 @@ pub struct Config {
     pub fib: bool,
 }
 
+/// Prefixes of a malformed UPDATE that are named where it is reported, at most.
+pub const MALFORMED_SHOWN: usize = 100;
+
 /// What an UPDATE did.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Received {
@@ -54,6 +57,8 @@ pub struct Received {
     pub faults: SmallVec<[AttributeFault; 1]>,
     /// The announced prefixes were withdrawn instead (RFC 7606 §2).
     pub treat_as_withdraw: bool,
+    /// Prefixes of a malformed UPDATE, the first [`MALFORMED_SHOWN`] of them.
+    pub malformed: Vec<IpNet>,
     /// The peer has told all it knows of a family (RFC 4724 §2).
     pub end_of_rib: Option<Family>,
     /// Prefixes of the peer in all its Adj-RIBs-In now.
@@ -243,6 +248,9 @@ impl Rib {
             faults: std::mem::take(&mut update.faults),
             ..Received::default()
         };
+        if !done.faults.is_empty() {
+            done.malformed = prefixes(&update);
+        }
         for nlri in &update.withdrawn {
             done.withdrawn += self.withdraw(peer, *nlri);
         }
@@ -552,6 +560,16 @@ pub(crate) fn import_context(session: &PeerSession, prefix: IpNet) -> RouteConte
 
 /// The next hop of routes that are to be announced with ourselves as next hop.
 pub const OURSELVES: NextHop = NextHop::V4(Ipv4Addr::UNSPECIFIED);
+
+/// What an UPDATE names, as far as [`MALFORMED_SHOWN`]: what is treated as withdrawn stands among the withdrawn.
+fn prefixes(update: &Update<'_>) -> Vec<IpNet> {
+    let announced = update.announced.iter().map(|(_, nlri)| nlri);
+    let prefixes = announced.chain(&update.withdrawn).flat_map(|nlri| {
+        let v4 = nlri.iter::<Ipv4Prefix>().map(|(_, prefix)| prefix.into());
+        v4.chain(nlri.iter::<Ipv6Prefix>().map(|(_, prefix)| prefix.into()))
+    });
+    prefixes.take(MALFORMED_SHOWN).collect()
+}
 
 #[cfg(test)]
 mod tests;

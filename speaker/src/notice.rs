@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use bgp_core::Family;
 use bgp_core::update::AttributeFault;
 use bgp_fsm::State;
+use bytes::Bytes;
+use ipnet::IpNet;
+use smallvec::SmallVec;
 
 use crate::command::PeerName;
 
@@ -28,12 +31,17 @@ pub enum Notice {
         /// Why, in words.
         why: String,
     },
-    /// A peer sent something malformed that its session survived (RFC 7606).
+    /// A peer sent a malformed UPDATE. Where its session survived, there are faults (RFC 7606); where not,
+    /// [`Notice::PeerDown`] follows and says why.
     Malformed {
         /// Who.
         peer: PeerName,
-        /// What, and what was done about it.
-        fault: AttributeFault,
+        /// What was wrong, and what was done about it.
+        faults: SmallVec<[AttributeFault; 1]>,
+        /// What it names, as far as that can be told; at most [`rib::MALFORMED_SHOWN`].
+        prefixes: Vec<IpNet>,
+        /// The UPDATE as it came, without the header.
+        body: Bytes,
     },
     /// A peer has told all it knows (RFC 4724 §2).
     EndOfRib {

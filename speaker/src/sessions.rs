@@ -8,7 +8,7 @@ use bgp_core::update::Remedy;
 use bgp_core::{Family, RouteRefresh};
 use bgp_fsm::{End, Input, Output, Session, Side, Stop};
 use bytes::Bytes;
-use rib::PeerId;
+use rib::{PeerId, Received};
 
 use crate::command::PeerName;
 use crate::config::{MaxPrefixes, MaxPrefixesAction};
@@ -246,20 +246,29 @@ impl Speaker {
         body: &Bytes,
         out: &mut Vec<Effect>,
     ) -> Option<Input> {
-        let received = match self.rib.receive(id, body) {
-            Ok(received) => received,
-            Err(reset) => return Some(Input::Fault(reset)),
+        let (received, reset) = match self.rib.receive(id, body) {
+            Ok(received) => (received, None),
+            Err(reset) => (Received::default(), Some(reset)),
         };
         let peer = self.peers.get_mut(id)?;
         peer.last_update = now;
-        for fault in received.faults {
+        for fault in &received.faults {
             let count = match fault.remedy {
                 Remedy::AttributeDiscard => &mut peer.malformed.0,
                 Remedy::TreatAsWithdraw | Remedy::SessionReset => &mut peer.malformed.1,
             };
             *count += 1;
-            let peer = peer.name.clone();
-            out.push(Effect::Notice(Notice::Malformed { peer, fault }));
+        }
+        if reset.is_some() || !received.faults.is_empty() {
+            out.push(Effect::Notice(Notice::Malformed {
+                peer: peer.name.clone(),
+                faults: received.faults,
+                prefixes: received.malformed,
+                body: body.clone(),
+            }));
+        }
+        if let Some(reset) = reset {
+            return Some(Input::Fault(reset));
         }
         if let Some(family) = received.end_of_rib {
             *peer.heard_all.get_mut(family) = true;

@@ -1,4 +1,4 @@
-//! A flood of notices does not flood the log.
+//! A flood of notices does not flood the log; what is malformed is there whole.
 
 use super::*;
 
@@ -14,4 +14,11 @@ fn what_is_beyond_the_bound_is_counted_and_told_in_the_next_window() {
     }
     assert_eq!(flood.admit(start + FLOOD_WINDOW), Some(1000));
     assert_eq!(flood.admit(start + FLOOD_WINDOW), Some(0));
+}
+
+#[test]
+fn a_malformed_update_is_logged_whole_with_its_header() {
+    let hexadecimal = Hexadecimal(&[0, 0, 0, 1, 0x40]).to_string();
+    let header = "ffffffffffffffffffffffffffffffff001802";
+    assert_eq!(hexadecimal, format!("{header}0000000140"));
 }

@@ -306,3 +306,42 @@ fn a_shutdown_ends_sessions_and_lets_nothing_begin() {
     assert!(matches!(again, Err(Refusal::Precondition(_))));
     assert_eq!(net.speakers[0].deadline(), None);
 }
+
+/// An UPDATE for 192.0.2.0/24 whose ORIGIN is this.
+fn update_with_origin(origin: u8) -> Bytes {
+    let attributes = [
+        &[0x40, 1, 1, origin, 0x40, 2, 6, 2, 1][..],
+        &asn(1).to_be_bytes(),
+        &[0x40, 3, 4, 192, 0, 2, 1],
+    ]
+    .concat();
+    let len = u8::try_from(attributes.len()).unwrap();
+    let body = [&[0, 0, 0, len][..], &attributes, &[24, 192, 0, 2]].concat();
+    let len = u16::try_from(19 + body.len()).unwrap();
+    [&[0xff; 16][..], &len.to_be_bytes(), &[2], &body]
+        .concat()
+        .into()
+}
+
+#[test]
+fn of_a_malformed_update_the_prefixes_and_the_whole_message_are_told() {
+    let mut net = Net::pair();
+    net.run(10);
+    let (&(_, conn), _) = net.wires.iter().find(|((host, _), _)| *host == 0).unwrap();
+    let data = update_with_origin(7);
+    let sent = data.slice(19..);
+    net.arrivals.push_back((0, Event::Received { conn, data }));
+    net.run(1);
+    let told = net.done.iter().find_map(|(who, effect)| match effect {
+        Effect::Notice(Notice::Malformed {
+            faults,
+            prefixes,
+            body,
+            ..
+        }) if *who == 0 => Some((faults.len(), prefixes.clone(), body.clone())),
+        _ => None,
+    });
+    assert_eq!(told, Some((1, vec![net_of("192.0.2.0/24")], sent)));
+    net.assert_up(0, 1);
+    assert_eq!(net.peer(0, 1).malformed, (0, 1));
+}
