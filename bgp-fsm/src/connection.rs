@@ -113,10 +113,7 @@ impl Connections {
 
     /// The session, while it is up.
     pub(crate) fn session(&self) -> Option<&Session> {
-        self.iter().find_map(|connection| match &connection.phase {
-            Phase::Established { session, .. } => Some(&**session),
-            Phase::OpenSent { .. } | Phase::OpenConfirm { .. } => None,
-        })
+        self.iter().find_map(Connection::established)
     }
 }
 
@@ -155,6 +152,14 @@ impl Connection {
             Phase::OpenConfirm { session, .. } | Phase::Established { session, .. } => {
                 Some(session)
             }
+        }
+    }
+
+    /// What was agreed on, once routes flow.
+    pub(crate) fn established(&self) -> Option<&Session> {
+        match &self.phase {
+            Phase::OpenSent { .. } | Phase::OpenConfirm { .. } => None,
+            Phase::Established { session, .. } => Some(session),
         }
     }
 

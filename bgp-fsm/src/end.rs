@@ -48,6 +48,8 @@ pub enum Stop {
     },
     /// BFD found the path to the peer dead (RFC 9384).
     BfdDown,
+    /// We end, and come back: the peer is told of an Administrative Shutdown that it may take for a restart.
+    Restart,
 }
 
 /// When a session comes back that was stopped.
@@ -70,6 +72,7 @@ impl Stop {
             Self::DeConfigured => Code::PeerDeConfigured.into(),
             Self::ConfigChange => Code::OtherConfigurationChange.into(),
             Self::BfdDown => Code::BfdDown.into(),
+            Self::Restart => Code::AdministrativeShutdown.into(),
             Self::MaximumPrefixes { family, limit, .. } => {
                 // RFC 4486 §4: AFI, SAFI and the upper bound.
                 let Afi { afi, safi } = (*family).into();
@@ -85,9 +88,20 @@ impl Stop {
         }
     }
 
+    /// Whether it is to be a Hard Reset where NOTIFICATIONs else keep the routes (RFC 8538 §4).
+    pub(crate) const fn is_hard(&self) -> bool {
+        match self {
+            Self::Shutdown { .. }
+            | Self::DeConfigured
+            | Self::MaximumPrefixes { .. }
+            | Self::BfdDown => true,
+            Self::Reset { .. } | Self::ConfigChange | Self::Restart => false,
+        }
+    }
+
     pub(crate) const fn back(&self) -> Back {
         match self {
-            Self::Shutdown { .. } | Self::DeConfigured => Back::Started,
+            Self::Shutdown { .. } | Self::DeConfigured | Self::Restart => Back::Started,
             Self::Reset { .. } | Self::ConfigChange | Self::BfdDown => Back::Soon,
             Self::MaximumPrefixes { restart, .. } => match restart {
                 Some(after) => Back::After(*after),
@@ -107,7 +121,43 @@ fn told(code: Code, message: Option<&str>) -> Reset {
     }
 }
 
+/// The Hard Reset that carries a NOTIFICATION (RFC 8538 §3.1).
+pub(crate) fn hard_reset(reset: &Reset) -> Reset {
+    let (code, subcode) = reset.code.numbers();
+    let mut data = BytesMut::with_capacity(2 + reset.data.len());
+    data.put_slice(&[code, subcode]);
+    data.put_slice(&reset.data);
+    Reset {
+        code: Code::HardReset,
+        data: data.freeze(),
+    }
+}
+
 impl End {
+    /// Whether the peer's routes may be kept for its restart: the connection was lost without a word (RFC 4724 §4.2);
+    /// or, where `notification` was agreed on, after any word but those of a full reset (RFC 8538 §4).
+    #[must_use]
+    pub fn keeps_routes(&self, notification: bool) -> bool {
+        let (code, subcode) = match self {
+            Self::Lost => return true,
+            Self::Told(told) => {
+                return notification && told.meaning() != Some(Code::HardReset);
+            }
+            Self::Fault(reset) | Self::Stopped(reset) => reset.code.numbers(),
+        };
+        let ended_for_good = matches!(
+            Code::from_numbers(code, subcode),
+            Some(
+                Code::MaximumPrefixes
+                    | Code::AdministrativeShutdown
+                    | Code::PeerDeConfigured
+                    | Code::HardReset
+                    | Code::BfdDown
+            )
+        );
+        notification && !ended_for_good
+    }
+
     /// Whether to wait for IdleHoldTime before the next attempt: somebody made an error, and may well make it again
     /// at once. Of timers that expired and of orders to end a session there cannot be many in a short time.
     pub(crate) fn is_error(&self) -> bool {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::chance::Chance;
 use crate::config::Config;
 use crate::connection::{Connection, Connections, Context, Step};
-use crate::end::{Back, End, Stop};
+use crate::end::{Back, End, Stop, hard_reset};
 use crate::event::{Counters, Input, Output, Side, State};
 use crate::negotiate::Session;
 
@@ -156,7 +156,15 @@ impl Fsm {
         let had_any = self.connections.furthest().is_some();
         self.stop_connecting(out);
         for side in Side::BOTH {
-            self.close(now, side, Some(&reset), out);
+            let agreed = self.connections.get(side).and_then(Connection::established);
+            let restart = agreed.and_then(|session| session.graceful_restart.as_ref());
+            let hard = stop.is_hard() && restart.is_some_and(|restart| restart.notification);
+            let why = if hard {
+                hard_reset(&reset)
+            } else {
+                reset.clone()
+            };
+            self.close(now, side, Some(&why), out);
         }
         self.failures = 0;
         self.life = match (self.life, stop.back()) {

@@ -45,7 +45,7 @@ pub struct Session {
     pub extended_message: bool,
     /// IPv4 routes may have IPv6 next hops, both ways (RFC 8950).
     pub extended_next_hop: bool,
-    /// The peer's (RFC 4724).
+    /// The peer's (RFC 4724), if we offered it too. Its N bit is set if ours was as well (RFC 8538 §2).
     pub graceful_restart: Option<GracefulRestart>,
     /// The peer's (RFC 9494).
     pub long_lived: Vec<LongLived>,
@@ -98,13 +98,7 @@ pub(crate) fn agree(config: &Config, open: Open, side: Side) -> Result<Session, 
         enhanced_refresh: both(&Capability::EnhancedRouteRefresh),
         extended_message: both(&Capability::ExtendedMessage),
         extended_next_hop: has_extended_next_hop(ours) && has_extended_next_hop(theirs),
-        graceful_restart: theirs.iter().find_map(|c| {
-            if let Capability::GracefulRestart(restart) = c {
-                Some(restart.clone())
-            } else {
-                None
-            }
-        }),
+        graceful_restart: graceful_restart(ours, theirs),
         long_lived: theirs
             .iter()
             .find_map(|c| {
@@ -118,6 +112,22 @@ pub(crate) fn agree(config: &Config, open: Open, side: Side) -> Result<Session, 
         role,
         capabilities: open.capabilities,
     })
+}
+
+/// RFC 4724 §3: of several, the last one counts. RFC 8538 §2: the N bit is agreed on when both set it.
+fn graceful_restart(ours: &[Capability], theirs: &[Capability]) -> Option<GracefulRestart> {
+    let last = |all: &[Capability]| {
+        all.iter().rev().find_map(|c| {
+            if let Capability::GracefulRestart(restart) = c {
+                Some(restart.clone())
+            } else {
+                None
+            }
+        })
+    };
+    let (ours, mut theirs) = (last(ours)?, last(theirs)?);
+    theirs.notification &= ours.notification;
+    Some(theirs)
 }
 
 fn has_four_octets(all: &[Capability]) -> bool {

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use bgp_core::family::PerFamily;
 use ipnet::IpNet;
 
 use crate::nexthops::{Nexthops, Presence};
@@ -235,6 +236,28 @@ impl Fib {
     #[must_use]
     pub fn is_synchronized(&self) -> bool {
         matches!(self.knowledge, Knowledge::Complete)
+    }
+
+    /// The families in which the kernel has routes of ours: before [`Input::StartupDone`], of an earlier life too.
+    #[must_use]
+    pub fn has_routes(&self) -> PerFamily<bool> {
+        let mut has = PerFamily::default();
+        let there = self
+            .table
+            .iter()
+            .filter(|(_, row)| row.actual != Slot::NOTHING);
+        for (prefix, _) in there {
+            match prefix {
+                IpNet::V4(_) => has.ipv4 = true,
+                IpNet::V6(_) => has.ipv6 = true,
+            }
+        }
+        has
+    }
+
+    /// From now on routes stay after [`Input::Shutdown`], whatever the configuration said.
+    pub const fn keep_on_exit(&mut self) {
+        self.config.keep_on_exit = true;
     }
 
     /// Whether one of our links has this address.

@@ -146,10 +146,19 @@ impl<P: Prefix> Plane<P> {
             let paths: SmallVec<[u32; 4]> = self.table.paths_of(net).filter(of_peer).collect();
             for path in paths {
                 let prefix = self.table.net(net).map(|n| n.prefix);
-                let received = self.table.path(path).map(|p| p.received);
-                if let (Some(prefix), Some(received)) = (prefix, received) {
-                    let arrival = judge(core, prefix, received);
-                    self.replace(core, net, path, arrival);
+                let before = self.table.path(path).map(|p| (p.received, p.flags()));
+                let (Some(prefix), Some((received, flags))) = (prefix, before) else {
+                    continue;
+                };
+                let arrival = judge(core, prefix, received);
+                self.replace(core, net, path, arrival);
+                // To judge is not to hear.
+                if let Some(path) = self
+                    .table
+                    .path_mut(path)
+                    .filter(|_| flags.has(Flags::STALE))
+                {
+                    path.set_flags(path.flags().with(Flags::STALE, true));
                 }
             }
         }

@@ -74,6 +74,8 @@ pub struct PathRow {
     pub best: bool,
     /// It shares the traffic with the best one.
     pub multipath: bool,
+    /// Its peer has not told it since it began to tell its routes again, or lost its session.
+    pub stale: bool,
     /// The interior cost to its next hop; `None`: it cannot be reached.
     pub cost: Option<u64>,
     /// Why it is what it is.
@@ -308,6 +310,7 @@ impl<P: Prefix> Plane<P> {
                     attributes: core.store.attributes(attrs)?,
                     best: best == Some(*index),
                     multipath: path.flags().has(Flags::MULTIPATH),
+                    stale: path.flags().has(Flags::STALE),
                     cost: core.store.cost(path.attrs),
                     reason: step.map_or_else(|| ineligible(core, path), Reason::Step),
                 })

@@ -476,7 +476,7 @@ impl<P: Prefix> Plane<P> {
             .any(|path| path.peer() != source && Self::candidate(core, path).is_some())
     }
 
-    fn join_if_agreed(&mut self, core: &mut Core, peer: PeerId) {
+    pub(crate) fn join_if_agreed(&mut self, core: &mut Core, peer: PeerId) {
         let Some(session) = core.peers.session(peer) else {
             return;
         };

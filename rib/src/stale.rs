@@ -1,9 +1,11 @@
-//! A peer tells all its routes again between two marks; what it does not tell is gone (RFC 7313 §4).
+//! A peer tells all its routes again; what it does not tell is gone. Between two marks (RFC 7313 §4), or after its
+//! session was lost and until its End-of-RIB (RFC 4724 §4.2).
 
+use bgp_core::family::PerFamily;
 use bgp_core::{Family, Prefix};
 use smallvec::SmallVec;
 
-use crate::peer::PeerId;
+use crate::peer::{PeerId, PeerSession};
 use crate::plane::Plane;
 use crate::rib::{Core, Rib};
 use crate::table::Flags;
@@ -17,7 +19,36 @@ impl Rib {
         }
     }
 
-    /// EoRR: what is still stale goes.
+    /// A session was lost, and the peer is expected back: of the families in `keep`, its routes stay as they are and are
+    /// stale; those of others go. The peer is told nothing more.
+    pub fn peer_lost(&mut self, peer: PeerId, keep: PerFamily<bool>) {
+        let Self { core, ipv4, ipv6 } = self;
+        ipv4.lost(core, peer, keep.ipv4);
+        ipv6.lost(core, peer, keep.ipv6);
+    }
+
+    /// The peer of a lost session is back: it will be told all, as after [`Rib::peer_up`]. Of the families in `keep`, its
+    /// stale routes stay until [`Rib::refresh_ended`], those of others go. They are judged by the rules of the new session.
+    pub fn peer_back(&mut self, peer: PeerId, session: PeerSession, keep: PerFamily<bool>) {
+        let same = |old: &PeerSession| {
+            (old.asn, old.local_asn, old.rr_client, old.interface)
+                == (
+                    session.asn,
+                    session.local_asn,
+                    session.rr_client,
+                    session.interface,
+                )
+        };
+        if !self.core.peers.session(peer).is_some_and(|old| same(&old)) {
+            return self.peer_up(peer, session);
+        }
+        self.core.peers.up(peer, session);
+        let Self { core, ipv4, ipv6 } = self;
+        ipv4.back(core, peer, keep.ipv4);
+        ipv6.back(core, peer, keep.ipv6);
+    }
+
+    /// EoRR, or End-of-RIB after a restart: what is still stale goes.
     pub fn refresh_ended(&mut self, peer: PeerId, family: Family) {
         match family {
             Family::Ipv4Unicast => self.ipv4.sweep_stale(&mut self.core, peer),
@@ -27,6 +58,27 @@ impl Rib {
 }
 
 impl<P: Prefix> Plane<P> {
+    fn lost(&mut self, core: &mut Core, peer: PeerId, keep: bool) {
+        self.leave(core, peer);
+        if keep {
+            self.mark_stale(peer);
+        } else {
+            self.withdraw_all(core, peer);
+        }
+    }
+
+    fn back(&mut self, core: &mut Core, peer: PeerId, keep: bool) {
+        if keep {
+            if let Some(session) = core.peers.session(peer) {
+                self.import_again(core, peer, &session);
+            }
+        } else {
+            self.withdraw_all(core, peer);
+        }
+        self.source_changed(core, peer);
+        self.join_if_agreed(core, peer);
+    }
+
     fn mark_stale(&mut self, peer: PeerId) {
         for net in self.table.indices() {
             for path in self.paths_from(net, peer) {

@@ -60,7 +60,7 @@ impl Flags {
     pub(crate) const LEAK: Self = Self(16);
     /// Shares the traffic with others.
     pub(crate) const MULTIPATH: Self = Self(32);
-    /// Its peer is telling its routes again, and has not come to this one (RFC 7313 §4).
+    /// Its peer is telling its routes again, and has not come to this one (RFC 7313 §4, RFC 4724 §4.2).
     pub(crate) const STALE: Self = Self(64);
 
     /// Those that make a path ineligible.

@@ -122,6 +122,8 @@ pub struct PeerOptions {
     pub allow_local_as: u8,
     /// RFC 8950 is offered.
     pub extended_next_hop: bool,
+    /// Graceful restart is offered (RFC 4724, RFC 8538).
+    pub graceful_restart: Option<GracefulRestart>,
     /// We take several paths a prefix (RFC 7911).
     pub add_path_receive: bool,
     /// AIGP is on (RFC 7311 §3.1).
@@ -204,6 +206,13 @@ pub enum NextHopMode {
     Unchanged,
     /// This one, for routes of its own family.
     Address(IpAddr),
+}
+
+/// `graceful-restart`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct GracefulRestart {
+    /// How long peers keep our routes until our session is back: whole seconds, less than 4096.
+    pub restart_time: Duration,
 }
 
 /// `max-prefixes`.
@@ -357,6 +366,7 @@ impl Default for PeerOptions {
             rs_client: false,
             allow_local_as: 0,
             extended_next_hop: false,
+            graceful_restart: None,
             add_path_receive: false,
             aigp: false,
             next_hop: NextHopMode::Standard,

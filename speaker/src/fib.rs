@@ -68,7 +68,7 @@ impl Speaker {
 
     /// Passes on what changed in the Loc-RIB, a chunk at a time.
     pub(crate) fn feed_fib(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        if !self.config.fib.install {
+        if !self.config.fib.install || self.defers() {
             return;
         }
         let mut changes = std::mem::take(&mut self.fib_changes);

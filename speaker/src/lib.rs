@@ -17,6 +17,7 @@ mod peer;
 mod peers;
 pub mod query;
 mod reconfigure;
+mod restart;
 mod session;
 mod sessions;
 mod speaker;

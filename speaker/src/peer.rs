@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bgp_core::Family;
-use bgp_core::capability::{AddPathMode, Capability};
+use bgp_core::capability::{AddPathMode, Capability, GracefulRestart};
 use bgp_core::family::PerFamily;
-use bgp_fsm::{Fsm, PeerAs, Side, State};
+use bgp_fsm::{Fsm, PeerAs, Session, Side, State};
 use rib::PeerId;
 use rib::peer::LocalAddresses;
 
 use crate::command::PeerName;
 use crate::config::{PeerOptions, Router};
 use crate::event::{ConnId, Gate};
+use crate::restart::{Held, Restart};
 
 /// RFC 9687 §4: the larger of eight minutes and twice the hold time.
 const SEND_HOLD_LEAST: Duration = Duration::from_secs(8 * 60);
@@ -49,6 +50,10 @@ pub(crate) struct Peer {
     pub(crate) last_update: Instant,
     /// The notice about its limit was given.
     pub(crate) warned: bool,
+    /// What was agreed on when it was last up.
+    pub(crate) agreed: Option<Box<Session>>,
+    /// Its stale routes (RFC 4724 §4.2), if it has any.
+    pub(crate) held: Option<Held>,
     /// What the RIB was told of where the session is.
     pub(crate) place: Place,
 }
@@ -77,11 +82,11 @@ impl Peer {
         name: PeerName,
         asn: PeerAs,
         options: PeerOptions,
-        router: &Router,
+        (router, restart): (&Router, Restart),
         now: Instant,
         seed: u64,
     ) -> Self {
-        let config = fsm_config(&asn, &options, router);
+        let config = fsm_config(&asn, &options, router, restart);
         Self {
             id,
             name,
@@ -100,6 +105,8 @@ impl Peer {
             heard_all: PerFamily::default(),
             last_update: now,
             warned: false,
+            agreed: None,
+            held: None,
             place: Place::default(),
         }
     }
@@ -211,7 +218,12 @@ impl Peer {
 }
 
 /// What the state machine needs of a peer's configuration.
-pub(crate) fn fsm_config(asn: &PeerAs, options: &PeerOptions, router: &Router) -> bgp_fsm::Config {
+pub(crate) fn fsm_config(
+    asn: &PeerAs,
+    options: &PeerOptions,
+    router: &Router,
+    restart: Restart,
+) -> bgp_fsm::Config {
     let local_asn = options.local_asn.unwrap_or(router.asn);
     bgp_fsm::Config {
         local_asn,
@@ -228,14 +240,14 @@ pub(crate) fn fsm_config(asn: &PeerAs, options: &PeerOptions, router: &Router) -
                 .unwrap_or_else(|| SEND_HOLD_LEAST.max(options.hold_time * 2)),
         ),
         passive: options.passive,
-        capabilities: capabilities(local_asn, options),
+        capabilities: capabilities(local_asn, options, restart),
         families: options.families,
         strict_role: options.strict_role,
     }
 }
 
 /// What we offer, in the order of the capability codes.
-fn capabilities(local_asn: u32, options: &PeerOptions) -> Vec<Capability> {
+fn capabilities(local_asn: u32, options: &PeerOptions, restart: Restart) -> Vec<Capability> {
     let families = || {
         Family::ALL
             .into_iter()
@@ -253,6 +265,16 @@ fn capabilities(local_asn: u32, options: &PeerOptions) -> Vec<Capability> {
     }
     all.push(Capability::ExtendedMessage);
     all.extend(options.role.map(Capability::Role));
+    all.extend(options.graceful_restart.map(|graceful| {
+        Capability::GracefulRestart(GracefulRestart {
+            restarting: restart.restarting,
+            notification: true,
+            restart_time: u16::try_from(graceful.restart_time.as_secs()).unwrap_or(u16::MAX),
+            families: families()
+                .map(|family| (family.into(), *restart.forwarding.get(family)))
+                .collect(),
+        })
+    }));
     all.push(Capability::FourOctetAs(local_asn));
     let receive = families()
         .map(|family| (family.into(), AddPathMode::Receive))

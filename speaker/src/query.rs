@@ -297,7 +297,7 @@ impl Speaker {
             attributes: path.attributes,
             path_id: (path.path_id != 0).then_some(path.path_id),
             valid: path.reason.is_eligible(),
-            stale: false,
+            stale: path.stale,
             best: path.best,
             multipath: path.multipath,
             cost: path.cost,

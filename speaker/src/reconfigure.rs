@@ -13,6 +13,7 @@ use crate::config::{Config, PeerOptions, Router};
 use crate::event::{Effect, ListenKey};
 use crate::notice::Notice;
 use crate::peer::{Peer, fsm_config};
+use crate::restart::Restart;
 use crate::speaker::{check, rib_config};
 
 /// What a new configuration did to peers.
@@ -93,6 +94,7 @@ impl Speaker {
             PeerCommand::Disable(message) => {
                 peer.enabled = false;
                 self.drive(now, id, Input::Stop(Stop::Shutdown { message }), out);
+                self.drop_held(id);
             }
             PeerCommand::Reset(message) => {
                 if !peer.enabled {
@@ -142,6 +144,7 @@ impl Speaker {
                 continue;
             }
             self.drive(now, id, Input::Stop(Stop::DeConfigured), out);
+            self.drop_held(id);
             self.peers.remove(id);
             changes.removed += 1;
         }
@@ -167,7 +170,7 @@ impl Speaker {
             let agreed = agreed_on(peer, old);
             (peer.asn, peer.options, peer.range) = (asn, options, range);
             peer.fsm
-                .set_config(fsm_config(&peer.asn, &peer.options, router));
+                .set_config(fsm_config(&peer.asn, &peer.options, router, self.restart));
             let anew = agreed != agreed_on(peer, router);
             let enable = peer.options.enabled != before.1.enabled;
             if anew {
@@ -198,6 +201,7 @@ impl Speaker {
         let input = if peer.enabled {
             Input::Start
         } else {
+            self.drop_held(id);
             Input::Stop(Stop::Shutdown { message: None })
         };
         self.drive(now, id, input, out);
@@ -280,7 +284,7 @@ impl Speaker {
 /// judge again without hearing them again. Timers and policies are not among it.
 fn agreed_on(peer: &Peer, router: &Router) -> impl PartialEq + use<> {
     let options = &peer.options;
-    let fsm = fsm_config(&peer.asn, options, router);
+    let fsm = fsm_config(&peer.asn, options, router, Restart::default());
     let open = (
         fsm.local_asn,
         fsm.identifier,

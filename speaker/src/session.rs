@@ -108,7 +108,11 @@ impl Speaker {
     /// Brings the RIB up to date with a peer whose options changed while its session stays.
     pub(crate) fn update_rib_session(&mut self, id: PeerId) {
         let peer = self.peers.get(id);
-        let session = peer.and_then(|peer| peer.fsm.session()).cloned();
+        let held = peer.and_then(|peer| peer.held.as_ref().map(|held| &held.session));
+        let session = peer
+            .and_then(|peer| peer.fsm.session())
+            .or(held.map(AsRef::as_ref))
+            .cloned();
         if let Some(session) = session.and_then(|session| self.rib_session(id, &session)) {
             self.rib.update_peer(id, session);
         }

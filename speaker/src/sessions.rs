@@ -66,6 +66,9 @@ impl Speaker {
             None => self.peer_from_range(now, &name, out)?,
         };
         match self.peers.get(id) {
+            Some(peer) if peer.options.graceful_restart.is_some() && self.asks_kernel() => {
+                Err("we have just started")
+            }
             Some(peer) if !peer.enabled => Err("it is disabled"),
             Some(peer) if peer.conn(Side::Incoming).is_some() => Err("it has a connection already"),
             Some(_) => Ok(id),
@@ -74,10 +77,15 @@ impl Speaker {
     }
 
     /// A peer that connects again has forgotten the connection that it had. Only a session outlives that: beside it
-    /// the new one loses (RFC 4271 §6.8).
+    /// the new one loses (RFC 4271 §6.8); unless the peer restarts gracefully: then the call says that it did.
     fn forget_half_open(&mut self, now: Instant, name: &PeerName, out: &mut Vec<Effect>) {
         let peer = self.peers.id_of(name).and_then(|id| self.peers.get(id));
-        let peer = peer.filter(|peer| peer.fsm.session().is_none());
+        let Some(peer) = peer else { return };
+        if let Some(Conn { id: conn, .. }) = peer.session_conn().filter(|_| peer.calls_anew(now)) {
+            out.push(Effect::Close { conn });
+            return self.closed(now, conn, None, out);
+        }
+        let peer = Some(peer).filter(|peer| peer.fsm.session().is_none());
         if let Some(Conn { id: conn, .. }) = peer.and_then(|peer| peer.conn(Side::Incoming)) {
             out.push(Effect::Close { conn });
             self.closed(now, conn, None, out);
@@ -199,7 +207,7 @@ impl Speaker {
                 self.conns.remove(&conn);
                 out.push(Effect::Close { conn });
             }
-            Output::Up(session) => self.up(now, id, &session),
+            Output::Up(session) => self.up(now, id, *session),
             Output::Update(body) => return self.update(now, id, &body, out),
             Output::Refresh(refresh) => self.refresh(id, refresh),
             Output::Down(end) => self.down(now, id, &end, out),
@@ -225,7 +233,7 @@ impl Speaker {
         self.conns.insert(conn, (id, Side::Outgoing));
     }
 
-    fn up(&mut self, now: Instant, id: PeerId, session: &Session) {
+    fn up(&mut self, now: Instant, id: PeerId, session: Session) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
@@ -234,8 +242,11 @@ impl Speaker {
         peer.last_update = now;
         peer.warned = false;
         self.locate(id);
-        if let Some(rib_session) = self.rib_session(id, session) {
-            self.rib.peer_up(id, rib_session);
+        if let Some(rib_session) = self.rib_session(id, &session) {
+            self.rib_up(now, id, &session, rib_session);
+        }
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.agreed = Some(Box::new(session));
         }
     }
 
@@ -274,6 +285,7 @@ impl Speaker {
             *peer.heard_all.get_mut(family) = true;
             let peer = peer.name.clone();
             out.push(Effect::Notice(Notice::EndOfRib { peer, family }));
+            self.heard_all(id, family);
         }
         self.check_limit(id, received.prefixes, out)
     }
@@ -329,7 +341,7 @@ impl Speaker {
     }
 
     fn down(&mut self, now: Instant, id: PeerId, end: &End, out: &mut Vec<Effect>) {
-        self.rib.peer_down(id);
+        self.rib_down(now, id, end);
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };

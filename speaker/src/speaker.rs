@@ -20,6 +20,7 @@ use crate::originate::{Configured, ORIGINATE, STATIC};
 use crate::peer::Peer;
 use crate::peers::Peers;
 use crate::query::RouteWatchers;
+use crate::restart::{Deferral, Restart};
 
 /// After a start, routes of an earlier life are removed once all peers have told what they know, but at
 /// the latest after this time.
@@ -54,6 +55,10 @@ pub struct Speaker {
     pub(crate) fib_behind: bool,
     /// After a shutdown, the kernel is as it shall stay.
     pub(crate) fib_ended: bool,
+    /// What our OPENs say of our own restart.
+    pub(crate) restart: Restart,
+    /// How far that restart is.
+    pub(crate) deferral: Deferral,
     life: Life,
 }
 
@@ -93,6 +98,8 @@ impl Speaker {
             fib_changes: Vec::new(),
             fib_behind: false,
             fib_ended: false,
+            restart: Restart::default(),
+            deferral: Deferral::None,
             life: Life::Starting(now + STARTUP_MAX),
             config,
         };
@@ -106,6 +113,7 @@ impl Speaker {
 
     /// Begins: peers are started, local routes announced, the kernel is asked for what it has.
     pub fn start(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.begin_restart(now);
         for index in 0..self.config.peers.len() {
             self.add_configured(now, index, out);
         }
@@ -152,6 +160,7 @@ impl Speaker {
             behind,
             self.fib.deadline(),
             self.injections.deadline(),
+            self.restart_deadline(),
         ]
         .into_iter()
         .flatten()
@@ -160,6 +169,9 @@ impl Speaker {
 
     /// The connections on which there is something to say.
     pub fn ready(&self, out: &mut Vec<ConnId>) {
+        if self.defers() {
+            return;
+        }
         let pending = self
             .peers
             .iter()
@@ -172,6 +184,9 @@ impl Speaker {
         let Some(&(id, _)) = self.conns.get(&conn) else {
             return false;
         };
+        if self.defers() {
+            return false;
+        }
         let before = out.len();
         let more = self.rib.transmit(id, max, out);
         if let Some(peer) = self.peers.get_mut(id) {
@@ -194,6 +209,7 @@ impl Speaker {
     pub(crate) fn settle(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.track_next_hops(now, out);
         self.look_around(out);
+        self.check_restart(now, out);
         self.feed_fib(now, out);
         self.check_life(now, out);
     }
@@ -209,6 +225,7 @@ impl Speaker {
             self.fib_input(now, fib_netlink::Input::Timeout, out);
         }
         self.expire_leases(now, out);
+        self.expire_held(now);
         self.end_dropped_watches();
     }
 
@@ -224,11 +241,16 @@ impl Speaker {
             name,
             asn,
             peer.options,
-            &self.config.router,
+            (&self.config.router, self.restart),
             now,
             self.seed,
         ));
-        if self.peers.get(id).is_some_and(|peer| peer.enabled) {
+        let waits = |peer: &Peer| peer.options.graceful_restart.is_some() && self.asks_kernel();
+        if self
+            .peers
+            .get(id)
+            .is_some_and(|peer| peer.enabled && !waits(peer))
+        {
             self.drive(now, id, Input::Start, out);
         }
     }
@@ -255,7 +277,7 @@ impl Speaker {
             name.clone(),
             asn,
             options,
-            &self.config.router,
+            (&self.config.router, self.restart),
             now,
             self.seed,
         );
@@ -276,7 +298,8 @@ impl Speaker {
     pub(crate) fn drop_dynamic(&mut self, id: PeerId) {
         let gone = |peer: &Peer| {
             let waits = peer.fsm.state() == State::Idle;
-            peer.range.is_some() && peer.accepted && !peer.is_connected() && !waits
+            let goes = !peer.is_connected() && !waits && peer.held.is_none();
+            peer.range.is_some() && peer.accepted && goes
         };
         if self.peers.get(id).is_some_and(gone) {
             self.peers.remove(id);
@@ -298,6 +321,7 @@ impl Speaker {
         match self.life {
             Life::Starting(latest) if now >= self.startup_ends(latest) => {
                 self.life = Life::Running;
+                self.end_restart();
                 self.fib_input(now, fib_netlink::Input::StartupDone, out);
             }
             Life::Ending(latest) if now >= latest || self.fib_ended => {
@@ -311,7 +335,7 @@ impl Speaker {
     /// When the routes of an earlier life may go: once all that was heard of the kernel and of the peers has led to
     /// what is wanted. A peer that does not come up holds them until `latest`, and no longer.
     fn startup_ends(&self, latest: Instant) -> Instant {
-        if self.fib_behind || !self.fib.is_synchronized() {
+        if self.fib_behind || !self.fib.is_synchronized() || self.is_restarting() {
             return latest;
         }
         let mut ends = self.started;
@@ -324,12 +348,24 @@ impl Speaker {
         ends.min(latest)
     }
 
+    /// What belongs to the start may take that much longer after `begin`.
+    pub(crate) fn extend_startup(&mut self, begin: Instant) {
+        self.life = Life::Starting(begin + STARTUP_MAX);
+    }
+
     fn shutdown(&mut self, now: Instant, out: &mut Vec<Effect>) {
         if self.refuse_at_end().is_err() {
             return;
         }
         for id in self.peers.ids() {
-            self.drive(now, id, Input::Stop(Stop::Shutdown { message: None }), out);
+            let graceful = |peer: &Peer| peer.options.graceful_restart.is_some();
+            let stop = if self.peers.get(id).is_some_and(graceful) {
+                self.fib.keep_on_exit();
+                Stop::Restart
+            } else {
+                Stop::Shutdown { message: None }
+            };
+            self.drive(now, id, Input::Stop(stop), out);
         }
         self.life = Life::Ending(now + SHUTDOWN_MAX);
         self.fib_input(now, fib_netlink::Input::Shutdown, out);

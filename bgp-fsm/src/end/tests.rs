@@ -49,3 +49,44 @@ fn an_end_reads_as_a_sentence() {
         assert_eq!(end.to_string(), text);
     }
 }
+
+/// RFC 8538 §3.1: "the error code, the error subcode and the data" of the NOTIFICATION follow.
+#[test]
+fn a_hard_reset_carries_what_was_meant() {
+    let message = Some("back at noon".to_owned());
+    let meant = Stop::Shutdown { message }.reset();
+    let hard = hard_reset(&meant);
+    assert_eq!(hard.code.numbers(), (6, 9));
+    assert_eq!(hard.data.get(..2), Some(&[6, 2][..]));
+    assert_eq!(hard.data.get(2..), Some(&meant.data[..]));
+}
+
+/// RFC 4724 §4.2: without the N bit, only a connection lost without a word keeps them. RFC 8538 §4: with it, all but a
+/// full reset do, and an expired hold timer too.
+#[test]
+fn only_a_full_reset_costs_the_routes() {
+    let told = |code: Code| End::Told(Notification::from(&Reset::from(code)));
+    let gentle = [
+        told(Code::AdministrativeShutdown),
+        told(Code::HoldTimerExpired),
+        End::Fault(Code::HoldTimerExpired.into()),
+        End::Stopped(Stop::Reset { message: None }.reset()),
+        End::Stopped(Stop::ConfigChange.reset()),
+    ];
+    let full = [
+        told(Code::HardReset),
+        End::Stopped(Stop::Shutdown { message: None }.reset()),
+        End::Stopped(Stop::DeConfigured.reset()),
+        End::Stopped(Stop::BfdDown.reset()),
+    ];
+    for end in &gentle {
+        assert_eq!(
+            (end.keeps_routes(true), end.keeps_routes(false)),
+            (true, false)
+        );
+    }
+    for end in &full {
+        assert!(!end.keeps_routes(true), "{end:?}");
+    }
+    assert!(End::Lost.keeps_routes(false));
+}

@@ -295,6 +295,14 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
     lines.put("rs-client", options.rs_client);
     lines.put("allow-local-as", options.allow_local_as);
     lines.put("extended-next-hop", options.extended_next_hop);
+    match options.graceful_restart {
+        Some(graceful) => {
+            let mut inner = Lines::default();
+            inner.time("restart-time", graceful.restart_time);
+            lines.put("graceful-restart", inner.inline());
+        }
+        None => lines.put("graceful-restart", false),
+    }
     lines.text(
         "add-path",
         if options.add_path_receive {

@@ -89,13 +89,6 @@ const ROUTER: &[(&str, Shape)] = &[("multipath-cost-tolerance", Percent)];
 const OPTIONS: &[(&str, Shape)] = &[
     ("add-path-limit", Number(1, 255)),
     ("bfd", Or(&Flag, &Text)),
-    (
-        "graceful-restart",
-        Or(
-            &Flag,
-            &Record(&[("restart-time", Duration), ("long-lived", Duration)]),
-        ),
-    ),
     ("probe", Flag),
 ];
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use bgp_core::Family;
 use bgp_core::capability::Role;
 use bgp_core::family::PerFamily;
-use speaker::config::{MaxPrefixes, MaxPrefixesAction, NextHopMode, PeerOptions, Secret};
+use speaker::config::{
+    GracefulRestart, MaxPrefixes, MaxPrefixesAction, NextHopMode, PeerOptions, Secret,
+};
 
 use super::inert;
 use super::reader::{Reader, Wrong, names};
@@ -23,6 +25,10 @@ const PASSWORD_MAX: usize = 80;
 const PASSWORD_FILE_MAX: u64 = 1024;
 /// Longest timer of a session: the Hold Time field's end (RFC 4271 §4.2).
 const TIMER_MAX: Duration = Duration::from_secs(65535);
+/// How long peers keep our routes, if the configuration does not say.
+const RESTART_TIME: Duration = Duration::from_secs(120);
+/// RFC 4724 §3.
+const RESTART_TIME_MAX: Duration = Duration::from_secs(4095);
 /// Shortest of the others.
 const TIMER_MIN: Duration = Duration::from_millis(10);
 /// RFC 4271 §4.2: the hold time is zero, or at least this.
@@ -171,6 +177,7 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
             .read("allow-local-as", number(0..=LOCAL_AS_MAX))
             .unwrap_or(default.allow_local_as),
         extended_next_hop: switch("extended-next-hop", default.extended_next_hop),
+        graceful_restart: graceful_restart(reader),
         add_path_receive: add_path(reader),
         aigp: switch("aigp", default.aigp),
         next_hop: reader
@@ -252,6 +259,45 @@ fn hold_time(node: &Node) -> Parsed<Duration> {
     }
     if time.subsec_nanos() != 0 {
         return Err(Wrong::new("a hold time has whole seconds", instead));
+    }
+    Ok(time)
+}
+
+fn graceful_restart(reader: &Reader<'_>) -> Option<GracefulRestart> {
+    let default = GracefulRestart {
+        restart_time: RESTART_TIME,
+    };
+    let node = reader.node("graceful-restart")?;
+    if let Value::Flag(on) = node.value {
+        return on.then_some(default);
+    }
+    let instead = "write `{ restart-time = \"120s\" }`, `true` or `false`";
+    let table = reader.table_of(node, instead)?;
+    let restart_time = table.read("restart-time", restart_time);
+    if table
+        .read("long-lived", duration(TIMER_MIN..=Duration::MAX))
+        .is_some()
+    {
+        let what = "`long-lived` has no effect in this version";
+        let at = table.at("long-lived");
+        reader
+            .report
+            .warn(at, what, "it is checked and otherwise ignored");
+    }
+    table.finish();
+    Some(GracefulRestart {
+        restart_time: restart_time.unwrap_or(default.restart_time),
+    })
+}
+
+/// RFC 4724 §3: twelve bits of seconds.
+fn restart_time(node: &Node) -> Parsed<Duration> {
+    let time = duration(Duration::from_secs(1)..=RESTART_TIME_MAX)(node)?;
+    if time.subsec_nanos() != 0 {
+        return Err(Wrong::new(
+            "a restart time has whole seconds",
+            "write `\"120s\"`",
+        ));
     }
     Ok(time)
 }

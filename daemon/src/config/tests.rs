@@ -66,7 +66,7 @@ fn every_key_loads_and_what_does_nothing_yet_is_told_with_its_line() {
         "wireguard",
         "aggregate",
         "redistribute",
-        "graceful-restart",
+        "long-lived",
         "add-path-limit",
     ] {
         let told = loaded

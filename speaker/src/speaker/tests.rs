@@ -10,6 +10,7 @@ mod environment;
 mod injections;
 mod noise;
 mod peers;
+mod restart;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;

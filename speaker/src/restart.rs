@@ -1,0 +1,304 @@
+//! Graceful restart (RFC 4724, RFC 8538): of a peer, whose routes are kept meanwhile; and of our own, after which nothing
+//! is chosen or told before the peers have told all.
+
+use std::time::{Duration, Instant};
+
+use bgp_core::Family;
+use bgp_core::family::PerFamily;
+use bgp_fsm::{End, Input, Session};
+use rib::{PeerId, PeerSession};
+
+use crate::Speaker;
+use crate::config::PeerOptions;
+use crate::event::Effect;
+use crate::peer::{Peer, fsm_config};
+
+/// How long a peer that is back may take to its End-of-RIB, before its stale routes go all the same (RFC 4724 §4.2).
+const STALE_MAX: Duration = Duration::from_secs(360);
+/// Selection_Deferral_Timer (RFC 4724 §4.1).
+const DEFERRAL_MAX: Duration = Duration::from_secs(60);
+/// The same where nobody is expected by name.
+const DEFERRAL_RANGES: Duration = Duration::from_secs(10);
+/// How long the kernel may take to tell its routes, before peers are told that there are none.
+const KERNEL_MAX: Duration = Duration::from_secs(2);
+/// A session that is younger may be one of two of a collision (RFC 4271 §6.8): a further call does not end it.
+const COLLISION: Duration = Duration::from_secs(1);
+
+/// What our OPENs say of our own restart (RFC 4724 §3).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Restart {
+    /// The R bit.
+    pub(crate) restarting: bool,
+    /// The F bits: the kernel went on forwarding.
+    pub(crate) forwarding: PerFamily<bool>,
+}
+
+/// How far our own restart is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Deferral {
+    /// It is over, or there is none.
+    None,
+    /// The kernel is asked for its routes, until this moment. Peers with graceful restart wait for it.
+    Asking(Instant),
+    /// Routes are heard, but nothing is chosen and told, until this moment.
+    Selecting(Instant),
+}
+
+/// Stale routes of a peer.
+#[derive(Debug)]
+pub(crate) struct Held {
+    /// What the session that told them agreed on.
+    pub(crate) session: Box<Session>,
+    /// Their families.
+    families: PerFamily<bool>,
+    /// When they go at the latest.
+    until: Instant,
+}
+
+impl Peer {
+    /// Whether a further call says that the peer has restarted: RFC 4724 §5 has it end the session without a word.
+    pub(crate) fn calls_anew(&self, now: Instant) -> bool {
+        let graceful = |session: &Session| session.graceful_restart.is_some();
+        self.fsm.session().is_some_and(graceful) && now >= self.since + COLLISION
+    }
+
+    /// Whether our restart need not wait for it any more: it told all, or is no helper (RFC 4724 §4.1).
+    fn is_heard(&self) -> bool {
+        let Some(session) = self.fsm.session() else {
+            return false;
+        };
+        let helper = session.graceful_restart.as_ref();
+        let heard = |family| *self.heard_all.get(family) || !*session.families.get(family);
+        helper.is_none_or(|theirs| theirs.restarting) || Family::ALL.into_iter().all(heard)
+    }
+}
+
+/// The families of which the peer keeps forwarding; with `back`, as the OPEN says with which it came back (RFC 4724 §4.2).
+fn kept(session: &Session, back: bool) -> PerFamily<bool> {
+    let mut kept = PerFamily::default();
+    for (afi, forwarding) in session.graceful_restart.iter().flat_map(|r| &r.families) {
+        if let Some(family) = Family::from_numbers(afi.afi, afi.safi) {
+            *kept.get_mut(family) = *session.families.get(family) && (*forwarding || !back);
+        }
+    }
+    kept
+}
+
+const fn any(families: PerFamily<bool>) -> bool {
+    families.ipv4 || families.ipv6
+}
+
+const fn is_graceful(options: &PeerOptions) -> bool {
+    options.graceful_restart.is_some()
+}
+
+/// As a helper.
+impl Speaker {
+    /// A session came up: the RIB hears of it.
+    pub(crate) fn rib_up(&mut self, now: Instant, id: PeerId, session: &Session, rib: PeerSession) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        let Some(held) = peer.held.take() else {
+            return self.rib.peer_up(id, rib);
+        };
+        let back = kept(session, true);
+        let families = PerFamily {
+            ipv4: held.families.ipv4 && back.ipv4,
+            ipv6: held.families.ipv6 && back.ipv6,
+        };
+        peer.held = any(families).then(|| Held {
+            session: Box::new(session.clone()),
+            families,
+            until: now + STALE_MAX,
+        });
+        self.rib.peer_back(id, rib, families);
+    }
+
+    /// A session, or an attempt at one, ended: routes go, or become stale.
+    pub(crate) fn rib_down(&mut self, now: Instant, id: PeerId, end: &End) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        // After an attempt, what waits goes on to wait.
+        let Some(session) = peer.agreed.take() else {
+            return;
+        };
+        // RFC 4724 §4.2: what is stale from an earlier restart is not kept for another one.
+        if let Some(held) = peer.held.take() {
+            self.sweep(id, held.families);
+        }
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        let restart = session.graceful_restart.as_ref();
+        let restart = restart.filter(|r| peer.enabled && end.keeps_routes(r.notification));
+        let families = kept(&session, false);
+        match restart.map(|r| Duration::from_secs(r.restart_time.into())) {
+            Some(time) if any(families) => {
+                let until = now + time;
+                peer.held = Some(Held {
+                    session,
+                    families,
+                    until,
+                });
+                self.rib.peer_lost(id, families);
+            }
+            Some(_) | None => self.rib.peer_down(id),
+        }
+    }
+
+    /// End-of-RIB: what the peer has not told again goes.
+    pub(crate) fn heard_all(&mut self, id: PeerId, family: Family) {
+        let held = self.peers.get_mut(id).and_then(|peer| peer.held.as_mut());
+        let Some(held) = held else { return };
+        let was_held = std::mem::take(held.families.get_mut(family));
+        let over = !any(held.families);
+        if was_held {
+            self.rib.refresh_ended(id, family);
+        }
+        if let Some(peer) = self.peers.get_mut(id).filter(|_| over) {
+            peer.held = None;
+        }
+    }
+
+    /// Stale routes go whose time is over.
+    pub(crate) fn expire_held(&mut self, now: Instant) {
+        for id in self.peers.ids() {
+            let held = self.peers.get(id).and_then(|peer| peer.held.as_ref());
+            if held.is_some_and(|held| held.until <= now) {
+                self.drop_held(id);
+                self.drop_dynamic(id);
+            }
+        }
+    }
+
+    /// A peer's stale routes go.
+    pub(crate) fn drop_held(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        let up = peer.fsm.session().is_some();
+        match peer.held.take() {
+            Some(held) if up => self.sweep(id, held.families),
+            Some(_) => self.rib.peer_down(id),
+            None => {}
+        }
+    }
+
+    fn sweep(&mut self, id: PeerId, families: PerFamily<bool>) {
+        for family in Family::ALL {
+            if *families.get(family) {
+                self.rib.refresh_ended(id, family);
+            }
+        }
+    }
+}
+
+/// As the one that restarts.
+impl Speaker {
+    /// We start: whether that is a restart is for the kernel to say, if routes of ours would be there.
+    pub(crate) fn begin_restart(&mut self, now: Instant) {
+        let named = self.config.peers.iter().any(|p| is_graceful(&p.options));
+        let ranges = self.config.ranges.iter().any(|r| is_graceful(&r.options));
+        self.restart.restarting = named || ranges;
+        if !self.restart.restarting {
+            self.restart.forwarding = ALL;
+        } else if self.config.fib.install {
+            self.deferral = Deferral::Asking(now + KERNEL_MAX);
+        } else {
+            // Off the way of the packets, our restart stops none.
+            self.restart.forwarding = ALL;
+            self.defer(now);
+        }
+    }
+
+    /// Whether peers with graceful restart have to wait for the kernel.
+    pub(crate) const fn asks_kernel(&self) -> bool {
+        matches!(self.deferral, Deferral::Asking(_))
+    }
+
+    /// Whether nothing is chosen and told yet.
+    pub(crate) const fn defers(&self) -> bool {
+        matches!(self.deferral, Deferral::Selecting(_))
+    }
+
+    /// Whether the restart is under way.
+    pub(crate) const fn is_restarting(&self) -> bool {
+        !matches!(self.deferral, Deferral::None)
+    }
+
+    /// When something of a restart is due, ours or a peer's.
+    pub(crate) fn restart_deadline(&self) -> Option<Instant> {
+        let ours = match self.deferral {
+            Deferral::None => None,
+            Deferral::Asking(until) | Deferral::Selecting(until) => Some(until),
+        };
+        let held = self.peers.iter().filter_map(|peer| peer.held.as_ref());
+        held.map(|held| held.until).chain(ours).min()
+    }
+
+    /// The restart goes on, if something it waits for has come.
+    pub(crate) fn check_restart(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        match self.deferral {
+            Deferral::Asking(until) if self.fib.is_synchronized() || now >= until => {
+                self.restart.forwarding = self.fib.has_routes();
+                self.deferral = Deferral::None;
+                if any(self.restart.forwarding) {
+                    self.defer(now);
+                }
+                self.tell_restart();
+                for id in self.peers.ids() {
+                    let starts = |peer: &Peer| peer.enabled && is_graceful(&peer.options);
+                    if self.peers.get(id).is_some_and(starts) {
+                        self.drive(now, id, Input::Start, out);
+                    }
+                }
+            }
+            Deferral::Selecting(until) if self.all_heard() || now >= until => {
+                self.deferral = Deferral::None;
+            }
+            Deferral::None | Deferral::Asking(_) | Deferral::Selecting(_) => {}
+        }
+    }
+
+    /// The restart is over: OPENs say so.
+    pub(crate) fn end_restart(&mut self) {
+        self.restart = Restart {
+            restarting: false,
+            forwarding: ALL,
+        };
+        self.tell_restart();
+    }
+
+    fn defer(&mut self, now: Instant) {
+        let named = self.config.peers.iter().any(|p| is_graceful(&p.options));
+        let until = now + if named { DEFERRAL_MAX } else { DEFERRAL_RANGES };
+        self.deferral = Deferral::Selecting(until);
+        self.extend_startup(until);
+    }
+
+    /// Whether all peers that are expected have told all. Nobody knows who of a range will come.
+    fn all_heard(&self) -> bool {
+        let mut peers = self.peers.iter();
+        let mut ranges = self.config.ranges.iter();
+        peers.all(|peer| !peer.enabled || !is_graceful(&peer.options) || peer.is_heard())
+            && !ranges.any(|range| is_graceful(&range.options))
+    }
+
+    pub(crate) fn tell_restart(&mut self) {
+        for id in self.peers.ids() {
+            if let Some(peer) = self.peers.get_mut(id) {
+                let router = &self.config.router;
+                let config = fsm_config(&peer.asn, &peer.options, router, self.restart);
+                peer.fsm.set_config(config);
+            }
+        }
+    }
+}
+
+/// Both families.
+const ALL: PerFamily<bool> = PerFamily {
+    ipv4: true,
+    ipv6: true,
+};
