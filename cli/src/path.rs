@@ -45,6 +45,8 @@ pub(crate) struct PathRow {
     atomic_aggregate: bool,
     aggregator: Option<Aggregator>,
     only_to_customer: Option<u32>,
+    /// A mark of policies; 0: none.
+    tag: u32,
     unknown: Vec<Unknown>,
 }
 
@@ -105,6 +107,7 @@ impl From<Path> for PathRow {
                 identifier: a.identifier,
             }),
             only_to_customer: a.only_to_customer,
+            tag: path.tag,
             unknown: a.unknown.into_iter().map(Unknown::from).collect(),
         }
     }
@@ -212,6 +215,7 @@ impl PathRow {
             ("AIGP", self.aigp),
             ("path id", self.path_id.map(u64::from)),
             ("only to customer", self.only_to_customer.map(u64::from)),
+            ("tag", Some(self.tag).filter(|tag| *tag != 0).map(u64::from)),
         ];
         let present = numbers
             .iter()

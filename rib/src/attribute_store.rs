@@ -33,6 +33,8 @@ pub(crate) struct Facts {
     /// ORIGINATOR_ID; zero: none.
     pub(crate) originator: u32,
     pub(crate) next_hop: HopId,
+    /// A mark of policies; zero: none. Sets that differ in nothing else are two sets.
+    pub(crate) tag: u32,
     pub(crate) as_path_len: u16,
     pub(crate) cluster_list_len: u16,
     pub(crate) origin: Origin,
@@ -51,7 +53,7 @@ pub(crate) enum Has {
 }
 
 impl Facts {
-    fn of(attributes: &Attributes, next_hop: HopId) -> Self {
+    fn of(attributes: &Attributes, next_hop: HopId, tag: u32) -> Self {
         let mut flags = 0;
         let mut set = |has: Has, whether: bool| flags |= if whether { has as u8 } else { 0 };
         let has = |community| attributes.communities.contains(&community);
@@ -68,6 +70,7 @@ impl Facts {
             neighbor_as: attributes.as_path.neighbor_as().unwrap_or_default(),
             originator: attributes.originator_id.map_or(0, u32::from),
             next_hop,
+            tag,
             as_path_len: short(attributes.as_path.len_for_decision()),
             cluster_list_len: short(attributes.cluster_list.len()),
             origin: attributes.origin,
@@ -112,18 +115,24 @@ impl AttributeStore {
         }
     }
 
-    /// The number of a set, heard over `interface`. Counts a reference for the caller.
-    pub(crate) fn intern(&mut self, attributes: &Attributes, interface: Option<u32>) -> AttrId {
+    /// The number of a set, heard over `interface`, with a policy's `tag`. Counts a reference for the caller.
+    pub(crate) fn intern(
+        &mut self,
+        attributes: &Attributes,
+        interface: Option<u32>,
+        tag: u32,
+    ) -> AttrId {
         let mut block = std::mem::take(&mut self.scratch);
         block.clear();
         encode_attributes(attributes, true, &mut block);
         let next_hop = self.next_hops.intern(attributes.next_hop, interface);
-        let hash = self.hash(&block, next_hop);
+        let hash = self.hash(&block, next_hop, tag);
         let slots = &self.slots;
         let same = |id: &u32| {
+            let facts = |s: &Slot| (s.facts.next_hop, s.facts.tag) == (next_hop, tag);
             slots
                 .get(*id)
-                .is_some_and(|s| s.facts.next_hop == next_hop && *s.block == *block)
+                .is_some_and(|s| facts(s) && *s.block == *block)
         };
         let id = if let Some(&id) = self.index.find(widen(hash), same) {
             self.next_hops.release(next_hop);
@@ -132,7 +141,7 @@ impl AttributeStore {
         } else {
             self.block_octets += block.len();
             let id = self.slots.insert(Slot {
-                facts: Facts::of(attributes, next_hop),
+                facts: Facts::of(attributes, next_hop, tag),
                 refs: 1,
                 hash,
                 block: block.as_slice().into(),
@@ -205,8 +214,8 @@ impl AttributeStore {
         self.slots.memory() + self.block_octets + self.index.allocation_size()
     }
 
-    fn hash(&self, block: &[u8], next_hop: HopId) -> u32 {
-        let hash = self.hasher.hash_one((block, next_hop.0));
+    fn hash(&self, block: &[u8], next_hop: HopId, tag: u32) -> u32 {
+        let hash = self.hasher.hash_one((block, next_hop.0, tag));
         // What is kept for growing the index is half of it: see `widen`.
         (hash >> 32) as u32
     }

@@ -61,7 +61,7 @@ impl View {
     }
 
     /// What export policies see of a route.
-    pub(crate) fn context(&self, prefix: IpNet, source: &Source) -> RouteContext<'_> {
+    pub(crate) fn context(&self, prefix: IpNet, source: &Source, tag: u32) -> RouteContext<'_> {
         RouteContext {
             prefix,
             peer: self.peer.as_ref().map(|(address, _)| *address),
@@ -69,7 +69,7 @@ impl View {
             source: source.route,
             family: self.family,
             local_asn: self.local_asn,
-            tag: 0,
+            tag,
         }
     }
 

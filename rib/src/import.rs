@@ -105,11 +105,13 @@ impl Core {
                 let mut attributes = attributes.clone();
                 attributes.only_to_customer = attributes.only_to_customer.or(mark);
                 let context = import_context(session, prefix);
-                let verdict = self.policies.evaluate(chain, &context, &mut attributes);
+                let (verdict, tag) =
+                    self.policies
+                        .evaluate_tagged(chain, &context, &mut attributes);
                 if verdict == Verdict::Reject {
                     kept(flags.with(Flags::REJECTED, true))
                 } else {
-                    let attrs = self.store.intern(&attributes, session.interface);
+                    let attrs = self.store.intern(&attributes, session.interface, tag);
                     return Arrival {
                         attrs,
                         received,

@@ -254,7 +254,7 @@ pub(crate) fn exported<P: Prefix>(
     let chosen = attributes.next_hop;
     view.before_policy(&mut attributes, &source);
     if !chain.is_accept_all() {
-        let context = view.context(prefix.into(), &source);
+        let context = view.context(prefix.into(), &source, facts.tag);
         let verdict = core.policies.evaluate(chain, &context, &mut attributes);
         if verdict == Verdict::Reject {
             return None;

@@ -142,6 +142,17 @@ impl Policies {
         route: &RouteContext<'_>,
         attributes: &mut Attributes,
     ) -> Verdict {
+        self.evaluate_tagged(chain, route, attributes).0
+    }
+
+    /// The same, with the route's tag as policies left it.
+    #[must_use]
+    pub fn evaluate_tagged(
+        &self,
+        chain: &Chain,
+        route: &RouteContext<'_>,
+        attributes: &mut Attributes,
+    ) -> (Verdict, u32) {
         chain.run(route, attributes, &mut ())
     }
 
@@ -153,7 +164,8 @@ impl Policies {
         attributes: &mut Attributes,
     ) -> (Verdict, Trace) {
         let mut trace = Trace::default();
-        let verdict = chain.run(route, attributes, &mut trace);
+        let (verdict, tag) = chain.run(route, attributes, &mut trace);
+        trace.tag = tag;
         (verdict, trace)
     }
 }
@@ -231,7 +243,7 @@ impl Chain {
         route: &RouteContext<'_>,
         attributes: &mut Attributes,
         witness: &mut impl Witness,
-    ) -> Verdict {
+    ) -> (Verdict, u32) {
         let mut subject = Subject {
             route,
             attributes,
@@ -240,13 +252,14 @@ impl Chain {
         };
         let mut policies = self.policies.iter();
         let decision = policies.find_map(|policy| policy.run(&mut subject, witness));
-        decision.map_or_else(
+        let verdict = decision.map_or_else(
             || {
                 witness.exhausted();
                 Verdict::Reject
             },
             Verdict::from,
-        )
+        );
+        (verdict, subject.tag)
     }
 }
 

@@ -70,6 +70,8 @@ pub struct PathRow {
     pub path_id: u32,
     /// All its attributes.
     pub attributes: Attributes,
+    /// A mark of policies; zero: none.
+    pub tag: u32,
     /// It is the best one.
     pub best: bool,
     /// It shares the traffic with the best one.
@@ -308,6 +310,7 @@ impl<P: Prefix> Plane<P> {
                     peer: path.peer(),
                     path_id: path.path_id,
                     attributes: core.store.attributes(attrs)?,
+                    tag: core.store.facts(path.attrs)?.tag,
                     best: best == Some(*index),
                     multipath: path.flags().has(Flags::MULTIPATH),
                     stale: path.flags().has(Flags::STALE),

@@ -284,10 +284,21 @@ impl Rib {
         attributes: &Attributes,
         forwarding: Option<LocalForwarding>,
     ) {
+        self.announce_tagged(source, prefix, (attributes, 0), forwarding);
+    }
+
+    /// The same, with a tag for policies.
+    pub fn announce_tagged(
+        &mut self,
+        source: LocalSource,
+        prefix: IpNet,
+        (attributes, tag): (&Attributes, u32),
+        forwarding: Option<LocalForwarding>,
+    ) {
         let prefix = prefix.trunc();
         self.declare_local(source.peer, RouteSource::Originate);
         let changed = self.core.local.set(prefix, source, forwarding);
-        let attrs = self.core.store.intern(attributes, None);
+        let attrs = self.core.store.intern(attributes, None, tag);
         let arrival = Arrival {
             attrs,
             received: attrs,
@@ -444,7 +455,7 @@ impl Rib {
         nlri: Nlri<'_>,
     ) -> usize {
         let Self { core, ipv4, ipv6 } = self;
-        let received = core.store.intern(attributes, session.interface);
+        let received = core.store.intern(attributes, session.interface, 0);
         let told = (peer, attributes, received);
         let count = match nlri.family {
             Family::Ipv4Unicast => ipv4.import(core, session, told, nlri),

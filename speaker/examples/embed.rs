@@ -96,6 +96,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let prefix = "198.51.100.0/24".parse()?;
     let mut first = config(0);
     first.originate.push(Originate {
+        tag: 0,
         prefix,
         attributes: Attributes::new(Origin::Igp, AsPath::default(), ourselves(prefix)),
         when: When::Always,

@@ -254,6 +254,8 @@ pub struct Originate {
     pub prefix: IpNet,
     /// With these; the next hop is ourselves.
     pub attributes: Attributes,
+    /// A mark for policies; zero: none.
+    pub tag: u32,
     /// On which condition.
     pub when: When,
 }
@@ -278,6 +280,8 @@ pub struct Static {
     pub via: StaticVia,
     /// Announced to peers too.
     pub originate: bool,
+    /// A mark for policies; zero: none.
+    pub tag: u32,
 }
 
 /// `via`.

@@ -27,8 +27,8 @@ pub(crate) const STATIC: LocalSource = LocalSource {
 /// What of the configuration is in the RIB now.
 #[derive(Debug, Default)]
 pub(crate) struct Configured {
-    originated: BTreeMap<IpNet, Attributes>,
-    statics: BTreeMap<IpNet, (Attributes, LocalForwarding)>,
+    originated: BTreeMap<IpNet, (Attributes, u32)>,
+    statics: BTreeMap<IpNet, (Attributes, u32, LocalForwarding)>,
     /// Links, addresses, foreign routes or the configuration changed.
     look: bool,
 }
@@ -69,9 +69,13 @@ impl Speaker {
         }
         for (prefix, route) in &wanted {
             if self.configured.statics.get(prefix) != Some(route) {
-                let (attributes, forwarding) = route;
-                self.rib
-                    .announce_local(STATIC, *prefix, attributes, Some(forwarding.clone()));
+                let (attributes, tag, forwarding) = route;
+                self.rib.announce_tagged(
+                    STATIC,
+                    *prefix,
+                    (attributes, *tag),
+                    Some(forwarding.clone()),
+                );
             }
         }
         self.configured.statics = wanted;
@@ -80,17 +84,19 @@ impl Speaker {
     /// `[[originate]]`, as far as its conditions hold.
     fn announce_originated(&mut self) {
         let holds = self.config.originate.iter().filter(|o| self.holds(&o.when));
-        let wanted: BTreeMap<IpNet, Attributes> =
-            holds.map(|o| (o.prefix, o.attributes.clone())).collect();
+        let wanted: BTreeMap<IpNet, (Attributes, u32)> = holds
+            .map(|o| (o.prefix, (o.attributes.clone(), o.tag)))
+            .collect();
         for prefix in self.configured.originated.keys() {
             if !wanted.contains_key(prefix) {
                 self.rib.withdraw_local(ORIGINATE, *prefix);
             }
         }
-        for (prefix, attributes) in &wanted {
-            if self.configured.originated.get(prefix) != Some(attributes) {
+        for (prefix, route) in &wanted {
+            if self.configured.originated.get(prefix) != Some(route) {
+                let (attributes, tag) = route;
                 self.rib
-                    .announce_local(ORIGINATE, *prefix, attributes, None);
+                    .announce_tagged(ORIGINATE, *prefix, (attributes, *tag), None);
             }
         }
         self.configured.originated = wanted;
@@ -107,7 +113,7 @@ impl Speaker {
         }
     }
 
-    fn of_static(&self, route: &Static) -> (Attributes, LocalForwarding) {
+    fn of_static(&self, route: &Static) -> (Attributes, u32, LocalForwarding) {
         let mut attributes = Attributes::new(
             Origin::Incomplete,
             AsPath::default(),
@@ -127,7 +133,7 @@ impl Speaker {
                 LocalForwarding::Via(hops.collect())
             }
         };
-        (attributes, forwarding)
+        (attributes, route.tag, forwarding)
     }
 
     /// A route to a next hop that cannot be reached would draw packets that have nowhere to go.

@@ -295,6 +295,7 @@ impl Speaker {
         PathView {
             source: self.source(path.peer),
             attributes: path.attributes,
+            tag: path.tag,
             path_id: (path.path_id != 0).then_some(path.path_id),
             valid: path.reason.is_eligible(),
             stale: path.stale,

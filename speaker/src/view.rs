@@ -187,6 +187,8 @@ pub struct PathView {
     pub source: Source,
     /// All its attributes.
     pub attributes: Attributes,
+    /// A mark of policies; zero: none.
+    pub tag: u32,
     /// RFC 7911.
     pub path_id: Option<u32>,
     /// It may be chosen.

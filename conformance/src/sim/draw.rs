@@ -198,6 +198,7 @@ fn options(host: usize, other: usize, topology: &Topology, chance: &mut Chance) 
 pub(super) fn originate(chance: &mut Chance) -> Originate {
     let prefix = prefix(chance);
     Originate {
+        tag: 0,
         prefix,
         attributes: attributes(prefix, chance),
         when: if chance.one_in(5) {
@@ -223,6 +224,7 @@ fn statics(host: usize, topology: &Topology, chance: &mut Chance) -> Vec<Static>
         .collect();
     (0..chance.below(3))
         .map(|index| Static {
+            tag: 0,
             prefix: numbered(102, u8::try_from(index).unwrap_or(0)),
             via: match chance.below(3) {
                 0 => StaticVia::Blackhole,

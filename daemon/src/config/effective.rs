@@ -356,6 +356,7 @@ fn originated(route: &Originate, lines: &mut Lines) {
     lines.some_texts("communities", &route.attributes.communities);
     lines.some_texts("large-communities", &route.attributes.large_communities);
     lines.some_texts("ext-communities", &route.attributes.ext_communities);
+    lines.put("tag", route.tag);
     match &route.when {
         When::Always => lines.text("when", "always"),
         When::AddressPresent(address) => {
@@ -384,6 +385,7 @@ fn static_route(route: &Static, lines: &mut Lines) {
         }
     }
     lines.put("originate", route.originate);
+    lines.put("tag", route.tag);
 }
 
 /// Says so where a prefix covers an end of a session, which was allowed to it.

@@ -43,6 +43,7 @@ pub(super) fn originate(root: &Reader<'_>, own: &mut Vec<Own>) -> Vec<Originate>
         let communities = reader.list("communities", explained::<Community>);
         let large = reader.list("large-communities", explained::<LargeCommunity>);
         let extended = reader.list("ext-communities", explained::<ExtendedCommunity>);
+        let tag = reader.read("tag", values::u32_number).unwrap_or(0);
         let when = when(&reader, prefix);
         let covers_peers = reader.read("covers-peers", flag).unwrap_or(false);
         reader.finish();
@@ -65,6 +66,7 @@ pub(super) fn originate(root: &Reader<'_>, own: &mut Vec<Own>) -> Vec<Originate>
         all.push(Originate {
             prefix,
             attributes,
+            tag,
             when,
         });
     }
@@ -121,6 +123,7 @@ pub(super) fn statics(root: &Reader<'_>, own: &mut Vec<Own>) -> Vec<Static> {
         );
         let via = via(&reader, prefix);
         let originate = reader.read("originate", flag).unwrap_or(false);
+        let tag = reader.read("tag", values::u32_number).unwrap_or(0);
         let covers_peers = reader.read("covers-peers", flag).unwrap_or(false);
         reader.finish();
         let (Some(prefix), Some(via)) = (prefix, via) else {
@@ -139,6 +142,7 @@ pub(super) fn statics(root: &Reader<'_>, own: &mut Vec<Own>) -> Vec<Static> {
             prefix,
             via,
             originate,
+            tag,
         });
     }
     all.sort_by_key(|route| route.prefix);

@@ -86,6 +86,8 @@ fn every_key_loads_and_what_does_nothing_yet_is_told_with_its_line() {
 #[test]
 fn values_arrive_where_they_belong() {
     let config = good(EVERYTHING).speaker;
+    assert!(config.originate.iter().any(|route| route.tag == 7));
+    assert!(config.statics.iter().any(|route| route.tag == 8));
     let peer = config.peers.iter().find(|peer| peer.asn == 65002).unwrap();
     assert_eq!(peer.options.password, Some(Secret(b"open sesame".to_vec())));
     assert_eq!(peer.options.send_hold, Some(Duration::from_secs(480)));

@@ -210,6 +210,7 @@ fn path(view: PathView) -> v1::Path {
         multipath: view.multipath,
         cost: view.cost,
         reason: view.reason,
+        tag: view.tag,
     }
 }
 

@@ -65,6 +65,7 @@ fn all_attributes_that_can_be_injected_come_back_as_they_went() {
     let path = PathView {
         source: Source::Api(batch.owner),
         attributes: injection.attributes,
+        tag: 0,
         path_id: None,
         valid: true,
         stale: false,

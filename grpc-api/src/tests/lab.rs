@@ -186,6 +186,7 @@ fn config() -> Config {
         peers: vec![passive("10.0.0.2", 65002), passive("10.0.0.3", 65001)],
         ranges: Vec::new(),
         originate: vec![Originate {
+            tag: 0,
             prefix: "10.100.0.0/16".parse().unwrap(),
             attributes: Attributes::new(Origin::Igp, AsPath::default(), ourselves),
             when: When::Always,

@@ -118,7 +118,7 @@ pub struct SetConfig {
     pub origin: Option<String>,
     /// An address; routes of the other family keep theirs.
     pub next_hop: Option<String>,
-    /// The tag that later rules of the same evaluation see.
+    /// The tag that later rules see, and later policies: what import sets, export finds.
     pub tag: Option<u32>,
 }
 

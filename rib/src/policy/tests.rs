@@ -676,7 +676,7 @@ fn the_first_decision_ends_everything() {
     let all = compiled(&[policy("p", rules)]);
     let chain = all.chain(&texts(&["p", "reject"])).unwrap();
     let mut steps = Steps::default();
-    let verdict = chain.run(&context("10.0.0.0/8"), &mut attributes(), &mut steps);
+    let (verdict, _) = chain.run(&context("10.0.0.0/8"), &mut attributes(), &mut steps);
     assert_eq!((verdict, steps.0), (Verdict::Accept, 1));
 }
 

@@ -10,6 +10,8 @@ use super::engine::{Next, Policy, Rule, Witness};
 pub struct Trace {
     /// One for each.
     pub steps: Vec<TraceStep>,
+    /// The route's tag at the end.
+    pub tag: u32,
 }
 
 /// One rule or default that spoke.

@@ -65,6 +65,7 @@ fn options() -> PeerOptions {
 fn originate(prefix: &str) -> Originate {
     let prefix = net_of(prefix);
     Originate {
+        tag: 0,
         prefix,
         attributes: Attributes::new(Origin::Igp, AsPath::default(), ourselves(prefix)),
         when: When::Always,

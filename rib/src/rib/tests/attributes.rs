@@ -377,3 +377,62 @@ fn attributes_that_fill_a_message_are_not_advertised() {
     drain(&mut rib, 1, &mut listener);
     assert!(listener.routes.is_empty());
 }
+
+/// What import sets, export finds; and a tag is nothing that a peer sees.
+#[test]
+fn a_tag_goes_from_import_to_export() {
+    use crate::policy::{
+        Action, MatchConfig, Policies, PolicyConfig, RuleConfig, SetConfig, SetsConfig, Then,
+    };
+    let rule = |matches: MatchConfig, tag, then| RuleConfig {
+        matches,
+        set: SetConfig {
+            tag,
+            ..SetConfig::default()
+        },
+        then,
+    };
+    let policy = |name: &str, rule| PolicyConfig {
+        name: name.to_owned(),
+        default: Some(Action::Reject),
+        rules: vec![rule],
+    };
+    let of_path = |asn: &str| MatchConfig {
+        as_path_contains: vec![asn.to_owned()],
+        ..MatchConfig::default()
+    };
+    let tagged = |tag: &str| MatchConfig {
+        tag: vec![tag.to_owned()],
+        ..MatchConfig::default()
+    };
+    let accept = || Then::Decide(Action::Accept);
+    let mut marking = policy("in", rule(of_path("3"), Some(7), accept()));
+    marking
+        .rules
+        .push(rule(MatchConfig::default(), None, accept()));
+    let policies = [marking, policy("out", rule(tagged("7"), None, accept()))];
+    let policies = Policies::compile(&SetsConfig::default(), &policies).unwrap();
+    let chain = |name: &str| Some(policies.chain(&[name.to_owned()]).unwrap());
+    let (import, export) = (chain("in"), chain("out"));
+    let policies = Arc::new(policies);
+    for (path, is_told) in [(vec![65000, 3], true), (vec![65000, 4], false)] {
+        let (mut sender, mut listener) = (session(0, Sort::External), session(1, Sort::External));
+        (sender.import, listener.export) = (import.clone(), export.clone());
+        let mut rib = Rib::new(config());
+        rib.set_policies(Arc::clone(&policies));
+        rib.peer_up(PeerId(0), sender);
+        rib.peer_up(PeerId(1), listener);
+        rib.receive(PeerId(0), &update(PREFIX, Some(&route(path))))
+            .unwrap();
+        let row = rib.route(PREFIX.parse().unwrap()).unwrap();
+        assert_eq!(row.paths[0].tag, if is_told { 7 } else { 0 });
+        let mut heard = Listener::of(Sort::External);
+        drain(&mut rib, 1, &mut heard);
+        assert_eq!(heard.routes.len(), usize::from(is_told));
+        // Told again without what earned it the tag: it is withdrawn.
+        rib.receive(PeerId(0), &update(PREFIX, Some(&route([65000, 5]))))
+            .unwrap();
+        drain(&mut rib, 1, &mut heard);
+        assert_eq!(heard.routes.len(), 0);
+    }
+}

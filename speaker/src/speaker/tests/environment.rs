@@ -74,6 +74,7 @@ fn a_static_route_waits_for_its_interface() {
     let mut ours = config(0, &[]);
     ours.fib.install = true;
     ours.statics.push(Static {
+        tag: 0,
         prefix: net_of("198.51.100.0/24"),
         via: StaticVia::NextHops(vec![StaticNextHop {
             address: address(4),
