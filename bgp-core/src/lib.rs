@@ -5,6 +5,7 @@ pub mod capability;
 pub mod error;
 pub mod family;
 pub mod header;
+pub mod mrt;
 pub mod notification;
 pub mod open;
 pub mod prefix;

@@ -13,6 +13,7 @@ mod nlri;
 mod pack;
 
 pub use nlri::{Nlri, Prefixes};
+pub(crate) use pack::network_address;
 pub use pack::{EncodeContext, TooLarge, announce, end_of_rib, withdraw};
 
 /// What decides how an UPDATE of a session is read.

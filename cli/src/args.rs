@@ -92,6 +92,8 @@ pub(crate) enum Command {
     /// The kernel's routes
     #[command(subcommand)]
     Fib(FibCommand),
+    /// Write all accepted paths into a file, in MRT (RFC 6396)
+    Dump { file: PathBuf },
     /// The daemon's configuration
     #[command(subcommand)]
     Config(ConfigCommand),

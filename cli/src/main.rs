@@ -2,6 +2,7 @@
 
 mod args;
 mod client;
+mod dump;
 mod fib;
 mod inject;
 mod output;
@@ -67,6 +68,7 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         | Command::Peer(_)
         | Command::Route(_)
         | Command::Fib(_)
+        | Command::Dump { .. }
         | Command::Config(_) => {}
     }
     let channel = client::connect(&server, &tls).await?;
@@ -75,6 +77,7 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Status => system::status(channel, printer).await,
         Command::Peer(command) => peer::run(command, channel, printer).await,
         Command::Route(command) => route::run(command, channel, printer).await,
+        Command::Dump { file } => dump::run(file, channel, printer).await,
         Command::Fib(command) => fib::run(command, channel, printer).await,
         Command::Config(command) => system::config(command, channel, printer).await,
         Command::Completion { .. } | Command::Man { .. } => Ok(()),

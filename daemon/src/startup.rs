@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fib_netlink::kernel::{self, KernelConfig};
 use grpc_api::{ConfigControl as _, Core, JOBS_MAX, Listener, NOTICES_MAX};
@@ -91,6 +91,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         routes_changed: routes_watch,
         config: Arc::clone(&control) as Arc<dyn grpc_api::ConfigControl>,
         epoch: seed,
+        clock: wall_clock,
     };
     let served = Served {
         core,
@@ -207,10 +208,14 @@ fn single_threaded() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
+/// Since 1970.
+fn wall_clock() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default()
+}
+
 fn seed() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = wall_clock();
     let mixed = now.as_nanos() ^ (u128::from(std::process::id()) << 64);
     u64::try_from(mixed % u128::from(u64::MAX))
         .unwrap_or_default()

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use speaker::{Effect, Notice, Speaker};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -34,6 +34,8 @@ pub struct Core {
     pub config: Arc<dyn ConfigControl>,
     /// Tells this life of the daemon from its others: resume tokens of those are worth nothing.
     pub epoch: u64,
+    /// The clock on the wall, since 1970: the daemon's to read.
+    pub clock: fn() -> Duration,
 }
 
 /// What the daemon does with configurations. An `Err` is the report: every mistake, with line and remedy.

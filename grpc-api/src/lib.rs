@@ -6,6 +6,7 @@
 
 mod convert;
 mod core;
+mod dump;
 mod fib;
 mod injections;
 mod listener;

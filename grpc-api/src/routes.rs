@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use crate::convert;
 use crate::core::Core;
+use crate::dump;
 use crate::page;
 
 /// Most changes of one message of a watch.
@@ -105,6 +106,17 @@ impl RouteService for Routes {
             };
             tokio::spawn(feed.run(client, self.parked.clone()));
         }
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+
+    type DumpRoutesStream = ReceiverStream<dump::Message>;
+
+    async fn dump_routes(
+        &self,
+        _: Request<v1::DumpRoutesRequest>,
+    ) -> Result<Response<Self::DumpRoutesStream>, Status> {
+        let (client, messages) = mpsc::channel(1);
+        tokio::spawn(dump::run(self.core.clone(), client));
         Ok(Response::new(ReceiverStream::new(messages)))
     }
 }

@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use std::net::Ipv4Addr;
 
 use bgp_core::Attributes;
-use bgp_core::attributes::{Community, Origin};
+use bgp_core::attributes::{Community, NextHop, Origin};
 use bgp_core::update::{decode_attributes, encode_attributes};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -191,6 +191,12 @@ impl AttributeStore {
     #[inline]
     pub(crate) fn cost(&self, id: AttrId) -> Option<u64> {
         self.next_hops.cost(self.facts(id)?.next_hop)
+    }
+
+    /// The set as it is kept, and its next hop.
+    pub(crate) fn encoded(&self, id: AttrId) -> Option<(&[u8], NextHop)> {
+        let slot = self.slots.get(id.0)?;
+        Some((&slot.block, self.next_hops.wire(slot.facts.next_hop)))
     }
 
     /// All attributes. `None` only for a number nobody holds.

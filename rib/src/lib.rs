@@ -8,6 +8,7 @@
 
 mod attribute_store;
 pub mod decision;
+mod dump;
 mod export;
 mod forwarding;
 mod group;
@@ -27,6 +28,7 @@ mod table;
 mod watch;
 
 pub use decision::Step;
+pub use dump::{DumpCursor, DumpPath, DumpSink};
 pub use forwarding::Forwarding;
 pub use local::{LocalForwarding, LocalSource};
 pub use next_hop::{NextHopChange, NextHopKey, Reach};

@@ -8,6 +8,7 @@
 
 pub mod command;
 pub mod config;
+pub mod dump;
 pub mod event;
 mod fib;
 pub mod inject;
@@ -24,6 +25,7 @@ mod speaker;
 pub mod view;
 
 pub use config::Config;
+pub use dump::TableDump;
 pub use event::{Effect, Event};
 pub use notice::Notice;
 pub use query::RouteWatcher;

@@ -148,7 +148,7 @@ fn unreach(family: Family) -> [u8; 11] {
 }
 
 /// Network Address of Next Hop (RFC 4760 §3, RFC 2545 §3, RFC 8950 §3).
-fn network_address(family: Family, next_hop: NextHop) -> SmallVec<[u8; 32]> {
+pub(crate) fn network_address(family: Family, next_hop: NextHop) -> SmallVec<[u8; 32]> {
     match (next_hop, family) {
         (NextHop::V4(address), Family::Ipv4Unicast) => SmallVec::from_slice(&address.octets()),
         // RFC 4798 §2: over an IPv4 session it is written as an IPv4-mapped address.

@@ -7,6 +7,7 @@
 )]
 
 mod broken;
+mod mrt;
 mod sound;
 
 #[path = "../../../bgp-core/tests/strategies/mod.rs"]

@@ -5,7 +5,8 @@ use bgp_core::header;
 use bgp_core::update::{self, EncodeContext};
 use bgp_core::{Ipv6Prefix, Prefix};
 use bgpkit_parser::models::{
-    AsnLength, AttributeValue, BgpMessage, BgpUpdateMessage, MetaCommunity, NextHopAddress,
+    AsnLength, AttributeValue, Attributes as Theirs, BgpMessage, BgpUpdateMessage, MetaCommunity,
+    NextHopAddress,
 };
 use bytes::{Bytes, BytesMut};
 use ipnet::IpNet;
@@ -47,8 +48,7 @@ fn bgpkit(bytes: &Bytes) -> BgpUpdateMessage {
 }
 
 /// What bgpkit-parser reads is what we wrote.
-fn agrees(update: &BgpUpdateMessage, ours: &Attributes) {
-    let theirs = &update.attributes;
+pub(crate) fn agrees(theirs: &Theirs, ours: &Attributes) {
     assert_eq!(theirs.origin() as u8, ours.origin.number());
     let path = theirs
         .as_path()
@@ -111,7 +111,7 @@ proptest! {
         let bytes = written(&attributes, &prefixes);
         let nets: Vec<IpNet> = prefixes.iter().map(|p| (*p).into()).collect();
         let theirs = bgpkit(&bytes);
-        agrees(&theirs, &attributes);
+        agrees(&theirs.attributes, &attributes);
         prop_assert_eq!(theirs.announced_prefixes.iter().map(|p| p.prefix).collect::<Vec<_>>(), nets);
         prop_assert_eq!(theirs.attributes.next_hop(), Some(attributes.next_hop.addr()));
         let theirs = rustbgpd(&bytes);
@@ -122,7 +122,7 @@ proptest! {
     fn ipv6_updates_say_the_same_to_all(attributes in attributes(false), next_hop in next_hop_v6(), prefixes in vec(routed(ipv6()), 1..50)) {
         let attributes = Attributes { next_hop, ..attributes };
         let theirs = bgpkit(&written(&attributes, &prefixes));
-        agrees(&theirs, &attributes);
+        agrees(&theirs.attributes, &attributes);
         let reach = theirs.attributes.get_reachable_nlri().unwrap();
         let told: Vec<Ipv6Prefix> = reach.prefixes.iter().filter_map(|p| Ipv6Prefix::from_net(p.prefix)).collect();
         prop_assert_eq!(told, prefixes);

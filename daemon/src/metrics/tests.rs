@@ -92,6 +92,7 @@ async fn metrics_and_health_are_served_and_nothing_else() {
         routes_changed,
         config: Arc::new(NoControl),
         epoch: 0,
+        clock: || Duration::from_secs(1_700_000_000),
     };
     tokio::spawn(serve(listener, Metrics::new(core, notices.subscribe())));
     let core = tokio::spawn(async move {

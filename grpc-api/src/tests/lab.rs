@@ -144,6 +144,7 @@ pub(super) fn core() -> (Core, Arc<AtomicU64>) {
         routes_changed,
         config: Arc::new(Files::default()),
         epoch: 7,
+        clock: || Duration::from_secs(1_700_000_000),
     };
     let clock = now.clone();
     std::thread::spawn(move || {

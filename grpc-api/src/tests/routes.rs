@@ -248,3 +248,25 @@ async fn a_client_that_does_not_read_holds_nobody_up() {
     assert!(next(&mut messages).await.reset);
     assert_eq!(lab.prefixes().await.len(), 2_001);
 }
+
+#[tokio::test]
+async fn a_dump_has_a_record_for_each_prefix_and_begins_with_the_peers() {
+    let lab = Lab::new().await;
+    inject(&lab, &many(2_500)).await;
+    let request = v1::DumpRoutesRequest {};
+    let mut client = lab.routes().await;
+    let mut messages = client.dump_routes(request).await.unwrap().into_inner();
+    let mut file = Vec::new();
+    while let Some(message) = messages.message().await.unwrap() {
+        file.extend(message.records);
+    }
+    let (mut rest, mut subtypes) = (file.as_slice(), Vec::new());
+    while let Some((header, after)) = rest.split_first_chunk::<12>() {
+        assert_eq!(header[..6], [0x65, 0x53, 0xf1, 0x00, 0, 13]);
+        subtypes.push(u16::from_be_bytes([header[6], header[7]]));
+        let len = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+        rest = &after[len as usize..];
+    }
+    assert_eq!(subtypes[0], 1);
+    assert_eq!(subtypes[1..], [2; 2_501]);
+}
