@@ -129,6 +129,20 @@ fn without_the_f_bit_stale_routes_go_as_the_session_comes_up() {
     }
 }
 
+/// RFC 4724 §4.2: what is stale from one restart, and was not told again before the next one, goes.
+#[test]
+fn what_is_stale_already_is_not_kept_for_another_restart() {
+    let mut net = helped();
+    net.crash(1, false);
+    // It awaits a third one, and so tells nothing before it crashes again.
+    net.boot(1, graceful(1, &[0, 2], &[KEPT]));
+    net.run(5);
+    net.assert_up(0, 1);
+    assert_eq!(states(&mut net, 0), [(KEPT, true), (GONE, true)]);
+    net.crash(1, false);
+    assert_eq!(states(&mut net, 0), []);
+}
+
 /// RFC 4724 §3: the F bit is what the kernel says: routes of an earlier life are there, or not.
 #[test]
 fn the_f_bit_is_set_where_the_kernel_kept_routes() {
