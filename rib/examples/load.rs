@@ -42,6 +42,7 @@ fn session(number: u32) -> PeerSession {
         },
         four_octet_as: true,
         max_message: 4096,
+        add_path_send: PerFamily::default(),
         extended_next_hop: false,
         import: Some(Chain::accept_all()),
         export: Some(Chain::accept_all()),

@@ -149,6 +149,40 @@ pub fn explain(candidates: &[Candidate], width: u8) -> Option<(Decision, Vec<Ste
     Some((decision, removed_by))
 }
 
+/// The candidates in the order of the decision: the best one, then the best of the others, and so on. Each is chosen by
+/// elimination, since nothing else says which of two is better.
+#[derive(Debug)]
+pub(crate) struct Ranking<'a> {
+    candidates: &'a [Candidate],
+    left: Left,
+}
+
+impl<'a> Ranking<'a> {
+    pub(crate) fn of(candidates: &'a [Candidate]) -> Self {
+        Self {
+            candidates,
+            left: (0..candidates.len()).collect(),
+        }
+    }
+}
+
+impl Iterator for Ranking<'_> {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let mut standing = self.left.clone();
+        for (_, narrow) in STEPS {
+            if standing.len() < 2 {
+                break;
+            }
+            narrow(self.candidates, &mut standing);
+        }
+        let best = *standing.first()?;
+        self.left.retain(|index| *index != best);
+        Some(best)
+    }
+}
+
 /// Whether `best`, which was chosen without `new`, is certainly chosen with it too, and the same paths share the traffic
 /// of up to `width`. So most newcomers cost one comparison.
 ///

@@ -18,6 +18,8 @@ use crate::policy::{Chain, RouteContext};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct View {
     pub(crate) family: Family,
+    /// Up to how many paths a prefix are told (RFC 7911); `None`: the best one alone.
+    pub(crate) paths: Option<u8>,
     internal: bool,
     local_asn: u32,
     cluster_id: Ipv4Addr,
@@ -38,8 +40,10 @@ impl View {
     pub(crate) fn of(session: &PeerSession, family: Family, cluster_id: Ipv4Addr) -> Self {
         let chain = session.export.clone();
         let looks_at_peer = chain.as_ref().is_some_and(Chain::looks_at_peer);
+        let paths = *session.add_path_send.get(family);
         Self {
             family,
+            paths,
             internal: session.is_internal(),
             local_asn: session.local_asn,
             cluster_id,
@@ -54,7 +58,7 @@ impl View {
             peer: looks_at_peer.then(|| (session.address, session.group.clone())),
             encode: EncodeContext {
                 four_octet_as: session.four_octet_as,
-                add_path: false,
+                add_path: paths.is_some(),
                 max_message: session.max_message,
             },
         }

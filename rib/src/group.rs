@@ -8,6 +8,7 @@ use crate::attribute_store::{AttrId, AttributeStore};
 use crate::export::View;
 use crate::journal::Version;
 use crate::peer::PeerId;
+use crate::several::{Several, ToldPath};
 use crate::slab::Chunks;
 
 /// Octets of encoded UPDATEs that a group keeps for members that are behind. Who is further behind gets an encoding
@@ -127,6 +128,8 @@ pub(crate) struct Group {
     /// While members walk.
     pub(crate) wave: Option<Wave>,
     told: Chunks<Told>,
+    /// In its place, where several paths a prefix are told.
+    pub(crate) several: Option<Several>,
     /// Routes told, all and by source.
     routes: u32,
     by_source: Vec<u32>,
@@ -138,13 +141,17 @@ impl Group {
     /// A group to which nothing has been told of a table of `nets`.
     pub(crate) fn new(view: View, head: Version, nets: u32) -> Self {
         let mut told = Chunks::default();
-        told.grow(nets, Told::UNSET);
+        let several = view.paths.map(|_| Several::new(nets));
+        if several.is_none() {
+            told.grow(nets, Told::UNSET);
+        }
         Self {
             view,
             head,
             members: 0,
             wave: None,
             told,
+            several,
             routes: 0,
             by_source: Vec::new(),
             cache: VecDeque::new(),
@@ -174,6 +181,36 @@ impl Group {
         }
     }
 
+    /// The same for several paths, in the order of the decision.
+    pub(crate) fn tell_paths(&mut self, net: u32, told: &[ToldPath], store: &mut AttributeStore) {
+        let Some(several) = &mut self.several else {
+            return;
+        };
+        let old = several.replace(net, told);
+        for (attrs, source) in told.iter().filter_map(|path| path.get()) {
+            store.acquire(attrs);
+            self.count(source, 1);
+        }
+        for (attrs, source) in old.iter().filter_map(|path| path.get()) {
+            store.release(attrs);
+            self.count(source, -1);
+        }
+    }
+
+    /// What was told of a net must be said again, or withdrawn.
+    pub(crate) fn say_again(&mut self, net: u32, store: &mut AttributeStore) {
+        match &self.several {
+            None if self.told(net) == Told::NOTHING => {}
+            None => self.tell(net, Told::UNSET, store),
+            Some(several) if several.is_new(net) => {}
+            Some(several) => {
+                let mut told = several.told(net);
+                told.iter_mut().for_each(|path| *path = path.unknown());
+                self.tell_paths(net, &told, store);
+            }
+        }
+    }
+
     /// How many routes `member` has been told, once it has heard all that the group has.
     pub(crate) fn advertised_to(&self, member: PeerId) -> u32 {
         self.routes - self.by_source(member)
@@ -187,20 +224,25 @@ impl Group {
             .unwrap_or_default()
     }
 
-    /// The nets of which `wanted` holds.
-    pub(crate) fn nets(&self, wanted: impl Fn(Told) -> bool) -> Vec<u32> {
+    /// The nets of which something was told that `wanted` holds of.
+    pub(crate) fn nets(&self, wanted: impl Fn(AttrId, PeerId) -> bool) -> Vec<u32> {
+        let holds = |route: Option<(AttrId, PeerId)>| route.is_some_and(|(a, s)| wanted(a, s));
         let all = self.told.indices().zip(self.told.iter());
-        all.filter(|(_, told)| wanted(**told))
-            .map(|(net, _)| net)
+        let one = all.filter(|(_, told)| holds(told.get()));
+        let several = self.several.iter().flat_map(Several::all);
+        let several = several.filter(|(_, told)| holds(told.get()));
+        one.map(|(net, _)| net)
+            .chain(several.map(|(net, _)| net))
             .collect()
     }
 
     /// Gives all references back.
     pub(crate) fn release(self, store: &mut AttributeStore) {
-        for told in self.told.iter() {
-            if let Some((attrs, _)) = told.get() {
-                store.release(attrs);
-            }
+        let several = self.several.iter().flat_map(Several::all);
+        let several = several.filter_map(|(_, told)| told.get());
+        let all = self.told.iter().filter_map(|told| told.get());
+        for (attrs, _) in all.chain(several) {
+            store.release(attrs);
         }
     }
 
@@ -258,7 +300,12 @@ impl Group {
 
     pub(crate) fn memory(&self) -> usize {
         let walked = self.wave.as_ref().map_or(0, |wave| wave.octets);
-        self.told.memory() + self.cached + walked + self.by_source.capacity() * size_of::<u32>()
+        let several = self.several.as_ref().map_or(0, Several::memory);
+        self.told.memory()
+            + several
+            + self.cached
+            + walked
+            + self.by_source.capacity() * size_of::<u32>()
     }
 
     fn drop_oldest(&mut self) {

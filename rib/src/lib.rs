@@ -22,6 +22,7 @@ mod plane;
 pub mod policy;
 pub mod query;
 mod rib;
+mod several;
 mod slab;
 mod stale;
 mod table;

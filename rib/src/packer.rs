@@ -39,6 +39,8 @@ struct Announced<P> {
     /// Sorted by; `u32::MAX` where it is for all.
     except: u32,
     block: BlockId,
+    /// The Path Identifier, where there is one (RFC 7911 §3).
+    path: u32,
     prefix: P,
     /// Who is left out had been told another's route.
     instead: bool,
@@ -57,7 +59,7 @@ pub(crate) struct Packer<P> {
     memo: HashTable<Memo>,
     last: Option<Memo>,
     announced: Vec<Announced<P>>,
-    withdrawn: Vec<(u32, P)>,
+    withdrawn: Vec<(u32, (u32, P))>,
     hasher: FixedState,
     out: BytesMut,
 }
@@ -115,26 +117,28 @@ impl<P: Prefix> Packer<P> {
         memo.2
     }
 
-    /// A route is told to all but `except`, which gets a withdrawal if it had been told another.
+    /// A route is told to all but `except`, which gets a withdrawal if it had been told another. The prefix comes
+    /// with its Path Identifier, which is written only where the view has them.
     pub(crate) fn announce(
         &mut self,
         except: Option<PeerId>,
         block: BlockId,
-        prefix: P,
+        (path, prefix): (u32, P),
         instead: bool,
     ) {
         self.announced.push(Announced {
             except: except.map_or(u32::MAX, |peer| peer.0),
             block,
+            path,
             prefix,
             instead,
         });
     }
 
     /// A route is withdrawn from all but `except`.
-    pub(crate) fn withdraw(&mut self, except: Option<PeerId>, prefix: P) {
+    pub(crate) fn withdraw(&mut self, except: Option<PeerId>, (path, prefix): (u32, P)) {
         let except = except.map_or(u32::MAX, |peer| peer.0);
-        self.withdrawn.push((except, prefix));
+        self.withdrawn.push((except, (path, prefix)));
     }
 
     /// Writes the messages, and begins anew.
@@ -143,7 +147,7 @@ impl<P: Prefix> Packer<P> {
         let mut withdrawn = std::mem::take(&mut self.withdrawn);
         withdrawn.sort_by_key(|(except, _)| *except);
         for part in withdrawn.chunk_by(|a, b| a.0 == b.0) {
-            let prefixes = part.iter().map(|(_, prefix)| (0, *prefix));
+            let prefixes = part.iter().map(|(_, prefix)| *prefix);
             withdraw(prefixes, &view.encode, &mut self.out);
             let except = part.first().map(|(except, _)| *except);
             segments.push(Segment {
@@ -159,7 +163,10 @@ impl<P: Prefix> Packer<P> {
                 self.write(shared, view);
             }
             let bytes = self.out.split().freeze();
-            let instead = part.iter().filter(|a| a.instead).map(|a| (0, a.prefix));
+            let instead = part
+                .iter()
+                .filter(|a| a.instead)
+                .map(|a| (a.path, a.prefix));
             withdraw(instead, &view.encode, &mut self.out);
             segments.push(Segment {
                 bytes,
@@ -189,7 +196,7 @@ impl<P: Prefix> Packer<P> {
             .and_then(|a| self.blocks.get(a.block.0 as usize));
         let Some(block) = block else { return };
         let octets = self.arena.get(block.start..block.end).unwrap_or_default();
-        let prefixes = shared.iter().map(|a| (0, a.prefix));
+        let prefixes = shared.iter().map(|a| (a.path, a.prefix));
         // It fits: see `MESSAGE_OVERHEAD`.
         let _ = announce(
             octets,

@@ -66,6 +66,8 @@ pub struct PeerSession {
     pub four_octet_as: bool,
     /// Most octets of a message to it: 4096, or 65535 (RFC 8654).
     pub max_message: usize,
+    /// Up to how many paths a prefix it is told, each with a Path Identifier (RFC 7911); `None`: the best one alone.
+    pub add_path_send: PerFamily<Option<u8>>,
     /// It takes IPv6 next hops for IPv4 (RFC 8950).
     pub extended_next_hop: bool,
     /// Import policies; `None` accepts nothing (RFC 8212 §2.1), also on internal sessions: the caller gives its default.

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::attribute_store::{AttrId, Has};
 use crate::decision::{self, Candidate, stays_best, stays_best_without};
-use crate::group::{Group, Told};
+use crate::group::Group;
 use crate::journal::{Journal, Version};
 use crate::next_hop::HopId;
 use crate::packer::Packer;
@@ -16,6 +16,7 @@ use crate::rib::Core;
 use crate::table::{Flags, NONE, Path, Table};
 
 pub(crate) mod member;
+mod several;
 
 use member::Member;
 
@@ -177,7 +178,7 @@ impl<P: Prefix> Plane<P> {
             let hit = paths.any(|path| is_affected(path.attrs));
             drop(paths);
             if hit {
-                self.decide(core, net, false);
+                self.decide(core, net, self.table.is_numbered());
             }
         }
         // Who makes itself the next hop adds its cost to AIGP: what was told of these is no more true.
@@ -185,9 +186,8 @@ impl<P: Prefix> Plane<P> {
             let facts = core.store.facts(attrs);
             is_affected(attrs) && facts.is_some_and(|f| f.has(Has::Aigp))
         };
-        let told = |told: Told| told.get().is_some_and(|(attrs, _)| has_aigp(attrs));
         let nets = if core.store.ids().any(|id| has_aigp(AttrId(id))) {
-            self.nets_told(told)
+            self.nets_told(|attrs, _| has_aigp(attrs))
         } else {
             Vec::new()
         };
@@ -198,10 +198,9 @@ impl<P: Prefix> Plane<P> {
 
     /// The routes of a source are told again to all, though their attributes are the same: the source is another.
     pub(crate) fn source_changed(&mut self, core: &mut Core, source: PeerId) {
-        let told_by = |told: Told| told.get().is_some_and(|(_, s)| s == source);
         let mut groups = self.groups.iter().flatten();
         let told = if groups.any(|group| group.by_source(source) > 0) {
-            self.nets_told(told_by)
+            self.nets_told(|_, teller| teller == source)
         } else {
             Vec::new()
         };
@@ -214,7 +213,9 @@ impl<P: Prefix> Plane<P> {
             .indices()
             .take_while(|_| heard.is_some_and(|heard| heard > 0));
         let is_best = |net: &u32| self.table.best(*net).is_some_and(|p| p.peer() == source);
-        let mut nets: Vec<u32> = told.into_iter().chain(all.filter(is_best)).collect();
+        let several = self.table.is_numbered();
+        let counts = |net: &u32| is_best(net) || several && self.path_of(*net, source).is_some();
+        let mut nets: Vec<u32> = told.into_iter().chain(all.filter(counts)).collect();
         nets.sort_unstable();
         nets.dedup();
         for net in nets {
@@ -226,7 +227,7 @@ impl<P: Prefix> Plane<P> {
     pub(crate) fn decide_all(&mut self, core: &mut Core) {
         for net in self.table.indices() {
             if self.table.net(net).is_some_and(|n| n.first != NONE) {
-                self.decide(core, net, false);
+                self.decide(core, net, self.table.is_numbered());
             }
         }
     }
@@ -275,8 +276,12 @@ impl<P: Prefix> Plane<P> {
         let best = self.table.best(net);
         let best = best.and_then(|best| Self::candidate(core, best));
         let width = core.config.multipath;
+        // Where several paths are told, those that are not the best count too.
+        let several = self.table.is_numbered();
         if !best.is_some_and(|best| stays_best(&best, &candidate, width)) {
-            self.decide(core, net, false);
+            self.decide(core, net, several);
+        } else if several {
+            self.note(core, net);
         }
     }
 
@@ -305,7 +310,8 @@ impl<P: Prefix> Plane<P> {
             heard.count(before.flags().accepted(), -1);
             heard.count(flags.accepted(), 1);
         }
-        self.decide(core, net, is_shared || best == Some(path));
+        let matters = is_shared || best == Some(path) || self.table.is_numbered();
+        self.decide(core, net, matters);
     }
 
     pub(crate) fn remove(&mut self, core: &mut Core, net: u32, path: u32) {
@@ -314,7 +320,8 @@ impl<P: Prefix> Plane<P> {
             return;
         };
         let was_best = best == Some(path);
-        let matters = was_best || removed.flags().has(Flags::MULTIPATH);
+        let several = self.table.is_numbered();
+        let matters = was_best || removed.flags().has(Flags::MULTIPATH) || several;
         let harmless = !matters && self.never_mattered(core, net, &removed);
         Self::release(core, &removed);
         if let Some(heard) = heard(&mut core.peers, removed.peer(), P::FAMILY) {
@@ -432,15 +439,13 @@ impl<P: Prefix> Plane<P> {
     /// Everybody is told a net again, whatever they know.
     fn say_again(&mut self, core: &mut Core, net: u32) {
         for group in self.groups.iter_mut().flatten() {
-            if group.told(net) != Told::NOTHING {
-                group.tell(net, Told::UNSET, &mut core.store);
-            }
+            group.say_again(net, &mut core.store);
         }
         self.note(core, net);
     }
 
     /// Nets of which any group was told something that `wanted` holds of, each once.
-    fn nets_told(&self, wanted: impl Fn(Told) -> bool) -> Vec<u32> {
+    fn nets_told(&self, wanted: impl Fn(AttrId, PeerId) -> bool) -> Vec<u32> {
         let groups = self.groups.iter().flatten();
         let mut nets: Vec<u32> = groups.flat_map(|group| group.nets(&wanted)).collect();
         nets.sort_unstable();

@@ -11,13 +11,13 @@ use bgp_core::{Attributes, Family, Ipv4Prefix, Ipv6Prefix, Prefix};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use crate::attribute_store::AttrId;
 use crate::decision::{self, Candidate, Step};
 use crate::next_hop::{NextHopKey, Reach};
 use crate::packer::exported;
 use crate::peer::PeerId;
 use crate::plane::Plane;
 use crate::rib::{Core, Rib};
+use crate::several::{ToldPath, ToldPaths};
 use crate::table::{Flags, Path};
 
 /// Most rows of a page.
@@ -264,7 +264,7 @@ impl<P: Prefix> Plane<P> {
     fn row(&self, core: &Core, query: &RouteQuery, prefix: P) -> Option<RouteRow> {
         let net = self.table.find(prefix)?;
         let mut paths = match query.advertised_to {
-            Some(peer) => self.advertised(core, net, peer).into_iter().collect(),
+            Some(peer) => self.advertised(core, net, peer),
             None => self.paths(core, net, query.received_from),
         };
         paths.retain(|path| {
@@ -323,21 +323,45 @@ impl<P: Prefix> Plane<P> {
         rows
     }
 
-    /// What a peer is told of a net, as far as its group has heard.
-    fn advertised(&self, core: &Core, net: u32, peer: PeerId) -> Option<PathRow> {
-        let group = self.group(self.member(peer)?.group)?;
-        let (attrs, source): (AttrId, PeerId) = group.told(net).get()?;
-        if source == peer {
-            return None;
-        }
-        let prefix = self.table.net(net)?.prefix;
-        let attributes = exported(core, &group.view, (attrs, source), prefix)?;
+    /// What a peer is told of a net, as far as its group has heard, with the Path Identifiers that it is told.
+    fn advertised(&self, core: &Core, net: u32, peer: PeerId) -> Vec<PathRow> {
+        let group = self
+            .member(peer)
+            .and_then(|member| self.group(member.group));
+        let (Some(group), Some(prefix)) = (group, self.table.net(net).map(|net| net.prefix)) else {
+            return Vec::new();
+        };
+        let told: ToldPaths = match &group.several {
+            Some(several) => several.told(net),
+            None => {
+                let told = group.told(net).get().into_iter();
+                told.map(|(attrs, source)| ToldPath::new(0, attrs, source))
+                    .collect()
+            }
+        };
         let rows = self.paths(core, net, None);
-        let told = rows.into_iter().find(|row| row.peer == source && row.best);
-        Some(PathRow {
-            attributes,
-            ..told?
-        })
+        let is_it = |row: &PathRow, told: ToldPath| {
+            let numbered = || {
+                let path = self.table.find_path(net, row.peer, row.path_id);
+                path.is_some_and(|path| self.table.number_of(path) == told.number)
+            };
+            let right = if told.number == 0 {
+                row.best
+            } else {
+                numbered()
+            };
+            row.peer == told.source && right
+        };
+        let others = told.into_iter().filter(|told| told.source != peer);
+        let row = |told: ToldPath| {
+            let attributes = exported(core, &group.view, told.get()?, prefix)?;
+            Some(PathRow {
+                attributes,
+                path_id: told.number,
+                ..rows.iter().find(|row| is_it(row, told))?.clone()
+            })
+        };
+        others.filter_map(row).collect()
     }
 
     fn explain(&self, core: &Core, prefix: P) -> Option<Explanation> {
@@ -359,7 +383,7 @@ impl<P: Prefix> Plane<P> {
         if paths.is_empty() {
             return None;
         }
-        let told = |peer: &PeerId| self.advertised(core, net, *peer).is_some();
+        let told = |peer: &PeerId| self.advertised(core, net, *peer).iter().any(|row| row.best);
         Some(Explanation {
             prefix: prefix.into(),
             candidates: paths.into_iter().map(view).collect(),

@@ -7,11 +7,12 @@ use std::hash::BuildHasher;
 use bgp_core::Prefix;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use crate::attribute_store::AttrId;
 use crate::journal::Version;
 use crate::peer::PeerId;
-use crate::slab::Slab;
+use crate::slab::{Chunks, Slab};
 
 /// No index.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -122,6 +123,8 @@ impl Path {
 pub(crate) struct Table<P> {
     nets: Slab<Net<P>>,
     paths: Slab<Path>,
+    /// The Path Identifiers that we give (RFC 7911 §3), by path; only while somebody is told several paths a prefix.
+    numbers: Option<Chunks<u32>>,
     index: HashTable<u32>,
     hasher: FixedState,
 }
@@ -131,6 +134,7 @@ impl<P: Prefix> Table<P> {
         Self {
             nets: Slab::default(),
             paths: Slab::default(),
+            numbers: None,
             index: HashTable::new(),
             hasher: FixedState::with_seed(seed),
         }
@@ -177,7 +181,8 @@ impl<P: Prefix> Table<P> {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.nets.memory() + self.paths.memory() + self.index.allocation_size()
+        let numbers = self.numbers.as_ref().map_or(0, Chunks::memory);
+        self.nets.memory() + self.paths.memory() + self.index.allocation_size() + numbers
     }
 
     pub(crate) fn find(&self, prefix: P) -> Option<u32> {
@@ -255,8 +260,65 @@ impl<P: Prefix> Table<P> {
             return NONE;
         };
         path.next = slot.first;
-        slot.first = self.paths.insert(path);
-        slot.first
+        let index = self.paths.insert(path);
+        slot.first = index;
+        if self.numbers.is_some() {
+            self.number(net, index);
+        }
+        index
+    }
+
+    /// Whether paths have Path Identifiers of ours.
+    #[inline]
+    pub(crate) const fn is_numbered(&self) -> bool {
+        self.numbers.is_some()
+    }
+
+    /// Gives each path a Path Identifier, which it keeps as long as it lives and the paths are numbered.
+    pub(crate) fn number_all(&mut self) {
+        if self.numbers.is_some() {
+            return;
+        }
+        let mut numbers = Chunks::default();
+        numbers.grow(self.paths.indices().end, 0);
+        for net in self.nets.indices() {
+            for (number, path) in (1..).zip(self.paths_of(net)) {
+                if let Some(slot) = numbers.get_mut(path) {
+                    *slot = number;
+                }
+            }
+        }
+        self.numbers = Some(numbers);
+    }
+
+    /// Nobody is told several paths any more.
+    pub(crate) fn forget_numbers(&mut self) {
+        self.numbers = None;
+    }
+
+    /// The Path Identifier of a path.
+    pub(crate) fn number_of(&self, path: u32) -> u32 {
+        let numbers = self.numbers.as_ref();
+        numbers
+            .and_then(|numbers| numbers.get(path).copied())
+            .unwrap_or_default()
+    }
+
+    /// The least number that no other path of the net has. So numbers are never beyond the most paths that the net
+    /// had at once, and a few of them are all that it ever used.
+    fn number(&mut self, net: u32, path: u32) {
+        let others = self.paths_of(net).filter(|other| *other != path);
+        let mut taken: SmallVec<[u32; 16]> = others.map(|p| self.number_of(p)).collect();
+        taken.sort_unstable();
+        let gap = (1..).zip(&taken).find(|(number, taken)| number != *taken);
+        let next = u32::try_from(taken.len()).map_or(u32::MAX, |len| len + 1);
+        let number = gap.map_or(next, |(number, _)| number);
+        if let Some(numbers) = &mut self.numbers {
+            numbers.grow(self.paths.indices().end, 0);
+            if let Some(slot) = numbers.get_mut(path) {
+                *slot = number;
+            }
+        }
     }
 
     /// Takes a path out of its net. References of attributes are the caller's matter.

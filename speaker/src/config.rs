@@ -126,6 +126,10 @@ pub struct PeerOptions {
     pub graceful_restart: Option<GracefulRestart>,
     /// We take several paths a prefix (RFC 7911).
     pub add_path_receive: bool,
+    /// We tell several, where the peer takes them.
+    pub add_path_send: bool,
+    /// Up to so many, 1..=255.
+    pub add_path_limit: u8,
     /// AIGP is on (RFC 7311 §3.1).
     pub aigp: bool,
     /// How the next hop is written.
@@ -372,6 +376,8 @@ impl Default for PeerOptions {
             extended_next_hop: false,
             graceful_restart: None,
             add_path_receive: false,
+            add_path_send: false,
+            add_path_limit: 8,
             aigp: false,
             next_hop: NextHopMode::Standard,
             import: None,

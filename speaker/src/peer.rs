@@ -276,12 +276,16 @@ fn capabilities(local_asn: u32, options: &PeerOptions, restart: Restart) -> Vec<
         })
     }));
     all.push(Capability::FourOctetAs(local_asn));
-    let receive = families()
-        .map(|family| (family.into(), AddPathMode::Receive))
-        .collect();
-    if options.add_path_receive {
-        all.push(Capability::AddPath(receive));
-    }
+    let mode = match (options.add_path_receive, options.add_path_send) {
+        (false, false) => None,
+        (true, false) => Some(AddPathMode::Receive),
+        (false, true) => Some(AddPathMode::Send),
+        (true, true) => Some(AddPathMode::Both),
+    };
+    all.extend(mode.map(|mode| {
+        let rows = families().map(|family| (family.into(), mode));
+        Capability::AddPath(rows.collect())
+    }));
     all.push(Capability::EnhancedRouteRefresh);
     all
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bgp_core::family::PerFamily;
 use bgp_core::update::DecodeContext;
 use bgp_fsm::Session;
 use rib::peer::{LocalAddresses, NextHopRule};
@@ -25,6 +26,7 @@ impl Speaker {
         let options = &peer.options;
         let local_asn = peer.local_asn(&self.config.router);
         let internal = session.peer_asn == local_asn;
+        let several = |agreed: bool| agreed.then_some(options.add_path_limit);
         Some(PeerSession {
             asn: session.peer_asn,
             identifier: session.identifier,
@@ -47,6 +49,10 @@ impl Speaker {
                 EXTENDED_MESSAGE_MAX
             } else {
                 MESSAGE_MAX
+            },
+            add_path_send: PerFamily {
+                ipv4: several(session.add_path_send.ipv4),
+                ipv6: several(session.add_path_send.ipv6),
             },
             extended_next_hop: session.extended_next_hop,
             import: self.chain(options.import.as_ref(), internal),

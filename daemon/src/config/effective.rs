@@ -305,12 +305,14 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
     }
     lines.text(
         "add-path",
-        if options.add_path_receive {
-            "receive"
-        } else {
-            "none"
+        match (options.add_path_receive, options.add_path_send) {
+            (false, false) => "none",
+            (true, false) => "receive",
+            (false, true) => "send",
+            (true, true) => "both",
         },
     );
+    lines.put("add-path-limit", options.add_path_limit);
     lines.put("aigp", options.aigp);
     lines.maybe_text(
         "next-hop",

@@ -86,11 +86,7 @@ const SOURCE: Shape = Record(&[
 const ROUTER: &[(&str, Shape)] = &[("multipath-cost-tolerance", Percent)];
 
 /// Keys of a peer, a range, a group.
-const OPTIONS: &[(&str, Shape)] = &[
-    ("add-path-limit", Number(1, 255)),
-    ("bfd", Or(&Flag, &Text)),
-    ("probe", Flag),
-];
+const OPTIONS: &[(&str, Shape)] = &[("bfd", Or(&Flag, &Text)), ("probe", Flag)];
 
 /// Checks whole sections, and says that they do nothing.
 pub(super) fn sections(root: &Reader<'_>) {

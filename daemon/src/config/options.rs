@@ -144,6 +144,7 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
     inert::options(reader, &names.profiles);
     let timer = || duration(TIMER_MIN..=TIMER_MAX);
     let switch = |key, default| reader.read(key, flag).unwrap_or(default);
+    let (add_path_receive, add_path_send) = add_path(reader);
     let options = PeerOptions {
         group,
         description: reader.read("description", text),
@@ -178,7 +179,11 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
             .unwrap_or(default.allow_local_as),
         extended_next_hop: switch("extended-next-hop", default.extended_next_hop),
         graceful_restart: graceful_restart(reader),
-        add_path_receive: add_path(reader),
+        add_path_receive,
+        add_path_send,
+        add_path_limit: reader
+            .read("add-path-limit", number(1..=255))
+            .unwrap_or(default.add_path_limit),
         aigp: switch("aigp", default.aigp),
         next_hop: reader
             .read("next-hop", next_hop)
@@ -302,22 +307,15 @@ fn restart_time(node: &Node) -> Parsed<Duration> {
     Ok(time)
 }
 
-fn add_path(reader: &Reader<'_>) -> bool {
-    /// Receive, and send.
+/// Whether several paths a prefix are received, and sent.
+fn add_path(reader: &Reader<'_>) -> (bool, bool) {
     const MODES: &[(&str, (bool, bool))] = &[
         ("none", (false, false)),
         ("receive", (true, false)),
         ("send", (false, true)),
         ("both", (true, true)),
     ];
-    let (receive, send) = reader.read("add-path", word(MODES)).unwrap_or_default();
-    if send {
-        let what = "sending several paths has no effect in this version";
-        reader
-            .report
-            .warn(reader.at("add-path"), what, "one path is sent");
-    }
-    receive
+    reader.read("add-path", word(MODES)).unwrap_or_default()
 }
 
 fn next_hop(node: &Node) -> Parsed<NextHopMode> {

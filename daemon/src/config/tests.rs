@@ -67,7 +67,6 @@ fn every_key_loads_and_what_does_nothing_yet_is_told_with_its_line() {
         "aggregate",
         "redistribute",
         "long-lived",
-        "add-path-limit",
     ] {
         let told = loaded
             .warnings
@@ -822,7 +821,8 @@ fn a_diff_tells_what_the_speaker_will_do() {
         "rs-client = true",
         "allow-local-as = 1",
         "extended-next-hop = true",
-        "add-path = \"receive\"",
+        "add-path = \"both\"",
+        "add-path-limit = 3",
         "aigp = true",
         "next-hop = \"self\"",
         "role = \"peer\"",

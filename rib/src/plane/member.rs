@@ -39,8 +39,33 @@ struct Walk {
     at: u32,
     /// The beginning of a route refresh is to be said first.
     begin: bool,
-    /// Nets that it may know of from another group: what the walk does not tell, it withdraws.
-    known: Vec<bool>,
+    known: Known,
+}
+
+/// What a walker may know from another group: what the walk does not tell of that, it withdraws.
+#[derive(Debug, Default)]
+pub(super) enum Known {
+    #[default]
+    Nothing,
+    /// By net.
+    Nets(Vec<bool>),
+    /// By net, the largest Path Identifier.
+    Paths(Vec<u32>),
+}
+
+impl Known {
+    /// The largest Path Identifier that it may know of a net; without any, 1 if it may know the net.
+    pub(super) fn of(&self, net: u32) -> u32 {
+        match self {
+            Self::Nothing => 0,
+            Self::Nets(nets) => nets.get(net as usize).copied().unwrap_or_default().into(),
+            Self::Paths(numbers) => numbers.get(net as usize).copied().unwrap_or_default(),
+        }
+    }
+
+    const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
 }
 
 impl Member {
@@ -61,7 +86,7 @@ impl<P: Prefix> Plane<P> {
     /// A peer's session is up: it is to be told all.
     pub(crate) fn join(&mut self, core: &mut Core, peer: PeerId, view: View) {
         self.leave(core, peer);
-        self.enter(peer, view, Vec::new(), None, true);
+        self.enter(peer, view, Known::Nothing, None, true);
     }
 
     /// Its session is down.
@@ -83,18 +108,7 @@ impl<P: Prefix> Plane<P> {
         if group.view == view {
             return;
         }
-        let mut known: Vec<bool> = self.table.indices().map(|_| false).collect();
-        let told = |told: Told| told.get().is_some_and(|(_, source)| source != peer);
-        let unheard = (member.next..self.journal.end()).filter_map(|v| self.journal.get(v));
-        let before = member.walk.iter().flat_map(|walk| {
-            let known = (0..).zip(&walk.known);
-            known.filter(|(_, known)| **known).map(|(net, _)| net)
-        });
-        for net in group.nets(told).into_iter().chain(unheard).chain(before) {
-            if let Some(known) = known.get_mut(net as usize) {
-                *known = true;
-            }
-        }
+        let known = self.known_to(peer, member, group);
         let (hold, end_of_rib) = (member.hold(), member.end_of_rib);
         let left = member.group;
         if let Some(slot) = self.members.get_mut(peer.0 as usize) {
@@ -102,6 +116,24 @@ impl<P: Prefix> Plane<P> {
         }
         self.enter(peer, view, known, Some(hold), end_of_rib);
         self.leave_group(core, left);
+    }
+
+    /// What a member may know of the routes that its group was told, or of what it had been told before.
+    fn known_to(&self, peer: PeerId, member: &Member, group: &Group) -> Known {
+        let before = |net: u32| member.walk.as_ref().map_or(0, |walk| walk.known.of(net));
+        if let Some(several) = &group.several {
+            let number = |net| several.highest(net).max(before(net));
+            return Known::Paths(self.table.indices().map(number).collect());
+        }
+        let mut known: Vec<bool> = self.table.indices().map(|net| before(net) > 0).collect();
+        let unheard = (member.next..self.journal.end()).filter_map(|v| self.journal.get(v));
+        let told = group.nets(|_, source| source != peer);
+        for net in told.into_iter().chain(unheard) {
+            if let Some(known) = known.get_mut(net as usize) {
+                *known = true;
+            }
+        }
+        Known::Nets(known)
     }
 
     /// It asks to be told all again (RFC 2918 §3), between two marks if `enhanced` (RFC 7313 §4).
@@ -189,6 +221,9 @@ impl<P: Prefix> Plane<P> {
 
     /// The group hears the journal from its head up to `to`; returns what is to be said to its members.
     fn tell(&mut self, core: &mut Core, id: usize, to: Version) -> Vec<Segment> {
+        if self.tells_several(id) {
+            return self.tell_several(core, id, to);
+        }
         let Self {
             table,
             journal,
@@ -225,12 +260,12 @@ impl<P: Prefix> Plane<P> {
                 Some(((attrs, source), block)) => {
                     let instead = old == Told::UNSET || old_source.is_some_and(|s| s != source);
                     let except = Some(source).filter(is_member);
-                    packer.announce(except, block, net.prefix, instead);
+                    packer.announce(except, block, (0, net.prefix), instead);
                     Told::route(attrs, source)
                 }
                 None => {
                     if old != Told::NOTHING {
-                        packer.withdraw(old_source.filter(is_member), net.prefix);
+                        packer.withdraw(old_source.filter(is_member), (0, net.prefix));
                     }
                     Told::NOTHING
                 }
@@ -260,6 +295,11 @@ impl<P: Prefix> Plane<P> {
         stretch: std::ops::Range<Version>,
         out: &mut Vec<Bytes>,
     ) {
+        if self.tells_several(id) {
+            let segments = self.tell_late_several(core, peer, id, stretch);
+            out.extend(for_member(segments, peer));
+            return;
+        }
         let Some(group) = self.groups.get(id).and_then(Option::as_ref) else {
             return;
         };
@@ -273,8 +313,8 @@ impl<P: Prefix> Plane<P> {
             let told = group.told(at).get().filter(|(_, source)| *source != peer);
             let block = told.and_then(|t| self.packer.export(core, &group.view, t, net.prefix));
             match block {
-                Some(block) => self.packer.announce(None, block, net.prefix, false),
-                None => self.packer.withdraw(None, net.prefix),
+                Some(block) => self.packer.announce(None, block, (0, net.prefix), false),
+                None => self.packer.withdraw(None, (0, net.prefix)),
             }
         }
         out.extend(for_member(self.packer.finish(&group.view), peer));
@@ -294,12 +334,12 @@ impl<P: Prefix> Plane<P> {
             out.push(mark::<P>(Subtype::Begin));
         }
         let wave = self.group(id).and_then(|group| group.wave.as_ref());
-        let wave = wave.filter(|wave| known.is_empty() && wave.start >= next);
+        let wave = wave.filter(|wave| known.is_nothing() && wave.start >= next);
         let (to, segments) = wave.and_then(|wave| wave.get(at)).unwrap_or_else(|| {
             let to = self.table.indices().end.min(at.saturating_add(BATCH));
             (to, self.tell_stretch(core, id, at..to, &known, peer))
         });
-        if known.is_empty() {
+        if known.is_nothing() {
             self.keep_stretch(id, next, at..to, &segments);
         }
         out.extend(for_member(segments, peer));
@@ -332,9 +372,12 @@ impl<P: Prefix> Plane<P> {
         core: &mut Core,
         id: usize,
         stretch: std::ops::Range<u32>,
-        known: &[bool],
+        known: &Known,
         peer: PeerId,
     ) -> Vec<Segment> {
+        if self.tells_several(id) {
+            return self.tell_stretch_several(core, id, stretch, known, peer);
+        }
         let Self {
             table,
             groups,
@@ -364,14 +407,14 @@ impl<P: Prefix> Plane<P> {
                 // Its source is gone; the change is on its way.
                 group.tell(at, Told::UNSET, &mut core.store);
             }
-            let known = known.get(at as usize).is_some_and(|known| *known);
+            let known = known.of(at) > 0;
             let source = told.map(|(_, source)| source);
             match block {
                 Some(block) => {
                     let instead = known && source == Some(peer);
-                    packer.announce(source, block, net.prefix, instead);
+                    packer.announce(source, block, (0, net.prefix), instead);
                 }
-                None if known => packer.withdraw(None, net.prefix),
+                None if known => packer.withdraw(None, (0, net.prefix)),
                 None => {}
             }
         }
@@ -433,7 +476,7 @@ impl<P: Prefix> Plane<P> {
         &mut self,
         peer: PeerId,
         view: View,
-        known: Vec<bool>,
+        known: Known,
         hold: Option<Version>,
         end_of_rib: bool,
     ) {
@@ -443,7 +486,7 @@ impl<P: Prefix> Plane<P> {
         };
         group.members += 1;
         // Who joins others that walk already is told what they were told; so it hears the journal from where they do.
-        let wave = group.wave.as_ref().filter(|_| known.is_empty());
+        let wave = group.wave.as_ref().filter(|_| known.is_nothing());
         let next = wave.map_or(group.head, |wave| wave.start);
         let member = Member {
             group: id,
@@ -472,6 +515,9 @@ impl<P: Prefix> Plane<P> {
         if let Some(id) = self.groups.iter().position(same) {
             return id;
         }
+        if view.paths.is_some() {
+            self.table.number_all();
+        }
         let group = Group::new(view, self.journal.end(), self.table.indices().end);
         match self.groups.iter().position(Option::is_none) {
             Some(id) => {
@@ -498,6 +544,10 @@ impl<P: Prefix> Plane<P> {
             {
                 group.release(&mut core.store);
             }
+        }
+        let mut groups = self.groups.iter().flatten();
+        if self.table.is_numbered() && groups.all(|group| group.several.is_none()) {
+            self.table.forget_numbers();
         }
         self.trim();
     }

@@ -12,6 +12,7 @@ use super::*;
 use crate::peer::{LocalAddresses, NextHopRule};
 use crate::policy::Chain;
 
+mod add_path;
 mod attributes;
 mod groups;
 mod model;
@@ -74,6 +75,7 @@ fn session(peer: u32, sort: Sort) -> PeerSession {
         },
         four_octet_as: true,
         max_message: 4096,
+        add_path_send: PerFamily::default(),
         extended_next_hop: false,
         import: Some(Chain::accept_all()),
         export: Some(Chain::accept_all()),
@@ -134,7 +136,10 @@ fn route(path: impl IntoIterator<Item = u32>) -> Attributes {
 #[derive(Clone, Debug, Default)]
 struct Listener {
     external: bool,
+    /// It is told Path Identifiers, and keeps the paths by them.
+    add_path: bool,
     routes: BTreeMap<IpNet, Attributes>,
+    paths: BTreeMap<(IpNet, u32), Attributes>,
     end_of_rib: Vec<Family>,
     marks: usize,
     withdrawals: usize,
@@ -158,6 +163,10 @@ impl Listener {
                 ipv6: true,
             },
             extended_next_hop: true,
+            add_path: PerFamily {
+                ipv4: self.add_path,
+                ipv6: self.add_path,
+            },
             ..DecodeContext::default()
         };
         for bytes in bytes {
@@ -172,16 +181,18 @@ impl Listener {
                 assert!(update.faults.is_empty() && !update.treat_as_withdraw);
                 self.end_of_rib.extend(update.end_of_rib);
                 for nlri in update.withdrawn {
-                    for prefix in nets(nlri) {
+                    for (id, prefix) in nets(nlri) {
                         self.routes.remove(&prefix);
+                        self.paths.remove(&(prefix, id));
                         self.withdrawals += 1;
                     }
                 }
                 for (next_hop, nlri) in update.announced {
                     let mut attributes = update.attributes.clone().unwrap();
                     attributes.next_hop = next_hop;
-                    for prefix in nets(nlri) {
+                    for (id, prefix) in nets(nlri) {
                         self.routes.insert(prefix, attributes.clone());
+                        self.paths.insert((prefix, id), attributes.clone());
                     }
                 }
             }
@@ -189,9 +200,9 @@ impl Listener {
     }
 }
 
-fn nets(nlri: Nlri<'_>) -> Vec<IpNet> {
-    let v4 = nlri.iter::<Ipv4Prefix>().map(|(_, p)| p.into());
-    v4.chain(nlri.iter::<Ipv6Prefix>().map(|(_, p)| p.into()))
+fn nets(nlri: Nlri<'_>) -> Vec<(u32, IpNet)> {
+    let v4 = nlri.iter::<Ipv4Prefix>().map(|(id, p)| (id, p.into()));
+    v4.chain(nlri.iter::<Ipv6Prefix>().map(|(id, p)| (id, p.into())))
         .collect()
 }
 

@@ -128,6 +128,9 @@ struct ModelPeer {
     listener: Listener,
 }
 
+/// Whose it is, and what it costs.
+type Route<'a> = (u32, &'a ModelPeer, Attributes, u64);
+
 struct World {
     seed: u64,
     rib: Rib,
@@ -219,20 +222,33 @@ impl World {
         if self.random.below(3) == 0 {
             session.identifier = address(100 + peer);
         }
+        // Others are told up to so many paths.
+        if let Some(limit) =
+            [None, None, Some(1), Some(2), Some(3)][usize::try_from(self.random.below(5)).unwrap()]
+        {
+            session.add_path_send = PerFamily {
+                ipv4: Some(limit),
+                ipv6: Some(limit),
+            };
+        }
         self.rib.peer_up(PeerId(peer), session.clone());
         let model = ModelPeer {
-            session,
             sort,
             import: Rule::Accept,
             export: Rule::Accept,
             told: BTreeMap::new(),
-            listener: Listener::of(sort),
+            listener: Listener {
+                add_path: session.add_path_send.ipv4.is_some(),
+                ..Listener::of(sort)
+            },
+            session,
         };
         self.peers.insert(peer, model);
     }
 
     fn change_policy(&mut self, peer: u32) {
-        let which = self.random.below(3);
+        let which = self.random.below(4);
+        let limit = u8::try_from(1 + self.random.below(3)).unwrap();
         let rule = RULES[usize::try_from(self.random.below(6)).unwrap()];
         let Some(model) = self.peers.get_mut(&peer) else {
             return;
@@ -240,6 +256,10 @@ impl World {
         match which {
             0 => model.import = rule,
             1 => model.export = rule,
+            2 => {
+                let send = &mut model.session.add_path_send;
+                (send.ipv4, send.ipv6) = (send.ipv4.map(|_| limit), send.ipv6.map(|_| limit));
+            }
             _ if model.sort == Sort::External => {}
             _ => model.session.rr_client = !model.session.rr_client,
         }
@@ -374,7 +394,7 @@ impl World {
     }
 
     /// The routes to `prefix` that may be chosen, with their interior costs.
-    fn eligible(&self, prefix: IpNet) -> Vec<(u32, &ModelPeer, Attributes, u64)> {
+    fn eligible(&self, prefix: IpNet) -> Vec<Route<'_>> {
         let mut eligible = Vec::new();
         for (id, peer) in &self.peers {
             let Some(attributes) = peer.told.get(&prefix) else {
@@ -393,8 +413,23 @@ impl World {
     }
 
     /// All that share the traffic, the best one first. By removing whoever is beaten by anybody, step by step.
-    fn chosen(&self, prefix: IpNet) -> Vec<(u32, &ModelPeer, Attributes, u64)> {
-        type Route<'a> = (u32, &'a ModelPeer, Attributes, u64);
+    fn chosen(&self, prefix: IpNet) -> Vec<Route<'_>> {
+        self.chosen_of(self.eligible(prefix))
+    }
+
+    /// All, in the order of the decision: the best one, the best of the others, and so on.
+    fn ranked(&self, prefix: IpNet) -> Vec<Route<'_>> {
+        let mut left = self.eligible(prefix);
+        let mut ranked: Vec<Route<'_>> = Vec::new();
+        while !left.is_empty() {
+            let best = self.chosen_of(left.clone()).swap_remove(0);
+            left.retain(|route| route.0 != best.0);
+            ranked.push(best);
+        }
+        ranked
+    }
+
+    fn chosen_of<'a>(&self, mut left: Vec<Route<'a>>) -> Vec<Route<'a>> {
         let class = |r: &Route<'_>| match (r.0, r.1.sort) {
             (100, _) => 0,
             (_, Sort::External) => 1,
@@ -408,7 +443,6 @@ impl World {
                 r.2.as_path.len_for_decision(),
             )
         };
-        let mut left = self.eligible(prefix);
         let all = left.clone();
         left.retain(|r| all.iter().all(|o| before_med(r) <= before_med(o)));
         let all = left.clone();
@@ -428,13 +462,30 @@ impl World {
 
     /// What `to` must know of `prefix`.
     fn expected(&self, to: u32, prefix: IpNet) -> Option<Attributes> {
-        let (listener, rule) = (&self.peers[&to].session, self.peers[&to].export);
         let chosen = self.chosen(prefix);
-        let (id, from, attributes, cost) = chosen.first()?;
+        let best = chosen.first().filter(|best| best.0 != to)?;
+        self.exported(to, prefix, best)
+    }
+
+    /// The paths that `to` must know, if it is told several; its own are not told to it, but are among the best.
+    fn expected_paths(&self, to: u32, prefix: IpNet) -> Vec<Attributes> {
+        let limit = self.peers[&to].session.add_path_send.ipv4.unwrap();
+        let ranked = self.ranked(prefix);
+        let told = ranked
+            .iter()
+            .filter_map(|route| Some((route.0, self.exported(to, prefix, route)?)));
+        let told = told.take(limit.into()).filter(|(id, _)| *id != to);
+        told.map(|(_, attributes)| attributes).collect()
+    }
+
+    fn exported(
+        &self,
+        to: u32,
+        prefix: IpNet,
+        (id, from, attributes, cost): &Route<'_>,
+    ) -> Option<Attributes> {
+        let (listener, rule) = (&self.peers[&to].session, self.peers[&to].export);
         let local = *id == 100;
-        if *id == to {
-            return None;
-        }
         let mut told = attributes.clone();
         if !listener.is_internal() && !local {
             told.med = None;
@@ -502,7 +553,18 @@ impl World {
         for n in 0..PREFIXES {
             let prefix = prefix(n);
             for id in &ids {
-                let known = self.peers[id].listener.routes.get(&prefix);
+                let listener = &self.peers[id].listener;
+                if listener.add_path {
+                    let known = listener.paths.range((prefix, 0)..=(prefix, u32::MAX));
+                    let mut known: Vec<_> = known.map(|(_, a)| format!("{a:?}")).collect();
+                    let expected = self.expected_paths(*id, prefix);
+                    let mut expected: Vec<_> = expected.iter().map(|a| format!("{a:?}")).collect();
+                    known.sort();
+                    expected.sort();
+                    assert_eq!(known, expected, "{prefix} at {id}, seed {}", self.seed);
+                    continue;
+                }
+                let known = listener.routes.get(&prefix);
                 assert_eq!(
                     known,
                     self.expected(*id, prefix).as_ref(),
@@ -522,7 +584,11 @@ impl World {
             let counts = self.rib.peer_counts(PeerId(*id));
             let told = |c: PeerCounts| c.advertised;
             let advertised = told(counts.ipv4) + told(counts.ipv6);
-            assert_eq!(advertised as usize, model.listener.routes.len());
+            let known = match model.listener.add_path {
+                true => model.listener.paths.len(),
+                false => model.listener.routes.len(),
+            };
+            assert_eq!(advertised as usize, known);
             let received = counts.ipv4.received + counts.ipv6.received;
             assert_eq!(received as usize, model.told.len());
         }
