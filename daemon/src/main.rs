@@ -1,6 +1,7 @@
 //! windrosed, the daemon: sockets, tasks, files, the clock.
 
 mod args;
+mod birdc;
 mod config;
 mod control;
 mod driver;

@@ -18,7 +18,7 @@ use crate::config::{self, LoadedConfig};
 use crate::control::Control;
 use crate::driver::{Driver, Outlets};
 use crate::metrics::Metrics;
-use crate::{gate, logging, metrics, systemd};
+use crate::{birdc, gate, logging, metrics, systemd};
 
 /// A configuration that cannot be used.
 const EXIT_BAD_CONFIGURATION: u8 = 1;
@@ -75,6 +75,8 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         .map(|at| gate::listen(*at))
         .collect::<io::Result<Vec<_>>>()?;
     let api = loaded.daemon.api.bind()?;
+    let birdc = loaded.daemon.api.birdc.as_deref();
+    let birdc = birdc.map(birdc::bind).transpose()?;
     let metrics = loaded.daemon.metrics.map(metrics::bind).transpose()?;
     drop(entered);
 
@@ -96,6 +98,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
     let served = Served {
         core,
         api,
+        birdc,
         metrics,
         notices: notices.clone(),
     };
@@ -164,6 +167,7 @@ async fn reload(control: Arc<Control>) {
 struct Served {
     core: Core,
     api: Vec<Listener>,
+    birdc: Option<std::os::unix::net::UnixListener>,
     metrics: Option<std::net::TcpListener>,
     notices: broadcast::Sender<Arc<Notice>>,
 }
@@ -178,6 +182,9 @@ impl Served {
             if let Some(listener) = self.metrics {
                 let metrics = Metrics::new(self.core.clone(), self.notices.subscribe());
                 tokio::spawn(metrics::serve(listener, metrics));
+            }
+            if let Some(listener) = self.birdc {
+                tokio::spawn(birdc::serve(listener, self.core.clone()));
             }
             let ended = async {
                 let _ = end.await;

@@ -228,10 +228,11 @@ fn place(variable: &str, name: &str) -> String {
 }
 
 fn write(path: &FilePath, socket: &FilePath, config: &str) -> Result<()> {
-    let socket = socket.display();
+    let birdc = socket.with_file_name("birdc.sock");
+    let (socket, birdc) = (socket.display(), birdc.display());
     Ok(std::fs::write(
         path,
-        format!("{config}\n[api]\nlisten = [\"unix:{socket}\"]\n"),
+        format!("{config}\n[api]\nlisten = [\"unix:{socket}\"]\nbirdc = \"{birdc}\"\n"),
     )?)
 }
 

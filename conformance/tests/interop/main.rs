@@ -12,6 +12,7 @@
 mod attributes;
 mod bad_configurations;
 mod bad_peers;
+mod birdc;
 mod containers;
 mod injection;
 mod kernel;

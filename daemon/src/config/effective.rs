@@ -224,7 +224,8 @@ fn router(router: &Router, lines: &mut Lines) {
 fn daemon(daemon: &DaemonConfig, all: &mut Vec<Section>) {
     let api = &daemon.api;
     all.push(section("[api]", "[api]".to_owned(), |lines| {
-        lines.texts("listen", &api.listen)
+        lines.texts("listen", &api.listen);
+        lines.maybe_text("birdc", api.birdc.as_ref().map(|path| path.display()));
     }));
     if let Some(tls) = &api.tls {
         all.push(section("[api.tls]", "[api.tls]".to_owned(), |lines| {

@@ -25,6 +25,8 @@ pub(crate) struct Api {
     pub(crate) listen: Vec<ApiAddress>,
     /// `[api.tls]`, for all TCP addresses.
     pub(crate) tls: Option<ApiTls>,
+    /// `birdc`: where `birdc` is answered, if it is.
+    pub(crate) birdc: Option<PathBuf>,
 }
 
 /// An item of `listen`.
@@ -117,6 +119,7 @@ pub(super) fn api(root: &Reader<'_>) -> Api {
         return Api {
             listen: default,
             tls: None,
+            birdc: None,
         };
     };
     let listen = reader.list("listen", address).unwrap_or(default);
@@ -132,8 +135,9 @@ pub(super) fn api(root: &Reader<'_>) -> Api {
             client_ca,
         })
     });
+    let birdc = reader.read("birdc", socket_path);
     reader.finish();
-    let api = Api { listen, tls };
+    let api = Api { listen, tls, birdc };
     check(&reader, &api);
     api
 }
@@ -163,6 +167,11 @@ fn check(reader: &Reader<'_>, api: &Api) {
             .report
             .warn(reader.at("tls"), what, "add `client-ca`");
     }
+    let ours = |address: &ApiAddress| matches!(address, ApiAddress::Unix(path) if api.birdc.as_ref() == Some(path));
+    if api.listen.iter().any(ours) {
+        let instead = "write a path of its own, as `\"/run/windrose/bird.ctl\"`";
+        reader.error("birdc", "the API listens there", instead);
+    }
     let twice = |(i, address)| api.listen.iter().take(i).any(|other| other == address);
     if let Some((_, address)) = api.listen.iter().enumerate().find(|pair| twice(*pair)) {
         reader.error(
@@ -177,11 +186,7 @@ fn address(node: &Node) -> Parsed<ApiAddress> {
     let instead = "write `\"unix:/run/windrose/api.sock\"` or `\"tcp://127.0.0.1:50051\"`";
     let text = values::text(node)?;
     if let Some(path) = text.strip_prefix("unix:") {
-        let good = path.starts_with('/') && path.len() <= SOCKET_PATH_MAX && !path.contains('\0');
-        let why = format!("a socket's path is absolute and has at most {SOCKET_PATH_MAX} octets");
-        return good
-            .then(|| ApiAddress::Unix(path.into()))
-            .ok_or_else(|| Wrong::new(why, instead));
+        return unix(path, instead).map(ApiAddress::Unix);
     }
     let socket: Option<SocketAddr> = text
         .strip_prefix("tcp://")
@@ -197,6 +202,17 @@ fn address(node: &Node) -> Parsed<ApiAddress> {
             instead,
         )),
     }
+}
+
+fn socket_path(node: &Node) -> Parsed<PathBuf> {
+    unix(&values::text(node)?, "write `\"/run/windrose/bird.ctl\"`")
+}
+
+fn unix(path: &str, instead: &str) -> Parsed<PathBuf> {
+    let good = path.starts_with('/') && path.len() <= SOCKET_PATH_MAX && !path.contains('\0');
+    let why = format!("a socket's path is absolute and has at most {SOCKET_PATH_MAX} octets");
+    good.then(|| path.into())
+        .ok_or_else(|| Wrong::new(why, instead))
 }
 
 fn readable(node: &Node) -> Parsed<PathBuf> {

@@ -1,0 +1,362 @@
+//! `show status`, `show protocols` and `show bfd sessions` as BIRD 2 prints them.
+
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use bgp_core::Family;
+use bgp_fsm::State;
+use speaker::view::{PeerView, Source};
+
+use super::Scene;
+use super::reply::Reply;
+
+/// What stands for a count that nobody keeps.
+const UNKNOWN: &str = "---";
+/// The code of a name that nothing has.
+const NOT_FOUND: u16 = 8003;
+
+/// A row of `show protocols`.
+struct Row {
+    name: String,
+    kind: &'static str,
+    table: &'static str,
+    state: &'static str,
+    since: String,
+    info: String,
+}
+
+impl Row {
+    fn text(&self) -> String {
+        let Self {
+            name,
+            kind,
+            table,
+            state,
+            since,
+            info,
+        } = self;
+        format!("{name:<10} {kind:<10} {table:<10} {state:<6} {since:<12}  {info}")
+    }
+}
+
+impl Scene {
+    /// The date and the time of day at `moment`, UTC.
+    fn wall(&self, moment: Instant) -> (String, String) {
+        let (now, wall) = self.now;
+        let wall = wall.checked_sub(now.saturating_duration_since(moment));
+        let since_1970 = wall.and_then(|wall| wall.duration_since(UNIX_EPOCH).ok());
+        date_and_time(since_1970.unwrap_or_default())
+    }
+
+    /// A moment: today's without the date, another day's without the time.
+    pub(super) fn time(&self, moment: Instant) -> String {
+        let ((date, time), (today, _)) = (self.wall(moment), self.wall(self.now.0));
+        if date == today { time } else { date }
+    }
+
+    fn date_and_time(&self, moment: Instant) -> String {
+        let (date, time) = self.wall(moment);
+        format!("{date} {time}")
+    }
+
+    /// The protocol that a path is from: its name, and since when it is as it is.
+    pub(super) fn protocol_of(&self, source: &Source) -> (String, Instant) {
+        let started = self.status.started;
+        match source {
+            Source::Peer(peer) => {
+                let found = self.peers.iter().find(|row| {
+                    row.address == peer.address
+                        && (peer.interface.is_none() || row.interface == peer.interface)
+                });
+                found.map_or_else(
+                    || (symbol(&peer.to_string()), started),
+                    |row| (name(row), row.since),
+                )
+            }
+            Source::Originate | Source::Static => ("static1".to_owned(), started),
+            Source::Api(_) => ("api1".to_owned(), started),
+        }
+    }
+}
+
+/// `2026-01-31` and `12:00:00.000`, from the time since 1970.
+pub(super) fn date_and_time(since_1970: Duration) -> (String, String) {
+    let seconds = since_1970.as_secs();
+    let (mut days, second) = (seconds / 86_400, seconds % 86_400);
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    let mut year = 1970;
+    while days >= 365 + u64::from(leap(year)) {
+        days -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let february = 28 + u64::from(leap(year));
+    let mut month = 1;
+    for length in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if days < length {
+            break;
+        }
+        days -= length;
+        month += 1;
+    }
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let millis = since_1970.subsec_millis();
+    (
+        format!("{year}-{month:02}-{:02}", days + 1),
+        format!("{hour:02}:{minute:02}:{second:02}.{millis:03}"),
+    )
+}
+
+/// The name of a peer as BIRD's symbols are: `bgp_10_0_0_2`, `bgp_fe80__2_eth0`.
+pub(super) fn name(peer: &PeerView) -> String {
+    let scoped = matches!(peer.address, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local());
+    match &peer.interface {
+        Some(interface) if scoped => symbol(&format!("{}%{interface}", peer.address)),
+        Some(_) | None => symbol(&peer.address.to_string()),
+    }
+}
+
+fn symbol(address: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    format!("bgp_{}", address.chars().map(plain).collect::<String>())
+}
+
+pub(super) fn status(scene: &Scene) -> String {
+    let mut reply = Reply::default();
+    let status = &scene.status;
+    reply.line(
+        1000,
+        &format!("BIRD 2 (windrose {})", env!("CARGO_PKG_VERSION")),
+    );
+    let started = scene.date_and_time(status.started);
+    reply.line(1011, &format!("Router ID is {}", status.router_id));
+    reply.line(
+        1011,
+        &format!(
+            "Current server time is {}",
+            scene.date_and_time(scene.now.0)
+        ),
+    );
+    reply.line(1011, &format!("Last reboot on {started}"));
+    // When the file was last read nobody keeps; BIRD's clients look for the line.
+    reply.line(1011, &format!("Last reconfiguration on {started}"));
+    reply.end(13, "Daemon is up and running")
+}
+
+/// An empty table: there are no sessions yet.
+pub(super) fn bfd_sessions() -> String {
+    let mut reply = Reply::default();
+    reply.line(1020, "bfd1:");
+    let [address, interface, state, since, interval, timeout] = [
+        "IP address",
+        "Interface",
+        "State",
+        "Since",
+        "Interval",
+        "Timeout",
+    ];
+    reply.line(
+        1020,
+        &format!(
+            "{address:<25} {interface:<10} {state:<10} {since:<12}  {interval:>8} {timeout:>8}"
+        ),
+    );
+    reply.end(0, "")
+}
+
+pub(super) fn protocols(scene: &Scene, all: bool, wanted: Option<&str>) -> String {
+    let mut reply = Reply::default();
+    let mut found = wanted.is_none();
+    let header = Row {
+        name: "Name".to_owned(),
+        kind: "Proto",
+        table: "Table",
+        state: "State",
+        since: "Since".to_owned(),
+        info: "Info".to_owned(),
+    };
+    reply.line(2002, &header.text());
+    for row in of_ourselves(scene) {
+        if fits(wanted, &row.name) {
+            found = true;
+            reply.line(1002, &row.text());
+            if all {
+                reply.line(1006, "");
+            }
+        }
+    }
+    for peer in &scene.peers {
+        let row = row(scene, peer);
+        if fits(wanted, &row.name) {
+            found = true;
+            reply.line(1002, &row.text());
+            if all {
+                details(&mut reply, scene, peer);
+            }
+        }
+    }
+    match wanted {
+        Some(name) if !found => {
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+            Reply::only(NOT_FOUND, &format!("{shown}: no such protocol"))
+        }
+        Some(_) | None => reply.end(0, ""),
+    }
+}
+
+/// A name, or a pattern with `*` at its end.
+fn fits(wanted: Option<&str>, name: &str) -> bool {
+    wanted.is_none_or(|wanted| match wanted.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == wanted,
+    })
+}
+
+/// What is no peer, under the names that BIRD would give.
+fn of_ourselves(scene: &Scene) -> Vec<Row> {
+    let row = |name: &str, kind, table, up| Row {
+        name: name.to_owned(),
+        kind,
+        table,
+        state: if up { "up" } else { "down" },
+        since: scene.time(scene.status.started),
+        info: String::new(),
+    };
+    let fib = scene.status.fib.install && scene.status.fib.permitted;
+    vec![
+        row("device1", "Device", UNKNOWN, true),
+        row("kernel1", "Kernel", "master4", fib),
+        row("kernel2", "Kernel", "master6", fib),
+        row("static1", "Static", UNKNOWN, true),
+    ]
+}
+
+fn row(scene: &Scene, peer: &PeerView) -> Row {
+    let state = match (peer.enabled, peer.state) {
+        (false, _) => "down",
+        (true, State::Established) => "up",
+        (
+            true,
+            State::Idle | State::Connect | State::Active | State::OpenSent | State::OpenConfirm,
+        ) => "start",
+    };
+    let info = match (&peer.last_error, peer.state) {
+        (Some(why), state) if state != State::Established => {
+            format!("{:<14}{}", word(state), one_line(why))
+        }
+        (_, state) => format!("{:<14}", word(state)),
+    };
+    Row {
+        name: name(peer),
+        kind: "BGP",
+        table: UNKNOWN,
+        state,
+        since: scene.time(peer.since),
+        info,
+    }
+}
+
+const fn word(state: State) -> &'static str {
+    match state {
+        State::Idle => "Idle",
+        State::Connect => "Connect",
+        State::Active => "Active",
+        State::OpenSent => "OpenSent",
+        State::OpenConfirm => "OpenConfirm",
+        State::Established => "Established",
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+fn details(reply: &mut Reply, scene: &Scene, peer: &PeerView) {
+    let mut line = |text: String| reply.line(1006, &text);
+    if let Some(description) = &peer.description {
+        line(format!("  Description:    {}", one_line(description)));
+    }
+    line(format!("  BGP state:          {}", word(peer.state)));
+    line(format!("    Neighbor address: {}", peer.address));
+    line(format!("    Neighbor AS:      {}", peer.asn));
+    line(format!("    Local AS:         {}", scene.status.asn));
+    if let Some(session) = &peer.session {
+        line(format!("    Neighbor ID:      {}", session.identifier));
+        let kind = if peer.asn == scene.status.asn {
+            "internal"
+        } else {
+            "external"
+        };
+        let wide = if session.four_octet_as { " AS4" } else { "" };
+        line(format!("    Session:          {kind}{wide}"));
+        if let Some(local) = session.local_address {
+            line(format!("    Source address:   {local}"));
+        }
+    }
+    if let Some(error) = &peer.last_error {
+        line(format!("    Last error:       {}", one_line(error)));
+    }
+    for family in &peer.families {
+        channel(&mut line, peer, *family);
+    }
+    line(String::new());
+}
+
+fn channel(line: &mut impl FnMut(String), peer: &PeerView, family: Family) {
+    let (channel, table) = match family {
+        Family::Ipv4Unicast => ("ipv4", "master4"),
+        Family::Ipv6Unicast => ("ipv6", "master6"),
+    };
+    let up = peer.state == State::Established;
+    line(format!("  Channel {channel}"));
+    line(format!(
+        "    State:          {}",
+        if up { "UP" } else { "DOWN" }
+    ));
+    line(format!("    Table:          {table}"));
+    line("    Preference:     100".to_owned());
+    line(format!(
+        "    Input filter:   {}",
+        filter(peer.import.as_deref())
+    ));
+    line(format!(
+        "    Output filter:  {}",
+        filter(peer.export.as_deref())
+    ));
+    if !up {
+        return;
+    }
+    let counts = peer.prefixes.get(family);
+    let filtered = match counts.received.saturating_sub(counts.accepted) {
+        0 => String::new(),
+        filtered => format!("{filtered} filtered, "),
+    };
+    line(format!(
+        "    Routes:         {} imported, {filtered}{} exported",
+        counts.accepted, counts.advertised
+    ));
+    let row = |name: &str, columns: [&str; 5]| {
+        let columns: String = columns.iter().map(|c| format!("{c:>11}")).collect();
+        format!("      {name:<18}{columns}")
+    };
+    let heads = ["received", "rejected", "filtered", "ignored", "accepted"];
+    let heads: String = heads.iter().map(|head| format!("{head:>11}")).collect();
+    line(format!("    Route change stats: {heads}"));
+    for name in [
+        "Import updates:",
+        "Import withdraws:",
+        "Export updates:",
+        "Export withdraws:",
+    ] {
+        line(row(name, [UNKNOWN; 5]));
+    }
+}
+
+fn filter(policies: Option<&[String]>) -> String {
+    match policies {
+        None => "(none)".to_owned(),
+        Some([one]) if one == "accept" => "ACCEPT".to_owned(),
+        Some([one]) if one == "reject" => "REJECT".to_owned(),
+        Some(names) => names.join(" "),
+    }
+}

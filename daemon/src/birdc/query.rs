@@ -1,0 +1,155 @@
+//! What a client typed.
+
+use bgp_core::Family;
+use ipnet::IpNet;
+use std::net::IpAddr;
+
+/// Commands that change something, and are refused as under `birdc -r`.
+const CHANGING: [&str; 10] = [
+    "configure",
+    "down",
+    "disable",
+    "enable",
+    "restart",
+    "reload",
+    "graceful",
+    "debug",
+    "mrtdump",
+    "dump",
+];
+/// The code of "Access denied".
+const DENIED: u16 = 8007;
+/// The code of a mistake in a command.
+const SYNTAX: u16 = 9001;
+
+/// A command that is understood, or why it is not.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Query {
+    Status,
+    Protocols { all: bool, name: Option<String> },
+    Routes(Routes),
+    BfdSessions,
+    Restrict,
+    Nothing,
+    Refused(u16, String),
+}
+
+/// `show route` and its words.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Routes {
+    /// This prefix alone.
+    pub(super) prefix: Option<IpNet>,
+    /// `for`: the longest prefix that covers this.
+    pub(super) within: Option<IpNet>,
+    /// `table`.
+    pub(super) table: Option<Family>,
+    /// `protocol`: by the name it is shown with.
+    pub(super) protocol: Option<String>,
+    /// `export`: what this one is told.
+    pub(super) export: Option<String>,
+    /// `all`: with attributes.
+    pub(super) all: bool,
+    /// `primary`: best paths only.
+    pub(super) primary: bool,
+    /// `count`: only how many.
+    pub(super) count: bool,
+}
+
+impl Routes {
+    /// The tables that are asked for, by the names BIRD gives them.
+    pub(super) fn tables(&self) -> impl Iterator<Item = (&'static str, Family)> + use<> {
+        let of_prefix = |prefix: IpNet| match prefix {
+            IpNet::V4(_) => Family::Ipv4Unicast,
+            IpNet::V6(_) => Family::Ipv6Unicast,
+        };
+        let meant = self.prefix.or(self.within).map(of_prefix);
+        let (meant, table) = (meant, self.table);
+        let all = [
+            ("master4", Family::Ipv4Unicast),
+            ("master6", Family::Ipv6Unicast),
+        ];
+        all.into_iter().filter(move |(_, family)| {
+            meant.is_none_or(|meant| meant == *family) && table.is_none_or(|table| table == *family)
+        })
+    }
+}
+
+fn wrong(word: Option<&str>) -> Query {
+    let why = match word {
+        Some(word) => {
+            let shown: String = word.chars().filter(|c| !c.is_control()).take(64).collect();
+            format!("syntax error, unexpected {shown}")
+        }
+        None => "syntax error, unexpected END".to_owned(),
+    };
+    Query::Refused(SYNTAX, why)
+}
+
+/// Reads a line.
+pub(super) fn parse(line: &str) -> Query {
+    let line = line.trim().trim_end_matches(';');
+    let words: Vec<&str> = line.split_whitespace().collect();
+    match words.as_slice() {
+        [] => Query::Nothing,
+        ["restrict"] => Query::Restrict,
+        ["echo", ..] => Query::Nothing,
+        [word, ..] if CHANGING.contains(word) => Query::Refused(DENIED, "Access denied".to_owned()),
+        ["show", "status"] => Query::Status,
+        ["show", "protocols"] => protocols(false, None),
+        ["show", "protocols", "all"] => protocols(true, None),
+        ["show", "protocols", "all", name] | ["show", "protocols", name, "all"] => {
+            protocols(true, Some(name))
+        }
+        ["show", "protocols", name] => protocols(false, Some(name)),
+        ["show", "bfd", "sessions"] => Query::BfdSessions,
+        ["show", "route", rest @ ..] => routes(rest).map_or_else(|wrong| wrong, Query::Routes),
+        ["show"] => wrong(None),
+        ["show", word, ..] | [word, ..] => wrong(Some(word)),
+    }
+}
+
+fn protocols(all: bool, name: Option<&str>) -> Query {
+    Query::Protocols {
+        all,
+        name: name.map(unquoted),
+    }
+}
+
+fn unquoted(name: &str) -> String {
+    name.trim_matches(['"', '\'']).to_owned()
+}
+
+fn routes(words: &[&str]) -> Result<Routes, Query> {
+    let mut asked = Routes::default();
+    let mut words = words.iter().copied();
+    while let Some(word) = words.next() {
+        let mut next = || words.next().ok_or_else(|| wrong(None));
+        match word {
+            "all" => asked.all = true,
+            "primary" => asked.primary = true,
+            "count" => asked.count = true,
+            "in" => {}
+            "for" => asked.within = Some(host(next()?)?),
+            "protocol" => asked.protocol = Some(unquoted(next()?)),
+            "export" => asked.export = Some(unquoted(next()?)),
+            "table" => {
+                asked.table = match next()? {
+                    "master4" => Some(Family::Ipv4Unicast),
+                    "master6" => Some(Family::Ipv6Unicast),
+                    "all" => None,
+                    other => return Err(wrong(Some(other))),
+                }
+            }
+            prefix => asked.prefix = Some(prefix.parse().map_err(|_| wrong(Some(prefix)))?),
+        }
+    }
+    Ok(asked)
+}
+
+/// An address, or a prefix.
+fn host(word: &str) -> Result<IpNet, Query> {
+    let address = word.parse::<IpAddr>().map(IpNet::from);
+    address
+        .or_else(|_| word.parse::<IpNet>())
+        .map_err(|_| wrong(Some(word)))
+}
