@@ -1,0 +1,184 @@
+//! What the kernel tells of its objects, and what it answers to changes.
+
+use super::{Content, Owner, Presence};
+use crate::nexthops::{Members, Nexthops};
+use crate::resolve::Resolver;
+use crate::retry::Subject;
+
+impl Nexthops {
+    /// A dump begins.
+    pub(crate) fn unseen(&mut self) {
+        for (_, object) in &mut self.objects {
+            object.seen = false;
+        }
+    }
+
+    /// The dump is over: what it did not tell of is gone.
+    pub(crate) fn seen(&mut self) {
+        let gone: Vec<u32> = self
+            .by_id
+            .iter()
+            .filter(|(_, i)| self.objects.get(**i).is_some_and(|o| !o.seen))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in gone {
+            self.gone(id, &Presence::Absent);
+        }
+    }
+
+    /// The kernel has this, with our protocol number.
+    pub(crate) fn told(&mut self, id: u32, content: Content) {
+        let index = match self.by_id.get(&id) {
+            Some(&index) => index,
+            None => self.insert(id),
+        };
+        if let Some(object) = self.objects.get_mut(index) {
+            object.seen = true;
+            object.adopted |= object.owner == Owner::Nobody && object.presence == Presence::Absent;
+        }
+        self.set_presence(index, Presence::There(content));
+        self.touch(index);
+    }
+
+    /// The object is gone, the routes that pointed to it too, and groups have a member less.
+    pub(crate) fn gone(&mut self, id: u32, presence: &Presence) {
+        let Some(&index) = self.by_id.get(&id) else {
+            return;
+        };
+        let Some(object) = self.objects.get_mut(index) else {
+            return;
+        };
+        object.lost |= object.uses > 0;
+        // Nobody can say whether a change of ours that is under way was first.
+        let presence = if object.in_flight {
+            &Presence::Doubtful
+        } else {
+            presence
+        };
+        self.rows_concerned |= object.lost;
+        self.set_presence(index, presence.clone());
+        self.touch(index);
+        let groups: Vec<usize> = self.by_id.values().copied().collect();
+        for group in groups {
+            let Some(Presence::There(Content::Group(members))) =
+                self.objects.get(group).map(|o| &o.presence)
+            else {
+                continue;
+            };
+            if !members.iter().any(|(member, _)| *member == id) {
+                continue;
+            }
+            let rest: Members = members
+                .iter()
+                .filter(|(member, _)| *member != id)
+                .copied()
+                .collect();
+            if let (true, Some(group_id)) = (rest.is_empty(), self.objects.get(group).map(|o| o.id))
+            {
+                self.gone(group_id, presence);
+            } else {
+                self.set_presence(group, Presence::There(Content::Group(rest)));
+                self.touch(group);
+            }
+        }
+    }
+
+    /// A link went down or away: the kernel drops nexthop objects that use it, and routes, and does not say so.
+    pub(crate) fn link_lost(&mut self, interface: u32) {
+        let uses_it = |index: &usize| {
+            self.path_of(*index)
+                .is_some_and(|path| path.interface == interface)
+        };
+        let ids: Vec<u32> = self
+            .by_id
+            .iter()
+            .filter(|(_, index)| uses_it(index))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in ids {
+            self.gone(id, &Presence::Doubtful);
+        }
+        for (_, object) in &mut self.objects {
+            if let Presence::There(Content::Inline(paths)) = &object.presence
+                && paths.iter().any(|(path, _)| path.interface == interface)
+            {
+                object.lost = true;
+                self.rows_concerned = true;
+            }
+        }
+    }
+
+    /// The kernel refused a change. Whoever owns the object gets another one, later; routes that
+    /// point to this one stay until they point to that one. Says who waits.
+    pub(crate) fn refused(
+        &mut self,
+        index: usize,
+        before: Presence,
+        errno: i32,
+        resolver: &Resolver,
+    ) -> Option<Subject> {
+        let object = self.objects.get_mut(index)?;
+        object.in_flight = false;
+        let presence = match errno {
+            libc::EEXIST if resolver.has_nexthop(object.id) => Presence::Absent,
+            libc::EEXIST => Presence::Doubtful,
+            libc::ENOENT => Presence::Absent,
+            _ => before,
+        };
+        self.set_presence(index, presence);
+        let owner = self.objects.get(index)?.owner;
+        let subject = self.subject(index);
+        self.disown(index);
+        match owner {
+            Owner::Hop(hop) => {
+                let refused = self.hops.get_mut(hop)?;
+                refused.refused = true;
+                refused.object = None;
+                self.hop_changed(hop, resolver);
+            }
+            Owner::Set(set) => {
+                let refused = self.sets.get_mut(set)?;
+                refused.refused = true;
+                refused.group = None;
+                self.reconsider(set, resolver);
+            }
+            Owner::Nobody => {}
+        }
+        subject
+    }
+
+    /// A change of the object succeeded. What came in between is looked at now.
+    pub(crate) fn answered(&mut self, index: usize) {
+        if let Some(object) = self.objects.get_mut(index) {
+            object.in_flight = false;
+            self.touch(index);
+        }
+    }
+
+    /// The kernel did not remove the object.
+    pub(crate) fn still_there(&mut self, index: usize) {
+        if let Some(object) = self.objects.get_mut(index) {
+            object.in_flight = false;
+            object.presence = Presence::Doubtful;
+        }
+    }
+
+    /// Its removal is tried again.
+    pub(crate) fn retry_object(&mut self, id: u32) {
+        if let Some(index) = self.by_id(id) {
+            self.touch(index);
+        }
+    }
+
+    /// Who would wait if the kernel refused the object.
+    pub(crate) fn subject(&self, index: usize) -> Option<Subject> {
+        match self.objects.get(index)?.owner {
+            Owner::Hop(hop) => self.hops.get(hop).map(|hop| Subject::Hop(hop.next_hop)),
+            Owner::Set(set) => self
+                .sets
+                .get(set)
+                .map(|set| Subject::Set(set.members.clone())),
+            Owner::Nobody => None,
+        }
+    }
+}
