@@ -47,8 +47,9 @@ pub(super) struct Object {
     uses: u32,
     /// The dump that is under way told of it.
     seen: bool,
-    /// A change of it is with the kernel; until that is answered, nothing more is sent.
-    in_flight: bool,
+    /// Changes of it that are with the kernel. Until they are answered, nothing more is sent, except that
+    /// what is being removed may be made again: the kernel takes changes in their order.
+    in_flight: u32,
     /// It is of an earlier life, and nobody owned it so far.
     adopted: bool,
     /// It went, and with it the routes that pointed to it.
@@ -117,7 +118,7 @@ impl Nexthops {
             presence,
             uses: 0,
             seen: true,
-            in_flight: false,
+            in_flight: 0,
             adopted: false,
             lost: false,
         });
@@ -167,7 +168,7 @@ impl Nexthops {
             let Some(object) = self.objects.get(index) else {
                 continue;
             };
-            if object.in_flight {
+            if object.in_flight > 0 && object.presence != Presence::Absent {
                 continue;
             }
             let (id, before) = (object.id, object.presence.clone());
@@ -178,12 +179,10 @@ impl Nexthops {
             let op = match (&before, &content) {
                 (Presence::There(is), should) if is == should => continue,
                 (Presence::Doubtful, _) => {
-                    // Routes that point to it by now go with it.
-                    if let Some(object) = self.objects.get_mut(index) {
-                        object.lost |= object.uses > 0;
-                        self.rows_concerned |= object.lost;
-                    }
+                    // Routes and groups may point to it by now. It is made anew right after.
+                    self.lose(index, &Presence::Absent);
                     self.send(index, Presence::Absent);
+                    self.touch(index);
                     return Some(Step {
                         object: index,
                         op: Op::RemoveNexthop { id },
@@ -291,7 +290,7 @@ impl Nexthops {
             presence: Presence::Absent,
             uses: 0,
             seen: true,
-            in_flight: false,
+            in_flight: 0,
             adopted: false,
             lost: false,
         };
@@ -345,7 +344,7 @@ impl Nexthops {
         };
         let adopted = object.adopted && !self.may_remove;
         object.uses == 0
-            && !object.in_flight
+            && object.in_flight == 0
             && self.should_be(index).is_none()
             && (!adopted || object.presence == Presence::Absent)
     }
@@ -354,7 +353,7 @@ impl Nexthops {
     fn send(&mut self, index: usize, presence: Presence) {
         self.set_presence(index, presence);
         if let Some(object) = self.objects.get_mut(index) {
-            object.in_flight = true;
+            object.in_flight += 1;
         }
     }
 

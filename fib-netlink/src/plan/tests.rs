@@ -415,6 +415,14 @@ impl World {
         self.now = end;
     }
 
+    /// Time passes, and the kernel does nothing.
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        if self.fib.deadline().is_some_and(|at| at <= self.now) {
+            self.input(Input::Timeout);
+        }
+    }
+
     fn notices(&self) -> Vec<&Notice> {
         self.out
             .iter()
@@ -589,6 +597,48 @@ fn a_lost_link_costs_a_message_and_not_one_for_each_route() {
     world.link(2, true);
     world.rest();
     assert_eq!(world.kernel.paths("20.0.7.0/24"), [("10.0.2.2".into(), 1)]);
+}
+
+/// What is on its way to the kernel when the link flaps is removed and made anew: nobody knows whether it went with
+/// the link. That removal takes it out of every group that was sent meanwhile.
+#[test]
+fn an_object_that_is_made_anew_is_put_back_into_its_groups() {
+    let mut world = World::new();
+    world.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+    world.pass(GATHER);
+    world.link(1, false);
+    world.link(1, true);
+    world.want("192.0.3.0/24", via(&[("10.0.1.2", 1), ("10.0.2.2", 1)]));
+    world.pass(GATHER);
+    assert_eq!(world.sent.len(), 2, "the object, and the group with it");
+    world.rest();
+    assert_eq!(world.kernel.paths("192.0.2.0/24"), [("10.0.1.2".into(), 1)]);
+    assert_eq!(
+        world.kernel.paths("192.0.3.0/24"),
+        [("10.0.1.2".into(), 1), ("10.0.2.2".into(), 1)]
+    );
+    assert_eq!(
+        world.fib.status().refused,
+        1,
+        "the removal of the route that went with the object"
+    );
+}
+
+#[test]
+fn what_the_kernel_did_not_remove_it_still_has() {
+    let mut world = World::new();
+    world.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+    world.pass(GATHER);
+    world.link(1, false);
+    world.link(1, true);
+    world.kernel_step();
+    world.kernel.refuse = 2;
+    world.rest();
+    assert_eq!(world.kernel.paths("192.0.2.0/24"), [("10.0.1.2".into(), 1)]);
+    assert_eq!(world.kernel.nexthops.len(), 1);
+    world.want("192.0.2.0/24", None);
+    world.rest();
+    assert_eq!(world.kernel.nexthops.len(), 0);
 }
 
 #[test]
@@ -911,12 +961,7 @@ impl World {
             Event::Refuse(count) => self.kernel.refuse = count,
             Event::Overrun => self.input(Input::Overrun),
             Event::KernelStep => drop(self.kernel_step()),
-            Event::Pass(ms) => {
-                self.now += Duration::from_millis(ms);
-                if self.fib.deadline().is_some_and(|at| at <= self.now) {
-                    self.input(Input::Timeout);
-                }
-            }
+            Event::Pass(ms) => self.pass(Duration::from_millis(ms)),
             Event::StartupDone => self.input(Input::StartupDone),
         }
     }

@@ -40,46 +40,57 @@ impl Nexthops {
         self.touch(index);
     }
 
-    /// The object is gone, the routes that pointed to it too, and groups have a member less.
+    /// The object is gone, and what pointed to it.
     pub(crate) fn gone(&mut self, id: u32, presence: &Presence) {
         let Some(&index) = self.by_id.get(&id) else {
             return;
         };
-        let Some(object) = self.objects.get_mut(index) else {
+        self.know(index, presence);
+        self.touch(index);
+        self.lose(index, presence);
+    }
+
+    /// What the kernel has, as it says itself or as follows from it. While a change of ours is under way, nobody can
+    /// say which was first, unless both come to the same.
+    fn know(&mut self, index: usize, presence: &Presence) {
+        let Some(object) = self.objects.get(index) else {
             return;
         };
-        object.lost |= object.uses > 0;
-        // Nobody can say whether a change of ours that is under way was first.
-        let presence = if object.in_flight {
+        let presence = if object.in_flight > 0 && object.presence != *presence {
             &Presence::Doubtful
         } else {
             presence
         };
-        self.rows_concerned |= object.lost;
         self.set_presence(index, presence.clone());
-        self.touch(index);
-        let groups: Vec<usize> = self.by_id.values().copied().collect();
-        for group in groups {
-            let Some(Presence::There(Content::Group(members))) =
-                self.objects.get(group).map(|o| &o.presence)
-            else {
-                continue;
-            };
-            if !members.iter().any(|(member, _)| *member == id) {
-                continue;
-            }
-            let rest: Members = members
-                .iter()
-                .filter(|(member, _)| *member != id)
-                .copied()
-                .collect();
-            if let (true, Some(group_id)) = (rest.is_empty(), self.objects.get(group).map(|o| o.id))
-            {
-                self.gone(group_id, presence);
-            } else {
+    }
+
+    /// With an object go the routes that point to it, whoever removes it, and groups have a member less. The
+    /// kernel says so of neither. A group without members goes too, and is `presence` then.
+    pub(super) fn lose(&mut self, index: usize, presence: &Presence) {
+        let Some(id) = self.objects.get(index).map(|object| object.id) else {
+            return;
+        };
+        let all: Vec<usize> = self.by_id.values().copied().collect();
+        for group in all {
+            self.lose_member(group, id, presence);
+        }
+        if let Some(object) = self.objects.get_mut(index) {
+            object.lost |= object.uses > 0;
+            self.rows_concerned |= object.lost;
+        }
+    }
+
+    fn lose_member(&mut self, group: usize, id: u32, presence: &Presence) {
+        let Some(object) = self.objects.get(group) else {
+            return;
+        };
+        match without(&object.presence, id) {
+            Some(rest) if rest.is_empty() => self.gone(object.id, presence),
+            Some(rest) => {
                 self.set_presence(group, Presence::There(Content::Group(rest)));
                 self.touch(group);
             }
+            None => {}
         }
     }
 
@@ -117,14 +128,16 @@ impl Nexthops {
         errno: i32,
         resolver: &Resolver,
     ) -> Option<Subject> {
-        let object = self.objects.get_mut(index)?;
-        object.in_flight = false;
+        let object = self.objects.get(index)?;
         let presence = match errno {
             libc::EEXIST if resolver.has_nexthop(object.id) => Presence::Absent,
             libc::EEXIST => Presence::Doubtful,
             libc::ENOENT => Presence::Absent,
+            // What came in between counts.
+            _ if object.presence == Presence::Doubtful => Presence::Doubtful,
             _ => before,
         };
+        self.landed(index);
         self.set_presence(index, presence);
         let owner = self.objects.get(index)?.owner;
         let subject = self.subject(index);
@@ -149,17 +162,19 @@ impl Nexthops {
 
     /// A change of the object succeeded. What came in between is looked at now.
     pub(crate) fn answered(&mut self, index: usize) {
-        if let Some(object) = self.objects.get_mut(index) {
-            object.in_flight = false;
-            self.touch(index);
-        }
+        self.landed(index);
+        self.touch(index);
     }
 
     /// The kernel did not remove the object.
     pub(crate) fn still_there(&mut self, index: usize) {
+        self.set_presence(index, Presence::Doubtful);
+        self.landed(index);
+    }
+
+    fn landed(&mut self, index: usize) {
         if let Some(object) = self.objects.get_mut(index) {
-            object.in_flight = false;
-            object.presence = Presence::Doubtful;
+            object.in_flight = object.in_flight.saturating_sub(1);
         }
     }
 
@@ -181,4 +196,16 @@ impl Nexthops {
             Owner::Nobody => None,
         }
     }
+}
+
+/// What is left of a group, if it has this member.
+fn without(presence: &Presence, id: u32) -> Option<Members> {
+    let Presence::There(Content::Group(members)) = presence else {
+        return None;
+    };
+    if !members.iter().any(|(member, _)| *member == id) {
+        return None;
+    }
+    let rest = members.iter().filter(|(member, _)| *member != id);
+    Some(rest.copied().collect())
 }
