@@ -642,6 +642,22 @@ fn what_the_kernel_did_not_remove_it_still_has() {
 }
 
 #[test]
+fn what_a_dump_tells_is_there_whatever_was_lost_before() {
+    let mut world = World::new();
+    world.input(Input::StartupDone);
+    world.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+    world.want("192.0.3.0/24", via(&[("10.0.1.2", 1)]));
+    world.pass(GATHER);
+    world.input(Input::Overrun);
+    world.link(1, false);
+    world.link(1, true);
+    world.want("192.0.2.0/24", None);
+    world.rest();
+    assert_eq!(world.kernel.paths("192.0.2.0/24"), []);
+    assert_eq!(world.kernel.paths("192.0.3.0/24"), [("10.0.1.2".into(), 1)]);
+}
+
+#[test]
 fn tracked_next_hops_are_told_of() {
     let mut world = World::new();
     world.input(Input::Track(hop("10.0.1.2")));

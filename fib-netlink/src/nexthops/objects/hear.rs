@@ -6,10 +6,11 @@ use crate::resolve::Resolver;
 use crate::retry::Subject;
 
 impl Nexthops {
-    /// A dump begins.
+    /// A dump begins. It tells of all routes that are there, whatever was lost before.
     pub(crate) fn unseen(&mut self) {
         for (_, object) in &mut self.objects {
             object.seen = false;
+            object.lost = false;
         }
     }
 
