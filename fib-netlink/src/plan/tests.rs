@@ -100,23 +100,15 @@ impl Kernel {
         facts
     }
 
-    fn carry(&mut self, batch: &Batch) -> Input {
+    /// Carries out changes of a batch from `first` on. Says which failed.
+    fn carry(&mut self, batch: &Batch, first: usize, count: usize) -> Vec<Failure> {
         assert!(batch.ops.len() <= OPS_MAX);
-        let results = batch
-            .ops
-            .iter()
-            .map(|op| self.operate(op, batch.frame.protocol))
-            .collect::<Vec<_>>();
-        let failures = (0..).zip(results).filter_map(|(index, result)| {
-            Some(Failure {
-                index,
-                errno: result.err()?,
-            })
+        let ops = (0..).zip(&batch.ops).skip(first).take(count);
+        let failures = ops.filter_map(|(index, op)| {
+            let errno = self.operate(op, batch.frame.protocol).err()?;
+            Some(Failure { index, errno })
         });
-        Input::Completed {
-            batch: batch.id,
-            failures: failures.collect(),
-        }
+        failures.collect()
     }
 
     fn operate(&mut self, op: &Op, protocol: u8) -> Result<(), i32> {
@@ -223,23 +215,29 @@ impl Kernel {
         Ok(())
     }
 
-    /// As the kernel does: routes go with it, groups lose a member.
-    fn drop_nexthop(&mut self, id: u32) {
+    /// As the kernel does: routes go with it, groups lose a member. Says what it tells if somebody asked for it:
+    /// nothing of the routes.
+    fn drop_nexthop(&mut self, id: u32) -> Vec<Fact> {
+        let mut told = vec![Fact::NexthopGone { id }];
         self.nexthops.remove(&id);
         self.routes
             .retain(|_, route| route.kind != RouteKind::Unicast(RouteVia::Nexthop(id)));
         let mut empty = Vec::new();
         for (group, nexthop) in &mut self.nexthops {
             if let NexthopKind::Group(members) = &mut nexthop.kind {
+                let before = members.len();
                 members.retain(|(member, _)| *member != id);
                 if members.is_empty() {
                     empty.push(*group);
+                } else if members.len() < before {
+                    told.push(Fact::Nexthop(nexthop.clone()));
                 }
             }
         }
         for group in empty {
-            self.drop_nexthop(group);
+            told.extend(self.drop_nexthop(group));
         }
+        told
     }
 
     /// Without a word about what goes with the link.
@@ -302,6 +300,12 @@ impl Kernel {
         paths
     }
 
+    fn nexthop_to(&self, gateway: &str) -> u32 {
+        let gateway = Some(gateway.parse().unwrap());
+        let to = |n: &&KernelNexthop| matches!(&n.kind, NexthopKind::Path(path) if path.gateway == gateway);
+        self.nexthops.values().find(to).unwrap().id
+    }
+
     fn ours(&self) -> usize {
         self.routes
             .values()
@@ -317,6 +321,8 @@ struct World {
     now: Instant,
     /// Batches the kernel has not carried out.
     sent: VecDeque<Batch>,
+    /// Of the first of them it has carried out so many changes, and refused these.
+    carried: (usize, Vec<Failure>),
     resync: bool,
     out: Vec<Output>,
     /// When each batch was sent, and what was in it.
@@ -338,6 +344,7 @@ impl World {
             kernel,
             now: origin(),
             sent: VecDeque::new(),
+            carried: (0, Vec::new()),
             resync: false,
             out: Vec::new(),
             trace: Vec::new(),
@@ -374,11 +381,25 @@ impl World {
         });
     }
 
-    /// The kernel carries out one batch, or dumps.
+    /// The kernel carries out some changes of the first batch. The answer comes when all are carried out.
+    fn kernel_part(&mut self, count: usize) {
+        if let Some(batch) = self.sent.front() {
+            let (first, failures) = &mut self.carried;
+            let count = count.min(batch.ops.len() - *first);
+            failures.extend(self.kernel.carry(batch, *first, count));
+            *first += count;
+        }
+    }
+
+    /// The kernel carries out the rest of one batch, or dumps.
     fn kernel_step(&mut self) -> bool {
+        self.kernel_part(OPS_MAX);
         if let Some(batch) = self.sent.pop_front() {
-            let answer = self.kernel.carry(&batch);
-            self.input(answer);
+            let (_, failures) = std::mem::take(&mut self.carried);
+            self.input(Input::Completed {
+                batch: batch.id,
+                failures,
+            });
             true
         } else if std::mem::take(&mut self.resync) {
             self.input(Input::Kernel(self.kernel.dump()));
@@ -434,6 +455,12 @@ impl World {
                 }
             })
             .collect()
+    }
+
+    /// By hand.
+    fn flush_nexthop(&mut self, id: u32) {
+        let told = self.kernel.drop_nexthop(id);
+        self.input(Input::Kernel(told));
     }
 
     fn link(&mut self, index: u32, up: bool) {
@@ -655,6 +682,29 @@ fn what_a_dump_tells_is_there_whatever_was_lost_before() {
     world.rest();
     assert_eq!(world.kernel.paths("192.0.2.0/24"), []);
     assert_eq!(world.kernel.paths("192.0.3.0/24"), [("10.0.1.2".into(), 1)]);
+}
+
+#[test]
+fn a_group_somebody_changed_while_ours_was_on_its_way_is_put_right() {
+    let mut world = World::new();
+    world.want(
+        "192.0.2.0/24",
+        via(&[("10.0.1.2", 1), ("10.0.2.2", 1), ("10.0.3.2", 1)]),
+    );
+    world.rest();
+    world.input(Input::Kernel(vec![
+        Fact::RouteGone(Kernel::connected(2)),
+        Fact::RouteGone(Kernel::connected(3)),
+    ]));
+    assert_eq!(world.sent.len(), 1, "the first alone");
+    let second = world.kernel.nexthop_to("10.0.2.2");
+    world.flush_nexthop(second);
+    world.input(Input::Kernel(vec![Fact::Route(Kernel::connected(3))]));
+    world.rest();
+    assert_eq!(
+        world.kernel.paths("192.0.2.0/24"),
+        [("10.0.1.2".into(), 1), ("10.0.3.2".into(), 1)]
+    );
 }
 
 #[test]
@@ -881,13 +931,14 @@ enum Event {
     Refuse(u32),
     Overrun,
     KernelStep,
+    KernelPart(usize),
     Pass(u64),
     StartupDone,
 }
 
-fn events() -> impl Strategy<Value = Vec<Event>> {
+fn event() -> impl Strategy<Value = Event> {
     let prefix = 0..12_u8;
-    let event = prop_oneof![
+    prop_oneof![
         6 => (prefix.clone(), proptest::collection::vec((1..=6_u8, 1..4_u8), 1..4)).prop_map(|(p, hops)| Event::Want(p, hops)),
         2 => prefix.clone().prop_map(Event::Withdraw),
         1 => prefix.clone().prop_map(Event::Constant),
@@ -901,7 +952,16 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         6 => Just(Event::KernelStep),
         3 => (0..3000_u64).prop_map(Event::Pass),
         1 => Just(Event::StartupDone),
-    ];
+    ]
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    proptest::collection::vec(event(), 1..120)
+}
+
+/// Batches are carried out in parts, with events between.
+fn events_amid_batches() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![26 => event(), 4 => (1..4_usize).prop_map(Event::KernelPart)];
     proptest::collection::vec(event, 1..120)
 }
 
@@ -970,13 +1030,13 @@ impl World {
             Event::FlushNexthop(n) => {
                 let ids: Vec<u32> = self.kernel.nexthops.keys().copied().collect();
                 if let Some(id) = ids.get(usize::from(n) % ids.len().max(1)) {
-                    self.kernel.drop_nexthop(*id);
-                    self.input(Input::Kernel(vec![Fact::NexthopGone { id: *id }]));
+                    self.flush_nexthop(*id);
                 }
             }
             Event::Refuse(count) => self.kernel.refuse = count,
             Event::Overrun => self.input(Input::Overrun),
             Event::KernelStep => drop(self.kernel_step()),
+            Event::KernelPart(count) => self.kernel_part(count),
             Event::Pass(ms) => self.pass(Duration::from_millis(ms)),
             Event::StartupDone => self.input(Input::StartupDone),
         }
@@ -1063,11 +1123,21 @@ fn live_through(events: &[Event], no_objects: bool, lives: u32) {
     }
 }
 
+/// More, if `PROPTEST_CASES` asks for more.
+fn cases() -> ProptestConfig {
+    ProptestConfig::with_cases(ProptestConfig::default().cases.max(400))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(cases())]
 
     #[test]
     fn at_rest_the_kernel_has_what_is_wanted(events in events()) {
+        live_through(&events, false, 2);
+    }
+
+    #[test]
+    fn whatever_happens_amid_a_batch(events in events_amid_batches()) {
         live_through(&events, false, 2);
     }
 

@@ -37,7 +37,7 @@ impl Nexthops {
             object.seen = true;
             object.adopted |= object.owner == Owner::Nobody && object.presence == Presence::Absent;
         }
-        self.set_presence(index, Presence::There(content));
+        self.know(index, &Presence::There(content));
         self.touch(index);
     }
 
