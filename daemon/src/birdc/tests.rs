@@ -215,6 +215,7 @@ fn page() -> RoutePage {
                 NextHop::V4([10, 0, 0, 2].into()),
             )
         },
+        tag: 0,
         path_id: None,
         valid: true,
         stale: false,
