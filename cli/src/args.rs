@@ -10,6 +10,7 @@ use proto::v1;
 use crate::client::Address;
 use crate::inject::{BATCH_HELP, RouteSpec};
 use crate::output::Format;
+use crate::policy::PolicyTest;
 
 /// Looks after windrosed, the BGP speaker of this gateway.
 #[derive(Debug, Parser)]
@@ -94,6 +95,9 @@ pub(crate) enum Command {
     Fib(FibCommand),
     /// Write all accepted paths into a file, in MRT (RFC 6396)
     Dump { file: PathBuf },
+    /// Policies, and what they would do
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// The daemon's configuration
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -214,6 +218,16 @@ pub(crate) enum FibCommand {
         #[arg(long)]
         diff: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// All policies of the configuration, and who uses them
+    List,
+    /// A policy as it is in force
+    Show { name: String },
+    /// Send one route through a policy: what it decides, which rules spoke and what they set; nothing changes
+    Test(Box<PolicyTest>),
 }
 
 #[derive(Debug, Subcommand)]

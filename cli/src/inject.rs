@@ -115,10 +115,20 @@ pub(crate) struct RouteSpec {
 
 #[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-enum OriginName {
+pub(crate) enum OriginName {
     Igp,
     Egp,
     Incomplete,
+}
+
+impl From<OriginName> for Origin {
+    fn from(name: OriginName) -> Self {
+        match name {
+            OriginName::Igp => Self::Igp,
+            OriginName::Egp => Self::Egp,
+            OriginName::Incomplete => Self::Incomplete,
+        }
+    }
 }
 
 /// A batch as a file has it.
@@ -328,11 +338,7 @@ impl RouteSpec {
         let prefix = self
             .prefix
             .ok_or("a prefix is missing: write prefix = \"10.96.0.10/32\"")?;
-        let origin = match self.origin {
-            None | Some(OriginName::Igp) => Origin::Igp,
-            Some(OriginName::Egp) => Origin::Egp,
-            Some(OriginName::Incomplete) => Origin::Incomplete,
-        };
+        let origin = self.origin.map_or(Origin::Igp, Origin::from);
         let attributes = Attributes {
             origin: origin.into(),
             as_path: text::parse_as_path(self.as_path.as_deref().unwrap_or_default())?,

@@ -8,6 +8,7 @@ mod inject;
 mod output;
 mod path;
 mod peer;
+mod policy;
 mod route;
 mod system;
 mod text;
@@ -69,6 +70,7 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         | Command::Route(_)
         | Command::Fib(_)
         | Command::Dump { .. }
+        | Command::Policy(_)
         | Command::Config(_) => {}
     }
     let channel = client::connect(&server, &tls).await?;
@@ -79,6 +81,7 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Route(command) => route::run(command, channel, printer).await,
         Command::Dump { file } => dump::run(file, channel, printer).await,
         Command::Fib(command) => fib::run(command, channel, printer).await,
+        Command::Policy(command) => policy::run(command, channel, printer).await,
         Command::Config(command) => system::config(command, channel, printer).await,
         Command::Completion { .. } | Command::Man { .. } => Ok(()),
     }

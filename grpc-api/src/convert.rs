@@ -1,9 +1,11 @@
 //! The one place that translates: what clients say into what the core takes, and what the core has into what they read.
 
 mod answers;
+mod policies;
 mod requests;
 
 pub(crate) use answers::*;
+pub(crate) use policies::*;
 pub(crate) use requests::*;
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod injections;
 mod listener;
 mod page;
 mod peers;
+mod policies;
 mod routes;
 mod server;
 mod system;

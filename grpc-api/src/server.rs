@@ -9,6 +9,7 @@ use proto::v1::DESCRIPTORS;
 use proto::v1::fib_service_server::FibServiceServer;
 use proto::v1::injection_service_server::InjectionServiceServer;
 use proto::v1::peer_service_server::PeerServiceServer;
+use proto::v1::policy_service_server::PolicyServiceServer;
 use proto::v1::route_service_server::RouteServiceServer;
 use proto::v1::system_service_server::SystemServiceServer;
 use tokio::sync::{Semaphore, watch};
@@ -20,6 +21,7 @@ use crate::fib::Fib;
 use crate::injections::Injections;
 use crate::listener::{Listener, Tls, incoming};
 use crate::peers::Peers;
+use crate::policies::Policies;
 use crate::routes::Routes;
 use crate::system::System;
 
@@ -76,6 +78,7 @@ async fn router(core: Core) -> io::Result<Router> {
     let injections = InjectionServiceServer::new(Injections(core.clone()))
         .max_decoding_message_size(REQUEST_OCTETS_MAX);
     let fib = FibServiceServer::new(Fib(core.clone()));
+    let policies = PolicyServiceServer::new(Policies(core.clone()));
     let system = SystemServiceServer::new(System(core));
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_serving::<PeerServiceServer<Peers>>().await;
@@ -84,6 +87,9 @@ async fn router(core: Core) -> io::Result<Router> {
         .set_serving::<InjectionServiceServer<Injections>>()
         .await;
     reporter.set_serving::<FibServiceServer<Fib>>().await;
+    reporter
+        .set_serving::<PolicyServiceServer<Policies>>()
+        .await;
     reporter.set_serving::<SystemServiceServer<System>>().await;
     let reflection = || {
         tonic_reflection::server::Builder::configure()
@@ -94,6 +100,7 @@ async fn router(core: Core) -> io::Result<Router> {
         .add_service(routes)
         .add_service(injections)
         .add_service(fib)
+        .add_service(policies)
         .add_service(system)
         .add_service(health)
         .add_service(reflection().build_v1().map_err(io::Error::other)?)

@@ -3,6 +3,7 @@
 mod injections;
 mod lab;
 mod peers;
+mod policies;
 mod routes;
 mod server;
 mod system;

@@ -16,6 +16,7 @@ pub mod notice;
 mod originate;
 mod peer;
 mod peers;
+pub mod policy;
 pub mod query;
 mod reconfigure;
 mod restart;

@@ -207,13 +207,17 @@ fn injection(field: &str, route: v1::InjectedRoute) -> Parsed<Injection> {
     let attributes = route.attributes.unwrap_or_default();
     Ok(Injection {
         prefix,
-        attributes: self::attributes(field, prefix, &attributes)?,
+        attributes: parse_attributes(field, prefix, &attributes)?,
         path_id: route.path_id,
         install: route.install,
     })
 }
 
-fn attributes(field: &str, prefix: IpNet, said: &v1::Attributes) -> Parsed<Attributes> {
+pub(super) fn parse_attributes(
+    field: &str,
+    prefix: IpNet,
+    said: &v1::Attributes,
+) -> Parsed<Attributes> {
     answers_only(field, said)?;
     let origin = match v1::Origin::try_from(said.origin) {
         Ok(v1::Origin::Unspecified | v1::Origin::Igp) => Origin::Igp,

@@ -11,6 +11,7 @@ use proto::v1::injection_service_client::InjectionServiceClient;
 use proto::v1::peer_service_client::PeerServiceClient;
 use proto::v1::route_service_client::RouteServiceClient;
 use proto::v1::system_service_client::SystemServiceClient;
+use rib::policy::{Action, MatchConfig, PolicyConfig, RuleConfig, SetConfig, Then};
 use speaker::config::{Config, Fib, Originate, Peer, PeerOptions, Router, When};
 use speaker::{Effect, Event, Speaker};
 use tempfile::TempDir;
@@ -197,8 +198,28 @@ fn config() -> Config {
             install: false,
             ..Fib::default()
         },
-        policies: Vec::new(),
+        policies: vec![marking()],
         sets: rib::policy::SetsConfig::default(),
+    }
+}
+
+/// Routes of 10/8 get a LOCAL_PREF and a tag; others are rejected.
+fn marking() -> PolicyConfig {
+    PolicyConfig {
+        name: "marking".into(),
+        default: Some(Action::Reject),
+        rules: vec![RuleConfig {
+            matches: MatchConfig {
+                prefixes: vec!["10.0.0.0/8+".into()],
+                ..MatchConfig::default()
+            },
+            set: SetConfig {
+                local_pref: Some("200".into()),
+                tag: Some(7),
+                ..SetConfig::default()
+            },
+            then: Then::Decide(Action::Accept),
+        }],
     }
 }
 
