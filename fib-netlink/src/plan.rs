@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bgp_core::family::PerFamily;
 use ipnet::IpNet;
 
-use crate::nexthops::{Nexthops, Presence};
+use crate::nexthops::Nexthops;
 use crate::resolve::Resolver;
 use crate::retry::{Retries, Subject};
 use crate::table::{Slot, Table};
@@ -130,7 +130,7 @@ struct Flight {
 }
 
 /// What an operation of a batch is about.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Pending {
     /// Makes a route; `swept`: one of ours that may have been there was removed just before.
     Put { prefix: IpNet, swept: bool },
@@ -139,7 +139,7 @@ enum Pending {
     /// Removes a route.
     Remove { prefix: IpNet },
     /// Makes or changes a nexthop object.
-    Object { index: usize, before: Presence },
+    Object { index: usize, replace: bool },
     /// Removes a nexthop object.
     ObjectGone { index: usize, id: u32 },
     /// It does not matter if it was not there.

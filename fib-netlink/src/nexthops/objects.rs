@@ -61,8 +61,6 @@ pub(super) struct Object {
 pub(crate) struct Step {
     pub(crate) object: usize,
     pub(crate) op: Op,
-    /// What it was before.
-    pub(crate) before: Presence,
 }
 
 impl Nexthops {
@@ -186,7 +184,6 @@ impl Nexthops {
                     return Some(Step {
                         object: index,
                         op: Op::RemoveNexthop { id },
-                        before,
                     });
                 }
                 (Presence::There(Content::Path(_)) | Presence::Absent, Content::Path(path)) => {
@@ -211,11 +208,7 @@ impl Nexthops {
                 }
             };
             self.send(index, Presence::There(content));
-            return Some(Step {
-                object: index,
-                op,
-                before,
-            });
+            return Some(Step { object: index, op });
         }
         None
     }
@@ -233,8 +226,8 @@ impl Nexthops {
             let Some(object) = self.objects.get(index) else {
                 continue;
             };
-            let (id, before) = (object.id, object.presence.clone());
-            if before == Presence::Absent {
+            let id = object.id;
+            if object.presence == Presence::Absent {
                 self.drop_if_idle(index);
                 continue;
             }
@@ -242,7 +235,6 @@ impl Nexthops {
             return Some(Step {
                 object: index,
                 op: Op::RemoveNexthop { id },
-                before,
             });
         }
         None

@@ -5,7 +5,6 @@ use std::time::Instant;
 use ipnet::IpNet;
 
 use super::{Fib, Flight, Pending};
-use crate::nexthops::Presence;
 use crate::op::Failure;
 use crate::retry::{Subject, Why};
 use crate::table::{Flight as RowFlight, Slot};
@@ -98,8 +97,8 @@ impl Fib {
                 self.landed(prefix);
                 self.route_refused(now, prefix, &pending, errno, report, out);
             }
-            Pending::Object { index, before } => {
-                self.object_refused(now, index, before, errno, report)
+            Pending::Object { index, replace } => {
+                self.object_refused(now, index, replace, errno, report)
             }
             Pending::ObjectGone { index, .. } if errno == libc::ENOENT => {
                 self.nexthops.answered(index)
@@ -163,11 +162,11 @@ impl Fib {
         &mut self,
         now: Instant,
         index: usize,
-        before: Presence,
+        replace: bool,
         errno: i32,
         report: &mut Report,
     ) {
-        let Some(subject) = self.nexthops.refused(index, before, errno, &self.resolver) else {
+        let Some(subject) = self.nexthops.refused(index, replace, errno, &self.resolver) else {
             return;
         };
         let attempts = self

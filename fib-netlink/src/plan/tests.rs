@@ -708,6 +708,26 @@ fn a_group_somebody_changed_while_ours_was_on_its_way_is_put_right() {
 }
 
 #[test]
+fn a_group_whose_change_was_refused_is_not_taken_for_what_it_was() {
+    let mut world = World::new();
+    world.want(
+        "192.0.2.0/24",
+        via(&[("10.0.1.2", 1), ("10.0.2.2", 1), ("10.0.3.2", 1)]),
+    );
+    world.rest();
+    let [first, second] = ["10.0.1.2", "10.0.2.2"].map(|gateway| world.kernel.nexthop_to(gateway));
+    world.flush_nexthop(second);
+    world.link(2, false);
+    assert_eq!(world.sent.len(), 1, "the second and its group: refused");
+    world.flush_nexthop(first);
+    world.rest();
+    assert_eq!(
+        world.kernel.paths("192.0.2.0/24"),
+        [("10.0.1.2".into(), 1), ("10.0.3.2".into(), 1)]
+    );
+}
+
+#[test]
 fn tracked_next_hops_are_told_of() {
     let mut world = World::new();
     world.input(Input::Track(hop("10.0.1.2")));

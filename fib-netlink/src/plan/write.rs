@@ -237,10 +237,9 @@ impl Fib {
 fn pending_step(step: &Step) -> Pending {
     let index = step.object;
     match step.op {
-        Op::PutPath { .. } | Op::PutGroup { .. } => Pending::Object {
-            index,
-            before: step.before.clone(),
-        },
+        Op::PutPath { replace, .. } | Op::PutGroup { replace, .. } => {
+            Pending::Object { index, replace }
+        }
         Op::RemoveNexthop { id } => Pending::ObjectGone { index, id },
         Op::PutRoute { .. } | Op::RemoveRoute { .. } => Pending::Sweep,
     }

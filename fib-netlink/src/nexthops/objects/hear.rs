@@ -120,12 +120,12 @@ impl Nexthops {
         }
     }
 
-    /// The kernel refused a change. Whoever owns the object gets another one, later; routes that
+    /// The kernel refused to make an object, or to `replace` it. Whoever owns it gets another one, later; routes that
     /// point to this one stay until they point to that one. Says who waits.
     pub(crate) fn refused(
         &mut self,
         index: usize,
-        before: Presence,
+        replace: bool,
         errno: i32,
         resolver: &Resolver,
     ) -> Option<Subject> {
@@ -134,9 +134,9 @@ impl Nexthops {
             libc::EEXIST if resolver.has_nexthop(object.id) => Presence::Absent,
             libc::EEXIST => Presence::Doubtful,
             libc::ENOENT => Presence::Absent,
-            // What came in between counts.
-            _ if object.presence == Presence::Doubtful => Presence::Doubtful,
-            _ => before,
+            // What it was before, it may have been no more.
+            _ if replace || object.presence == Presence::Doubtful => Presence::Doubtful,
+            _ => Presence::Absent,
         };
         self.landed(index);
         self.set_presence(index, presence);
