@@ -17,6 +17,7 @@ mod containers;
 mod injection;
 mod kernel;
 mod lab_itself;
+mod monitoring;
 mod peers;
 mod sessions;
 mod star;
