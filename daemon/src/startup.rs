@@ -86,6 +86,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
     let seed = seed();
     let speaker =
         Speaker::new(loaded.speaker.clone(), Instant::now(), seed).map_err(io::Error::other)?;
+    let writes_groups = loaded.speaker.fib.install && loaded.speaker.fib.nexthop_groups;
     let control = Arc::new(Control::new(args.config.clone(), jobs.clone(), loaded));
     let core = Core {
         jobs,
@@ -107,7 +108,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         .name("api".to_owned())
         .spawn(move || served.run(api_ends))?;
     LocalSet::new().block_on(&runtime, async {
-        let (kernel, facts) = open_kernel();
+        let (kernel, facts) = open_kernel(writes_groups);
         let outlets = Outlets {
             kernel,
             notices,
@@ -196,13 +197,14 @@ impl Served {
     }
 }
 
-fn open_kernel() -> (
+/// `compat_mode_off`: see [`KernelConfig`]. Who writes no nexthop group changes no setting either.
+fn open_kernel(
+    compat_mode_off: bool,
+) -> (
     Option<kernel::Handle>,
     Option<mpsc::Receiver<fib_netlink::Input>>,
 ) {
-    match kernel::start(KernelConfig {
-        compat_mode_off: true,
-    }) {
+    match kernel::start(KernelConfig { compat_mode_off }) {
         Ok((handle, facts)) => (Some(handle), Some(facts)),
         Err(error) => {
             tracing::error!(%error, "no netlink: no next hop can be resolved and no route installed");
