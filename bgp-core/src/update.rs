@@ -33,6 +33,8 @@ pub struct DecodeContext {
     pub add_path: PerFamily<bool>,
     /// IPv4 NLRI may have IPv6 next hops (RFC 8950).
     pub extended_next_hop: bool,
+    /// Routes with an AS_SET or AS_CONFED_SET are treated as withdrawn (RFC 9774 §3).
+    pub no_sets: bool,
 }
 
 /// A decoded UPDATE. Its prefixes stay in the message; all of them were checked.

@@ -268,8 +268,9 @@ pub(crate) fn exported<P: Prefix>(
         }
     }
     let cost = core.store.cost(attrs).unwrap_or_default();
-    view.after_policy(&mut attributes, &source, chosen, cost)
-        .then_some(attributes)
+    let has_next_hop = view.after_policy(&mut attributes, &source, chosen, cost);
+    // RFC 9774 §3: nobody is told a path with an AS_SET.
+    (has_next_hop && !attributes.as_path.has_set()).then_some(attributes)
 }
 
 fn only(except: Option<u32>) -> Option<PeerId> {

@@ -120,6 +120,8 @@ pub struct PeerOptions {
     pub rs_client: bool,
     /// How often our own AS may stand in an AS_PATH.
     pub allow_local_as: u8,
+    /// Routes whose AS_PATH has an AS_SET are taken all the same (RFC 9774 §3 says otherwise).
+    pub allow_as_sets: bool,
     /// RFC 8950 is offered.
     pub extended_next_hop: bool,
     /// Graceful restart is offered (RFC 4724, RFC 8538).
@@ -373,6 +375,7 @@ impl Default for PeerOptions {
             rr_client: false,
             rs_client: false,
             allow_local_as: 0,
+            allow_as_sets: false,
             extended_next_hop: false,
             graceful_restart: None,
             add_path_receive: false,

@@ -301,6 +301,9 @@ fn check_route(route: &Injection) -> Result<(), (&'static str, &'static str)> {
     if matches!((route.prefix, next_hop), (IpNet::V6(_), NextHop::V4(_))) {
         return Err(("next_hop", "an IPv6 route has an IPv6 next hop"));
     }
+    if route.attributes.as_path.has_set() {
+        return Err(("as_path", "AS_SET must not be announced (RFC 9774)"));
+    }
     if route.install && is_ourselves(next_hop) {
         return Err(("next_hop", "to install it, it needs a next hop"));
     }

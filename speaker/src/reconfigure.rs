@@ -295,5 +295,6 @@ fn agreed_on(peer: &Peer, router: &Router) -> impl PartialEq + use<> {
     );
     let socket = (peer.gate(router), peer.remote(), options.local_address);
     let reflection = (router.cluster_id, options.rr_client, options.rs_client);
-    (open, socket, reflection, options.aigp)
+    let reading = (options.aigp, options.allow_as_sets);
+    (open, socket, reflection, reading)
 }

@@ -43,6 +43,7 @@ impl Speaker {
                 families: session.families,
                 add_path: session.add_path_receive,
                 extended_next_hop: session.extended_next_hop,
+                no_sets: !options.allow_as_sets,
             },
             four_octet_as: session.four_octet_as,
             max_message: if session.extended_message {

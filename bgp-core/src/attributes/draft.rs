@@ -216,6 +216,11 @@ impl<'a> Draft<'a> {
         let parts = [Some(nlri), reach].into_iter().flatten();
         if parts.clone().any(|part| !part.is_empty()) {
             self.require(!nlri.is_empty());
+            if self.context.no_sets && self.attributes.as_path.has_set() {
+                // RFC 9774 §3. What AS4_PATH had is in it by now.
+                let code = Code::MalformedAsPath;
+                self.fault(table::AS_PATH, code, Remedy::TreatAsWithdraw, &[]);
+            }
         } else if let Some((code, octets)) = self.serious
             && !self.foreign
         {

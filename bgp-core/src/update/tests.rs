@@ -178,6 +178,41 @@ fn a_malformed_as_path_is_treated_as_withdraw() {
     }
 }
 
+// RFC 9774 §3: "Upon receipt of such messages, conformant BGP speakers MUST use the "treat-as-withdraw" error handling
+// behavior".
+#[test]
+fn a_path_with_a_set_is_treated_as_withdraw() {
+    let no_sets = |context| DecodeContext {
+        no_sets: true,
+        ..context
+    };
+    let of_path = |path: &[u8], more: &[u8]| {
+        let path = attr(0x40, 2, path);
+        body(&[], &[ORIGIN, &path, NEXT_HOP, more], NLRI)
+    };
+    let set = of_path(&[2, 1, 0, 0, 0, 9, 1, 1, 0, 0, 0, 8], &[]);
+    let confed = of_path(&[4, 1, 0, 0, 0, 9, 2, 1, 0, 0, 0, 8], &[]);
+    let hidden = attr(0xc0, 17, &[1, 1, 0, 1, 0x11, 0x70]);
+    let hidden = of_path(&[2, 2, 0, 9, 0x5b, 0xa0], &hidden);
+    for (message, context) in [
+        (&set, external()),
+        (&confed, internal()),
+        (&hidden, two_octets()),
+    ] {
+        assert_eq!(
+            withdraws(message, &no_sets(context)),
+            (2, Code::MalformedAsPath)
+        );
+        assert!(discards(message, &context).0.as_path.has_set());
+    }
+    let sequence = of_path(&[2, 2, 0, 0, 0, 9, 0, 0, 0, 8], &[]);
+    let (attributes, faults) = discards(&sequence, &no_sets(external()));
+    assert_eq!(
+        (attributes.as_path.to_string(), faults),
+        ("9 8".into(), vec![])
+    );
+}
+
 // RFC 5065 §5: confederation segments from outside, or none in front from another Member AS, are malformed.
 #[test]
 fn confederation_segments_must_fit_the_session() {

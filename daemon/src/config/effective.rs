@@ -295,15 +295,9 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
     lines.put("rr-client", options.rr_client);
     lines.put("rs-client", options.rs_client);
     lines.put("allow-local-as", options.allow_local_as);
+    lines.put("allow-as-sets", options.allow_as_sets);
     lines.put("extended-next-hop", options.extended_next_hop);
-    match options.graceful_restart {
-        Some(graceful) => {
-            let mut inner = Lines::default();
-            inner.time("restart-time", graceful.restart_time);
-            lines.put("graceful-restart", inner.inline());
-        }
-        None => lines.put("graceful-restart", false),
-    }
+    graceful_restart(options, lines);
     lines.text(
         "add-path",
         match (options.add_path_receive, options.add_path_send) {
@@ -332,6 +326,17 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
         .and_then(|role| ROLES.iter().find(|(_, known)| *known == role));
     lines.maybe_text("role", role.map(|(word, _)| word));
     lines.put("strict-role", options.strict_role);
+}
+
+fn graceful_restart(options: &PeerOptions, lines: &mut Lines) {
+    match options.graceful_restart {
+        Some(graceful) => {
+            let mut inner = Lines::default();
+            inner.time("restart-time", graceful.restart_time);
+            lines.put("graceful-restart", inner.inline());
+        }
+        None => lines.put("graceful-restart", false),
+    }
 }
 
 fn max_prefixes(options: &PeerOptions, lines: &mut Lines) {

@@ -177,6 +177,9 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
         allow_local_as: reader
             .read("allow-local-as", number(0..=LOCAL_AS_MAX))
             .unwrap_or(default.allow_local_as),
+        allow_as_sets: reader
+            .read("allow-as-sets", flag)
+            .unwrap_or(default.allow_as_sets),
         extended_next_hop: switch("extended-next-hop", default.extended_next_hop),
         graceful_restart: graceful_restart(reader),
         add_path_receive,

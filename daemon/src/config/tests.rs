@@ -820,6 +820,7 @@ fn a_diff_tells_what_the_speaker_will_do() {
         "send-hold = \"9m\"",
         "rs-client = true",
         "allow-local-as = 1",
+        "allow-as-sets = true",
         "extended-next-hop = true",
         "add-path = \"both\"",
         "add-path-limit = 3",

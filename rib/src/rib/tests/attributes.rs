@@ -174,6 +174,21 @@ fn loops_are_excluded() {
     assert_eq!(told(sorts, &cluster), None);
 }
 
+/// RFC 9774 §3: "MUST NOT advertise BGP UPDATE messages containing AS_SETs or AS_CONFED_SETs", though a peer may be let
+/// tell us some.
+#[test]
+fn nobody_is_told_a_path_with_a_set() {
+    let with = |path: &str| Attributes {
+        as_path: path.parse().unwrap(),
+        ..route([])
+    };
+    assert!(told(EBGP, &with("65000 5")).is_some());
+    assert_eq!(told(EBGP, &with("65000 {5}")), None);
+    for path in ["65000 {5,6}", "[65100,65101] 65000"] {
+        assert_eq!(told((Sort::Client, Sort::Client), &with(path)), None);
+    }
+}
+
 /// RFC 1997: NO_EXPORT "MUST NOT be advertised outside a BGP confederation boundary", NO_ADVERTISE "MUST NOT be
 /// advertised to other BGP peers", NO_EXPORT_SUBCONFED "MUST NOT be advertised to external BGP peers".
 #[test]

@@ -58,6 +58,8 @@ fn of_a_batch_with_one_mistake_nothing_happens() {
     family.announce[1].attributes.next_hop = ourselves(net_of("10.1.0.0/24"));
     let mut install = batch(&["10.1.0.0/24", "10.2.0.0/24"], &[]);
     install.announce[1].install = true;
+    let mut set = batch(&["10.1.0.0/24"], &[]);
+    set.announce[0].attributes.as_path = "65009 {65010}".parse().unwrap();
     let named = |owner: &str| InjectionBatch {
         owner: owner.to_owned(),
         ..batch(&["10.1.0.0/24"], &[])
@@ -70,6 +72,7 @@ fn of_a_batch_with_one_mistake_nothing_happens() {
         (bits, "announce[0].prefix"),
         (family, "announce[1].next_hop"),
         (install, "announce[1].next_hop"),
+        (set, "announce[0].as_path"),
         (
             batch(&["10.1.0.0/24", "10.1.0.0/24"], &[]),
             "announce[1].prefix",
