@@ -90,7 +90,10 @@ fn needs_restart(old: &LoadedConfig, new: &LoadedConfig) -> Option<&'static str>
         ),
         (old.daemon.api != new.daemon.api, "[api]"),
         (old.daemon.metrics != new.daemon.metrics, "[metrics]"),
-        (old.speaker.fib != new.speaker.fib, "[fib]"),
+        (
+            old.speaker.fib.protocol != new.speaker.fib.protocol,
+            "[fib] protocol",
+        ),
     ];
     changed
         .into_iter()

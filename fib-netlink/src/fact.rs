@@ -92,7 +92,9 @@ pub enum RouteKind {
     Blackhole,
     /// Refuses them.
     Unreachable,
-    /// Local, broadcast, multicast, prohibit, throw and the like.
+    /// Refuses them as forbidden.
+    Prohibit,
+    /// Local, broadcast, multicast, throw and the like.
     Other,
 }
 

@@ -11,11 +11,12 @@ pub mod op;
 pub mod plan;
 mod resolve;
 mod retry;
+mod source;
 mod table;
 pub mod view;
 
 pub use fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
-pub use op::{Batch, Failure, Frame, Op, Path, Target};
+pub use op::{Batch, Failure, Op, Path, Target};
 pub use plan::{Fib, FibConfig};
 pub use view::{FibRow, RouteState, Status};
 
@@ -66,18 +67,37 @@ pub enum Wanted {
     Blackhole,
     /// Refuse them with ICMP.
     Unreachable,
+    /// Refuse them with ICMP, as forbidden.
+    Prohibit,
+}
+
+/// Where a route is to be, and from where packets are sent by it; what is absent is as [`FibConfig`] says.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Placement {
+    /// `RTA_TABLE`.
+    pub table: Option<u32>,
+    /// `RTA_PRIORITY`.
+    pub metric: Option<u32>,
+    /// `RTA_PREFSRC`; of the other family, it says nothing.
+    pub prefsrc: Option<IpAddr>,
 }
 
 /// What happened.
 #[derive(Debug)]
 pub enum Input {
-    /// From now on, this is wanted for a prefix; `None`: nothing. Host bits must be zero.
+    /// From now on, this is wanted for a prefix; `None`: nothing. Host bits must be zero. A route that moves to another
+    /// table or metric is there before it leaves.
     Wanted {
         /// Where to.
         prefix: IpNet,
         /// Which way.
         route: Option<Wanted>,
+        /// Where in the kernel.
+        at: Placement,
     },
+    /// Another configuration. What is wanted is to be told again: that is where its defaults come in. When routes begin
+    /// to be installed, [`Input::StartupDone`] is waited for as at start. The protocol number stays as it is.
+    Configure(FibConfig),
     /// Somebody wants to hear how this next hop is reached: [`Output::NextHop`] now and whenever it changes.
     /// Counted: as many [`Input::Untrack`]s end it.
     Track(NextHop),

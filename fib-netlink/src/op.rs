@@ -5,28 +5,15 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use crate::PreferredSource;
-
 /// Changes to be carried out in order, each whether or not another one fails.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// Names it in [`Input::Completed`](crate::Input::Completed).
     pub id: u64,
-    /// What all its routes have in common.
-    pub frame: Frame,
+    /// `rtm_protocol` and `nh_protocol` of all in it.
+    pub protocol: u8,
     /// At most [`OPS_MAX`](crate::plan::OPS_MAX).
     pub ops: Vec<Op>,
-}
-
-/// What all routes of ours have in common.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Frame {
-    /// `RTA_TABLE`.
-    pub table: u32,
-    /// `rtm_protocol` and `nh_protocol`.
-    pub protocol: u8,
-    /// `RTA_PREFSRC`.
-    pub prefsrc: PreferredSource,
 }
 
 /// One change.
@@ -59,8 +46,12 @@ pub enum Op {
     PutRoute {
         /// Where to.
         prefix: IpNet,
+        /// `RTA_TABLE`.
+        table: u32,
         /// `RTA_PRIORITY`.
         metric: u32,
+        /// `RTA_PREFSRC`.
+        prefsrc: Option<IpAddr>,
         /// What it does.
         target: Target,
         /// It exists and is ours.
@@ -70,6 +61,8 @@ pub enum Op {
     RemoveRoute {
         /// Where to.
         prefix: IpNet,
+        /// `RTA_TABLE`.
+        table: u32,
         /// `RTA_PRIORITY`.
         metric: u32,
         /// `rtm_tos`.
@@ -88,6 +81,8 @@ pub enum Target {
     Blackhole,
     /// Refuses them.
     Unreachable,
+    /// Refuses them as forbidden.
+    Prohibit,
 }
 
 /// A way out of this machine.

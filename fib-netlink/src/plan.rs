@@ -2,12 +2,13 @@
 //! a route deleted by hand are the same to it: the columns differ.
 
 mod answer;
+mod configure;
 mod contest;
 mod observe;
 mod show;
 mod write;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,9 @@ use ipnet::IpNet;
 use crate::nexthops::Nexthops;
 use crate::resolve::Resolver;
 use crate::retry::{Retries, Subject};
-use crate::table::{Slot, Table};
-use crate::{Input, NextHop, Notice, Output, PreferredSource, Resolution, Wanted};
+use crate::source::{SourceId, Sources};
+use crate::table::{Key, Place, Slot, Table};
+use crate::{Input, NextHop, Notice, Output, Placement, PreferredSource, Resolution, Wanted};
 use contest::Contests;
 
 /// Changes in one batch, at most: under 16 KiB of netlink.
@@ -70,6 +72,11 @@ impl Default for FibConfig {
     }
 }
 
+/// Nothing of ours is there.
+const NOTHING: (Slot, SourceId) = (Slot::NOTHING, SourceId::NONE);
+/// Perhaps something of ours is there, perhaps not.
+const UNKNOWN: (Slot, SourceId) = (Slot::UNKNOWN, SourceId::NONE);
+
 /// The planner.
 #[derive(Debug)]
 pub struct Fib {
@@ -81,15 +88,16 @@ pub struct Fib {
     contests: Contests,
     /// Next hops of which somebody wants to hear, counted.
     tracked: BTreeMap<NextHop, u32>,
-    /// Routes of ours with a metric or TOS that we do not use now.
-    strays: BTreeSet<Stray>,
     flights: VecDeque<Flight>,
     next_batch: u64,
     knowledge: Knowledge,
     phase: Phase,
     permitted: bool,
-    /// The preferred sources that are on this machine.
-    prefsrc: PreferredSource,
+    sources: Sources,
+    /// The kernel has nexthop objects; true until it says otherwise.
+    nexthop_objects: bool,
+    /// Routes are not installed any more: what is there goes.
+    retiring: bool,
     /// When the queues are to be looked at, if something is in them.
     look_at: Option<Instant>,
     totals: Totals,
@@ -115,13 +123,6 @@ enum Phase {
     Ended,
 }
 
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-struct Stray {
-    prefix: IpNet,
-    metric: u32,
-    tos: u8,
-}
-
 /// A batch that is not answered.
 #[derive(Debug)]
 struct Flight {
@@ -133,11 +134,11 @@ struct Flight {
 #[derive(Clone, Copy, Debug)]
 enum Pending {
     /// Makes a route; `swept`: one of ours that may have been there was removed just before.
-    Put { prefix: IpNet, swept: bool },
+    Put { key: Key, swept: bool },
     /// Changes the route that is there.
-    Replace { prefix: IpNet },
+    Replace { key: Key },
     /// Removes a route.
-    Remove { prefix: IpNet },
+    Remove { key: Key },
     /// Makes or changes a nexthop object.
     Object { index: usize, replace: bool },
     /// Removes a nexthop object.
@@ -157,14 +158,13 @@ impl Fib {
     /// A planner that knows nothing of the kernel yet: its driver dumps the kernel's state first.
     #[must_use]
     pub fn new(config: FibConfig) -> Self {
-        Self {
+        let mut fib = Self {
             resolver: Resolver::new(config.resolve_tables.clone(), config.resolve_via_default),
             table: Table::default(),
             nexthops: Nexthops::new(config.nexthop_groups),
             retries: Retries::default(),
             contests: Contests::default(),
             tracked: BTreeMap::new(),
-            strays: BTreeSet::new(),
             flights: VecDeque::new(),
             next_batch: 0,
             knowledge: Knowledge::Dumping {
@@ -173,17 +173,22 @@ impl Fib {
             },
             phase: Phase::Starting,
             permitted: true,
-            prefsrc: PreferredSource::default(),
+            sources: Sources::default(),
+            nexthop_objects: true,
+            retiring: false,
             look_at: None,
             totals: Totals::default(),
             config,
-        }
+        };
+        fib.want_default_sources();
+        fib
     }
 
     /// Takes in what happened at `now`, and pushes what follows from it.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Wanted { prefix, route } => self.want(now, prefix.trunc(), route),
+            Input::Wanted { prefix, route, at } => self.want(now, prefix.trunc(), route, at, out),
+            Input::Configure(config) => self.configure(now, config, out),
             Input::Track(next_hop) => self.track(next_hop, out),
             Input::Untrack(next_hop) => self.untrack(next_hop),
             Input::Kernel(facts) => self.observe(now, facts, out),
@@ -246,8 +251,8 @@ impl Fib {
             .table
             .iter()
             .filter(|(_, row)| row.actual != Slot::NOTHING);
-        for (prefix, _) in there {
-            match prefix {
+        for (key, _) in there {
+            match key.prefix {
                 IpNet::V4(_) => has.ipv4 = true,
                 IpNet::V6(_) => has.ipv6 = true,
             }
@@ -278,7 +283,14 @@ impl Fib {
         self.resolver.has_route(prefix.trunc())
     }
 
-    fn want(&mut self, now: Instant, prefix: IpNet, route: Option<Wanted>) {
+    fn want(
+        &mut self,
+        now: Instant,
+        prefix: IpNet,
+        route: Option<Wanted>,
+        at: Placement,
+        out: &mut Vec<Output>,
+    ) {
         if matches!(self.phase, Phase::Ending | Phase::Ended) {
             return;
         }
@@ -288,17 +300,51 @@ impl Fib {
             }
             Some(Wanted::Blackhole) => Slot::BLACKHOLE,
             Some(Wanted::Unreachable) => Slot::UNREACHABLE,
+            Some(Wanted::Prohibit) => Slot::PROHIBIT,
             Some(Wanted::Unicast(_)) | None => Slot::NOTHING,
         };
-        let mut before = Slot::NOTHING;
-        self.table.update(prefix, |row| {
-            before = std::mem::replace(&mut row.wanted, wanted);
-            row.adopted &= wanted == Slot::NOTHING;
-            before != wanted
+        if wanted == Slot::NOTHING {
+            return self.want_nowhere(now, prefix);
+        }
+        let source = match wanted.index() {
+            Some(_) => self.source(prefix, at, out),
+            None => SourceId::NONE,
+        };
+        let place = self.table.place(self.place(prefix, at));
+        let key = Key { prefix, place };
+        self.want_at(now, key, wanted, source);
+        if self.table.is_spread() {
+            self.want_only(now, key);
+        }
+    }
+
+    fn want_only(&mut self, now: Instant, key: Key) {
+        for (other, row) in self.table.elsewhere(key) {
+            if row.wanted != Slot::NOTHING {
+                self.want_at(now, other, Slot::NOTHING, SourceId::NONE);
+            }
+        }
+    }
+
+    fn want_nowhere(&mut self, now: Instant, prefix: IpNet) {
+        for place in self.table.places() {
+            let key = Key { prefix, place };
+            self.want_at(now, key, Slot::NOTHING, SourceId::NONE);
+            self.settled(key);
+        }
+    }
+
+    fn want_at(&mut self, now: Instant, key: Key, wanted: Slot, source: SourceId) {
+        let mut before = (Slot::NOTHING, SourceId::NONE);
+        self.table.update(key, |row| {
+            before = (row.wanted, row.wanted_source);
+            (row.wanted, row.wanted_source) = (wanted, source);
+            row.set_adopted(row.is_adopted() && wanted == Slot::NOTHING);
+            before != (wanted, source)
         });
-        self.unwant(before);
-        if before != wanted {
-            self.retries.forget(&Subject::Row(prefix));
+        self.unwant(before.0);
+        if before != (wanted, source) {
+            self.retries.forget(&Subject::Row(key));
             self.look_by(now + GATHER);
         }
     }
@@ -349,7 +395,7 @@ impl Fib {
         }
         self.phase = Phase::Running;
         self.nexthops.started();
-        let mut stale = self.strays.len();
+        let mut stale = 0;
         self.table.scan(|_, row| {
             let unwanted = row.wanted == Slot::NOTHING && row.actual != Slot::NOTHING;
             stale += usize::from(unwanted);
@@ -371,17 +417,23 @@ impl Fib {
             return;
         }
         self.phase = Phase::Ending;
+        self.forget_wanted();
+        self.nexthops.started();
+        self.look_by(now);
+    }
+
+    /// Nothing is wanted any more.
+    fn forget_wanted(&mut self) {
         let mut wanted = Vec::new();
         self.table.scan(|_, row| {
             wanted.push(std::mem::replace(&mut row.wanted, Slot::NOTHING));
+            row.wanted_source = SourceId::NONE;
             row.actual != Slot::NOTHING
         });
         for slot in wanted {
             self.unwant(slot);
         }
-        self.nexthops.started();
         self.retries = Retries::default();
-        self.look_by(now);
     }
 
     fn proceed(&mut self, now: Instant, out: &mut Vec<Output>) {
@@ -405,6 +457,9 @@ impl Fib {
             self.write(now, out);
         }
         let nothing_left = self.look_at.is_none() && self.flights.is_empty();
+        if self.retiring && (nothing_left && self.may_write() || !self.permitted) {
+            self.retiring = false;
+        }
         if self.phase == Phase::Ending && (nothing_left && self.may_write() || !self.permitted) {
             self.phase = Phase::Ended;
             out.push(Output::Ended);
@@ -413,7 +468,7 @@ impl Fib {
 
     fn retry(&mut self, now: Instant, subject: Subject) {
         match subject {
-            Subject::Row(prefix) => self.table.update(prefix, |_| true),
+            Subject::Row(key) => self.table.update(key, |_| true),
             Subject::Hop(next_hop) => self.nexthops.retry_hop(next_hop, &self.resolver),
             Subject::Set(members) => self.nexthops.retry_set(&members, &self.resolver),
             Subject::Object(id) => self.nexthops.retry_object(id),
@@ -427,29 +482,35 @@ impl Fib {
     }
 
     fn may_ever_write(&self) -> bool {
-        self.config.install && self.permitted
+        (self.config.install || self.retiring) && self.permitted
     }
 
     fn may_write(&self) -> bool {
         self.may_ever_write() && self.knowledge == Knowledge::Complete
     }
 
-    fn metric(&self, prefix: IpNet) -> u32 {
-        match prefix {
-            IpNet::V6(_) if self.config.metric == 0 => IPV6_METRIC_DEFAULT,
-            IpNet::V4(_) | IpNet::V6(_) => self.config.metric,
+    fn place(&self, prefix: IpNet, at: Placement) -> Place {
+        let metric = at.metric.unwrap_or(self.config.metric);
+        Place {
+            table: at.table.unwrap_or(self.config.table),
+            metric: match prefix {
+                IpNet::V6(_) if metric == 0 => IPV6_METRIC_DEFAULT,
+                IpNet::V4(_) | IpNet::V6(_) => metric,
+            },
+            tos: 0,
         }
     }
 
-    /// Of this prefix, the kernel will have `actual` once all that was sent is carried out.
-    fn set_actual(&mut self, prefix: IpNet, actual: Slot, look: bool) {
-        if let Some(object) = actual.index() {
+    /// Of this row, the kernel will have `actual` once all that was sent is carried out.
+    fn set_actual(&mut self, key: Key, actual: (Slot, SourceId), look: bool) {
+        if let Some(object) = actual.0.index() {
             self.nexthops.hold(object);
         }
         let mut before = Slot::NOTHING;
-        self.table.update(prefix, |row| {
-            before = std::mem::replace(&mut row.actual, actual);
-            row.seen = true;
+        self.table.update(key, |row| {
+            before = row.actual;
+            (row.actual, row.actual_source) = actual;
+            row.set_seen(true);
             look
         });
         if let Some(object) = before.index() {

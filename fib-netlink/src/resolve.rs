@@ -379,7 +379,10 @@ impl Resolver {
             RouteKind::Unicast(RouteVia::Nexthop(id)) => {
                 self.nexthop_way(*id, &pass, GROUP_DEPTH_MAX)
             }
-            RouteKind::Blackhole | RouteKind::Unreachable | RouteKind::Other => None,
+            RouteKind::Blackhole
+            | RouteKind::Unreachable
+            | RouteKind::Prohibit
+            | RouteKind::Other => None,
         }
     }
 

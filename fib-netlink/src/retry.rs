@@ -3,8 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
-
+use crate::table::Key;
 use crate::{NextHop, NextHops};
 
 /// The second attempt follows at once: most refusals are races that the next look has settled.
@@ -16,7 +15,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 /// What was refused.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) enum Subject {
-    Row(IpNet),
+    Row(Key),
     Hop(NextHop),
     Set(NextHops),
     /// The removal of a nexthop object.

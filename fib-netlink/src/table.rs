@@ -1,4 +1,5 @@
-//! Wanted and actual, a row a prefix: 20 bytes for IPv4, key and all.
+//! Wanted and actual, a row a prefix and place: 20 bytes for IPv4, key and all. Most routes are in one place, so a
+//! place has rows of its own, and a row does not say where it is.
 
 use std::collections::VecDeque;
 use std::hash::Hash;
@@ -7,6 +8,13 @@ use bgp_core::{Ipv4Prefix, Ipv6Prefix, Prefix};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use ipnet::IpNet;
+use smallvec::SmallVec;
+
+use crate::source::SourceId;
+
+/// Places of an earlier life that are kept in mind, at most; routes in others are left alone. Of what is wanted, the
+/// configuration bounds them.
+const PLACES_FOUND_MAX: usize = 256;
 
 /// What one column of a row says: nothing, one of the constants, or a place in a slab.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -19,11 +27,13 @@ impl Slot {
     pub(crate) const BLACKHOLE: Self = Self(1);
     /// Packets are refused.
     pub(crate) const UNREACHABLE: Self = Self(2);
+    /// Packets are refused as forbidden.
+    pub(crate) const PROHIBIT: Self = Self(3);
     /// Perhaps something of ours is there, perhaps not (only actual).
-    pub(crate) const UNKNOWN: Self = Self(3);
+    pub(crate) const UNKNOWN: Self = Self(4);
     /// Something of ours is there that nobody could want (only actual).
-    pub(crate) const OTHER: Self = Self(4);
-    const FIRST: u32 = 5;
+    pub(crate) const OTHER: Self = Self(5);
+    const FIRST: u32 = 6;
 
     /// The slot for a place in a slab.
     pub(crate) fn at(index: usize) -> Self {
@@ -52,7 +62,26 @@ pub(crate) enum Flight {
     SentLookAgain,
 }
 
-/// One prefix.
+/// Where in the kernel a route is, beside its prefix: there is room for one route a prefix and place.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Place {
+    pub(crate) table: u32,
+    pub(crate) metric: u32,
+    pub(crate) tos: u8,
+}
+
+/// Refers to a place.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct PlaceId(u16);
+
+/// Names a row.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Key {
+    pub(crate) prefix: IpNet,
+    pub(crate) place: PlaceId,
+}
+
+/// One prefix in one place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Row {
     /// A set of next hops, or a constant.
@@ -60,67 +89,230 @@ pub(crate) struct Row {
     /// An object, or a constant. Says what it will be once all that was sent is carried out.
     pub(crate) actual: Slot,
     pub(crate) flight: Flight,
-    /// It is in one of the queues.
-    dirty: bool,
-    /// The dump that is under way told of it.
-    pub(crate) seen: bool,
-    /// It was found in the kernel at start, and was not wanted so far.
-    pub(crate) adopted: bool,
+    /// The preferred source of what is wanted, whether this machine has it or not.
+    pub(crate) wanted_source: SourceId,
+    /// That of what is there.
+    pub(crate) actual_source: SourceId,
+    marks: Marks,
 }
 
-/// All prefixes of both families, and which of them need a look.
+/// What else is to be known of a row, in one octet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Marks(u8);
+
+impl Marks {
+    /// It is in one of the queues.
+    const DIRTY: u8 = 1;
+    /// The dump that is under way told of it.
+    const SEEN: u8 = 2;
+    /// It was found in the kernel at start, and was not wanted so far.
+    const ADOPTED: u8 = 4;
+
+    const fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    const fn set(&mut self, mark: u8, whether: bool) {
+        if whether {
+            self.0 |= mark;
+        } else {
+            self.0 &= !mark;
+        }
+    }
+}
+
+impl Row {
+    /// It waits to be looked at.
+    pub(crate) const fn is_dirty(&self) -> bool {
+        self.marks.has(Marks::DIRTY)
+    }
+
+    /// The dump that is under way told of it.
+    pub(crate) const fn is_seen(&self) -> bool {
+        self.marks.has(Marks::SEEN)
+    }
+
+    pub(crate) const fn set_seen(&mut self, seen: bool) {
+        self.marks.set(Marks::SEEN, seen);
+    }
+
+    /// It was found in the kernel at start, and was not wanted so far.
+    pub(crate) const fn is_adopted(&self) -> bool {
+        self.marks.has(Marks::ADOPTED)
+    }
+
+    pub(crate) const fn set_adopted(&mut self, adopted: bool) {
+        self.marks.set(Marks::ADOPTED, adopted);
+    }
+}
+
+/// All rows, and which of them need a look.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
+    places: Vec<Rooms>,
+}
+
+/// The rows of a place.
+#[derive(Debug)]
+struct Rooms {
+    place: Place,
     ipv4: Rows<Ipv4Prefix>,
     ipv6: Rows<Ipv6Prefix>,
 }
 
-impl Table {
-    /// The row of a prefix; an empty one if there is none.
-    pub(crate) fn row(&self, prefix: IpNet) -> Row {
+impl Rooms {
+    fn row(&self, prefix: IpNet) -> Row {
         match prefix {
             IpNet::V4(_) => self.ipv4.row(prefix),
             IpNet::V6(_) => self.ipv6.row(prefix),
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.ipv4.rows.is_empty() && self.ipv6.rows.is_empty() && self.queued() == 0
+    }
+
+    fn queued(&self) -> usize {
+        self.ipv4.queued() + self.ipv6.queued()
+    }
+}
+
+impl Table {
+    /// The number of a place, for a row that is wanted there.
+    pub(crate) fn place(&mut self, place: Place) -> PlaceId {
+        if let Some(id) = self.find(place) {
+            return id;
+        }
+        let rooms = Rooms {
+            place,
+            ipv4: Rows::default(),
+            ipv6: Rows::default(),
+        };
+        match self.places.iter().position(Rooms::is_empty) {
+            Some(index) => {
+                if let Some(empty) = self.places.get_mut(index) {
+                    *empty = rooms;
+                }
+                place_id(index)
+            }
+            None => {
+                self.places.push(rooms);
+                place_id(self.places.len() - 1)
+            }
+        }
+    }
+
+    /// Likewise, for a row that was found in the kernel. `None`: there are too many.
+    pub(crate) fn place_found(&mut self, place: Place) -> Option<PlaceId> {
+        let full = self.places.len() >= PLACES_FOUND_MAX;
+        self.find(place)
+            .or_else(|| (!full).then(|| self.place(place)))
+    }
+
+    /// The number of a place that has one.
+    pub(crate) fn find(&self, place: Place) -> Option<PlaceId> {
+        let index = self.places.iter().position(|rooms| rooms.place == place);
+        index.map(place_id)
+    }
+
+    /// Where that is.
+    pub(crate) fn place_of(&self, id: PlaceId) -> Option<Place> {
+        self.places.get(usize::from(id.0)).map(|rooms| rooms.place)
+    }
+
+    /// Whether there are several places.
+    pub(crate) const fn is_spread(&self) -> bool {
+        self.places.len() > 1
+    }
+
+    /// The rows of the same prefix in other places.
+    pub(crate) fn elsewhere(&self, key: Key) -> SmallVec<[(Key, Row); 2]> {
+        self.rows_of(key.prefix)
+            .filter(|(other, _)| other.place != key.place)
+            .collect()
+    }
+
+    /// All places.
+    pub(crate) fn places(&self) -> impl Iterator<Item = PlaceId> + use<> {
+        (0..self.places.len()).map(place_id)
+    }
+
+    /// The rows of a prefix that are not empty.
+    pub(crate) fn rows_of(&self, prefix: IpNet) -> impl Iterator<Item = (Key, Row)> + '_ {
+        let rows = self.places.iter().enumerate().map(move |(i, rooms)| {
+            let place = place_id(i);
+            (Key { prefix, place }, rooms.row(prefix))
+        });
+        rows.filter(|(_, row)| !is_empty(row))
+    }
+
+    /// A row; an empty one if there is none.
+    pub(crate) fn row(&self, key: Key) -> Row {
+        let rooms = self.places.get(usize::from(key.place.0));
+        rooms.map(|rooms| rooms.row(key.prefix)).unwrap_or_default()
+    }
+
     /// Changes a row, makes it if need be, and drops it when nothing is left in it. When `change`
     /// says so, it is queued to be looked at.
-    pub(crate) fn update(&mut self, prefix: IpNet, change: impl FnOnce(&mut Row) -> bool) {
-        match prefix {
-            IpNet::V4(_) => self.ipv4.update(prefix, change),
-            IpNet::V6(_) => self.ipv6.update(prefix, change),
+    pub(crate) fn update(&mut self, key: Key, change: impl FnOnce(&mut Row) -> bool) {
+        let Some(rooms) = self.places.get_mut(usize::from(key.place.0)) else {
+            return;
+        };
+        match key.prefix {
+            IpNet::V4(_) => rooms.ipv4.update(key.prefix, change),
+            IpNet::V6(_) => rooms.ipv6.update(key.prefix, change),
         }
     }
 
     /// Takes a row out of the queues. Rows that want a route come first, in the order in which they
     /// were queued; the others in a pseudo-random one, because removing routes from the kernel's trie
     /// in ascending order takes it quadratic time.
-    pub(crate) fn next_to_look_at(&mut self) -> Option<(IpNet, Row)> {
-        self.ipv4
-            .next_change()
-            .or_else(|| self.ipv6.next_change())
-            .or_else(|| self.ipv4.next_removal())
-            .or_else(|| self.ipv6.next_removal())
+    pub(crate) fn next_to_look_at(&mut self) -> Option<(Key, Row)> {
+        for (index, rooms) in self.places.iter_mut().enumerate() {
+            let change = rooms.ipv4.next_change();
+            if let Some((prefix, row)) = change.or_else(|| rooms.ipv6.next_change()) {
+                let place = place_id(index);
+                return Some((Key { prefix, place }, row));
+            }
+        }
+        for (index, rooms) in self.places.iter_mut().enumerate() {
+            let removal = rooms.ipv4.next_removal();
+            if let Some((prefix, row)) = removal.or_else(|| rooms.ipv6.next_removal()) {
+                let place = place_id(index);
+                return Some((Key { prefix, place }, row));
+            }
+        }
+        None
     }
 
     /// How many rows wait to be looked at.
     pub(crate) fn queued(&self) -> usize {
-        self.ipv4.queued() + self.ipv6.queued()
+        self.places.iter().map(Rooms::queued).sum()
     }
 
     /// Visits all rows, changes them, and queues those for which `visit` says so. In no useful
     /// order, but in the same one in each run: the hash has no seed.
     pub(crate) fn scan(&mut self, mut visit: impl FnMut(IpNet, &mut Row) -> bool) {
-        self.ipv4.scan(&mut visit);
-        self.ipv6.scan(&mut visit);
+        for rooms in &mut self.places {
+            rooms.ipv4.scan(&mut visit);
+            rooms.ipv6.scan(&mut visit);
+        }
     }
 
     /// All rows, likewise.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (IpNet, Row)> + '_ {
-        let ipv4 = self.ipv4.rows.iter().map(|(p, row)| ((*p).into(), *row));
-        ipv4.chain(self.ipv6.rows.iter().map(|(p, row)| ((*p).into(), *row)))
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, Row)> + '_ {
+        self.places.iter().enumerate().flat_map(|(i, rooms)| {
+            let place = place_id(i);
+            let ipv4 = rooms.ipv4.rows.iter().map(|(p, row)| ((*p).into(), *row));
+            let ipv6 = rooms.ipv6.rows.iter().map(|(p, row)| ((*p).into(), *row));
+            ipv4.chain(ipv6)
+                .map(move |(prefix, row)| (Key { prefix, place }, row))
+        })
     }
+}
+
+fn place_id(index: usize) -> PlaceId {
+    PlaceId(u16::try_from(index).unwrap_or(u16::MAX))
 }
 
 #[derive(Debug)]
@@ -145,8 +337,8 @@ impl<P: Prefix + Hash> Rows<P> {
             return;
         };
         let row = self.rows.entry(prefix).or_default();
-        if change(row) && !row.dirty {
-            row.dirty = true;
+        if change(row) && !row.is_dirty() {
+            row.marks.set(Marks::DIRTY, true);
             queue(prefix, *row, &mut self.changes, &mut self.removals);
         }
         if is_empty(row) {
@@ -175,7 +367,7 @@ impl<P: Prefix + Hash> Rows<P> {
 
     fn taken(&mut self, prefix: P) -> Option<(IpNet, Row)> {
         let row = self.rows.get_mut(&prefix)?;
-        row.dirty = false;
+        row.marks.set(Marks::DIRTY, false);
         let taken = *row;
         if is_empty(row) {
             self.rows.remove(&prefix);
@@ -189,8 +381,8 @@ impl<P: Prefix + Hash> Rows<P> {
 
     fn scan(&mut self, visit: &mut impl FnMut(IpNet, &mut Row) -> bool) {
         for (prefix, row) in &mut self.rows {
-            if visit((*prefix).into(), row) && !row.dirty {
-                row.dirty = true;
+            if visit((*prefix).into(), row) && !row.is_dirty() {
+                row.marks.set(Marks::DIRTY, true);
                 queue(*prefix, *row, &mut self.changes, &mut self.removals);
             }
         }
@@ -220,7 +412,7 @@ fn queue<P>(prefix: P, row: Row, changes: &mut VecDeque<P>, removals: &mut Vec<P
 fn is_empty(row: &Row) -> bool {
     row.wanted == Slot::NOTHING
         && row.actual == Slot::NOTHING
-        && !row.dirty
+        && !row.is_dirty()
         && row.flight == Flight::None
 }
 

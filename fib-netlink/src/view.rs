@@ -1,5 +1,6 @@
 //! What an operator sees of the FIB: plain values, made when asked for.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use ipnet::IpNet;
@@ -76,11 +77,17 @@ impl RouteState {
     }
 }
 
-/// One prefix.
+/// One prefix in one place.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FibRow {
     /// Where to.
     pub prefix: IpNet,
+    /// The kernel's table.
+    pub table: u32,
+    /// The route's metric there.
+    pub metric: u32,
+    /// The preferred source that is wanted, or is there.
+    pub prefsrc: Option<IpAddr>,
     /// What is wanted there, in the kernel's words; `None`: nothing.
     pub wanted: Option<String>,
     /// What is there; `None`: nothing of ours.

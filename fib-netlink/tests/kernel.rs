@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 
 use fib_netlink::kernel::{self, Handle, KernelConfig};
 use fib_netlink::{
-    Fib, FibConfig, Input, NextHop, NextHops, Notice, Output, PreferredSource, Resolution,
-    RouteState, Wanted,
+    Fib, FibConfig, Input, NextHop, NextHops, Notice, Output, Placement, PreferredSource,
+    Resolution, RouteState, Wanted,
 };
 use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
@@ -138,9 +138,14 @@ impl Rig {
     }
 
     fn want(&mut self, prefix: &str, route: Option<Wanted>) {
+        self.want_at(prefix, route, Placement::default());
+    }
+
+    fn want_at(&mut self, prefix: &str, route: Option<Wanted>, at: Placement) {
         self.input(Input::Wanted {
             prefix: net(prefix),
             route,
+            at,
         });
     }
 
@@ -518,7 +523,7 @@ fn a_killed_daemon_finds_its_routes_again() {
             second.ops, 0,
             "what is there as it is wanted is not written"
         );
-        assert_eq!(second.fib.status().stale, 2);
+        assert_eq!(second.fib.status().stale, 3);
         assert_eq!(second.state("203.0.113.0/24"), Some(RouteState::Stale));
         let meanwhile = ip("route show") + &ip("-6 route show") + &ip("nexthop show");
         assert!(
@@ -749,6 +754,7 @@ fn a_hundred_thousand_routes_go_in_and_out() {
                 rig.input(Input::Wanted {
                     prefix: prefix(n),
                     route: target.clone(),
+                    at: Placement::default(),
                 });
             }
             rig.until("all", |rig| {
@@ -763,5 +769,104 @@ fn a_hundred_thousand_routes_go_in_and_out() {
         }
         assert_eq!(ip("route show proto bgp"), "");
         assert_eq!(ip("nexthop show"), "");
+    });
+}
+
+fn at(table: Option<u32>, metric: Option<u32>, prefsrc: Option<&str>) -> Placement {
+    Placement {
+        table,
+        metric,
+        prefsrc: prefsrc.map(|address| address.parse().unwrap()),
+    }
+}
+
+#[test]
+fn each_route_has_its_table_its_metric_and_its_source() {
+    in_namespace(|| {
+        ip("addr add 10.100.0.1/32 dev lo");
+        let mut rig = Rig::new(FibConfig::default());
+        rig.input(Input::StartupDone);
+        let (v4, v6) = (via(&[("10.0.1.2", 1)]), via(&[("fd00:1::2", 1)]));
+        rig.want("192.0.2.0/24", v4.clone());
+        rig.want_at("192.0.3.0/24", v4.clone(), at(Some(1000), Some(7), None));
+        rig.want_at(
+            "192.0.4.0/24",
+            v4.clone(),
+            at(None, None, Some("10.100.0.1")),
+        );
+        rig.want_at("2001:db8::/32", v6.clone(), at(Some(1000), Some(0), None));
+        rig.want_at(
+            "192.0.5.0/24",
+            Some(Wanted::Prohibit),
+            at(Some(1000), None, None),
+        );
+        rig.settle();
+        let shown = |table: &str| {
+            let all =
+                ip("route show table all proto bgp") + &ip("-6 route show table all proto bgp");
+            let of_table = |line: &&str| match table {
+                "main" => !line.contains(" table "),
+                table => line.contains(&format!(" table {table} ")),
+            };
+            let mut lines: Vec<_> = all.lines().filter(of_table).collect();
+            lines.sort_unstable();
+            lines.dedup(); // `ip` shows an IPv6 route by a nexthop object twice
+            lines.join("\n")
+        };
+        let (main, other) = (shown("main"), shown("1000"));
+        assert!(main.contains("192.0.2.0/24 nhid"), "{main}");
+        assert!(main.contains("src 10.100.0.1 metric 20"), "{main}");
+        assert!(other.contains("metric 7"), "{other}");
+        assert!(other.contains("metric 1024"), "{other}");
+        assert!(other.contains("prohibit 192.0.5.0/24"), "{other}");
+
+        // All of them move, and a watcher never misses one.
+        let prefixes = ["192.0.2.0/24", "192.0.3.0/24", "192.0.4.0/24"];
+        for prefix in prefixes {
+            rig.want_at(prefix, v4.clone(), at(Some(1001), None, None));
+        }
+        rig.want("2001:db8::/32", v6);
+        rig.want("192.0.5.0/24", None);
+        rig.settle();
+        assert_eq!(shown("main").lines().count(), 1, "{}", shown("main"));
+        assert_eq!(shown("1001").lines().count(), 3, "{}", shown("1001"));
+        assert_eq!(shown("1000"), "");
+    });
+}
+
+#[test]
+fn a_killed_daemon_finds_its_routes_in_whatever_table_it_had_put_them() {
+    in_namespace(|| {
+        let config = FibConfig {
+            table: 1000,
+            metric: 50,
+            ..FibConfig::default()
+        };
+        let v4 = via(&[("10.0.1.2", 1), ("10.0.2.2", 1)]);
+        let mut first = Rig::new(config);
+        first.want("192.0.2.0/24", v4.clone());
+        first.want("192.0.3.0/24", v4.clone());
+        first.settle();
+        drop(first);
+        ip("route add 192.0.3.0/24 via 10.0.3.2 proto static metric 50 table 1001");
+        let mut second = Rig::new(FibConfig::default());
+        assert_eq!(second.notices, [Notice::Adopted { routes: 2 }]);
+        second.want("192.0.2.0/24", v4);
+        second.quiet();
+        assert_eq!(
+            ip("route show table 1000 proto bgp")
+                .matches("192.0")
+                .count(),
+            2
+        );
+        second.input(Input::StartupDone);
+        second.settle();
+        let tables = ip("route show table all");
+        assert!(!tables.contains("table 1000"), "{tables}");
+        assert!(
+            tables.contains("192.0.3.0/24 via 10.0.3.2 dev d3 table 1001"),
+            "{tables}"
+        );
+        assert_eq!(ip("route show proto bgp").matches("192.0").count(), 1);
     });
 }

@@ -20,6 +20,8 @@ pub enum Forwarding {
     Blackhole,
     /// They are refused with ICMP.
     Unreachable,
+    /// They are refused with ICMP, as forbidden.
+    Prohibit,
 }
 
 impl<P: Prefix> Plane<P> {
@@ -54,7 +56,9 @@ impl<P: Prefix> Plane<P> {
             match of_path(core, prefix, path) {
                 None => {}
                 Some(Forwarding::Via(via)) => hops.extend(via),
-                Some(drop @ (Forwarding::Blackhole | Forwarding::Unreachable)) => {
+                Some(
+                    drop @ (Forwarding::Blackhole | Forwarding::Unreachable | Forwarding::Prohibit),
+                ) => {
                     return Some(drop);
                 }
             }
@@ -75,6 +79,7 @@ fn of_path(core: &Core, prefix: IpNet, path: &Path) -> Option<Forwarding> {
             LocalForwarding::Via(hops) => Forwarding::Via(hops.clone()),
             LocalForwarding::Blackhole => Forwarding::Blackhole,
             LocalForwarding::Unreachable => Forwarding::Unreachable,
+            LocalForwarding::Prohibit => Forwarding::Prohibit,
         });
     }
     let hop = core.store.facts(path.attrs)?.next_hop;

@@ -26,6 +26,8 @@ pub enum LocalForwarding {
     Blackhole,
     /// Packets are refused with ICMP.
     Unreachable,
+    /// Packets are refused with ICMP, as forbidden.
+    Prohibit,
 }
 
 /// The forwarding of local routes that have one.

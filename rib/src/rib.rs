@@ -401,6 +401,14 @@ impl Rib {
         });
     }
 
+    /// There is no FIB any more that is given anything.
+    pub fn fib_stop(&mut self) {
+        both!(self, |plane, _core| {
+            plane.fib = None;
+            plane.trim();
+        });
+    }
+
     /// Counts the changes since start: what was looked at is still true while it stays the same.
     #[must_use]
     pub const fn version(&self) -> u64 {

@@ -299,6 +299,8 @@ pub enum StaticVia {
     Blackhole,
     /// Packets are refused with ICMP.
     Unreachable,
+    /// Packets are refused with ICMP, as forbidden.
+    Prohibit,
 }
 
 /// One next hop of a static route.

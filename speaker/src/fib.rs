@@ -3,10 +3,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Instant;
 
-use fib_netlink::{FibConfig, Input, NextHop, Output, PreferredSource, Wanted};
+use fib_netlink::{FibConfig, Input, NextHop, Output, Placement, PreferredSource, Wanted};
 use rib::{Forwarding, NextHopChange, NextHopKey};
 
-use crate::config::Config;
+use crate::config::{Config, Fib};
 use crate::event::Effect;
 use crate::{Notice, Speaker};
 
@@ -74,10 +74,36 @@ impl Speaker {
         let mut changes = std::mem::take(&mut self.fib_changes);
         self.fib_behind = self.rib.fib_next(CHUNK, &mut |prefix, forwarding| {
             let route = forwarding.map(wanted);
-            changes.push(Input::Wanted { prefix, route });
+            changes.push(Input::Wanted {
+                prefix,
+                route,
+                at: Placement::default(),
+            });
         });
         self.fib_inputs(now, changes.drain(..), out);
         self.fib_changes = changes;
+    }
+
+    /// Before `[fib]` changes: the planner hears all there is to say by the rules so far, so that what is told anew by
+    /// the new ones lacks nothing that is to go.
+    pub(crate) fn feed_fib_all(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.feed_fib(now, out);
+        while self.fib_behind {
+            self.feed_fib(now, out);
+        }
+    }
+
+    /// `[fib]` changed: all routes are told anew, and those that move are there before they leave.
+    pub(crate) fn reconfigure_fib(&mut self, now: Instant, old: &Fib, out: &mut Vec<Effect>) {
+        self.fib_input(now, Input::Configure(fib_config(&self.config)), out);
+        let installs = self.config.fib.install;
+        if installs {
+            self.rib.fib_resync();
+        } else {
+            self.rib.fib_stop();
+        }
+        self.fib_behind = installs;
+        self.fib_begins = installs && (self.fib_begins || !old.install);
     }
 
     /// Our IPv4 and IPv6 addresses for next hops on a session whose local address is `local`: itself, and
@@ -123,6 +149,7 @@ fn wanted(forwarding: Forwarding) -> Wanted {
         ),
         Forwarding::Blackhole => Wanted::Blackhole,
         Forwarding::Unreachable => Wanted::Unreachable,
+        Forwarding::Prohibit => Wanted::Prohibit,
     }
 }
 

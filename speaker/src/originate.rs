@@ -126,6 +126,7 @@ impl Speaker {
         let forwarding = match &route.via {
             StaticVia::Blackhole => LocalForwarding::Blackhole,
             StaticVia::Unreachable => LocalForwarding::Unreachable,
+            StaticVia::Prohibit => LocalForwarding::Prohibit,
             StaticVia::NextHops(hops) => {
                 let hops = hops
                     .iter()
@@ -144,7 +145,7 @@ impl Speaker {
         };
         match &route.via {
             StaticVia::NextHops(hops) => !self.config.fib.install || hops.iter().any(reachable),
-            StaticVia::Blackhole | StaticVia::Unreachable => true,
+            StaticVia::Blackhole | StaticVia::Unreachable | StaticVia::Prohibit => true,
         }
     }
 

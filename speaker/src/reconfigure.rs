@@ -41,17 +41,23 @@ impl Speaker {
         config: Config,
         out: &mut Vec<Effect>,
     ) -> Result<Changes, Refusal> {
-        if config.fib != self.config.fib {
-            let why =
-                "[fib] changes only with a restart of windrosed: its routes would change owners";
+        if config.fib.protocol != self.config.fib.protocol {
+            let why = "[fib] protocol changes only with a restart of windrosed: it says which routes are ours";
             return Err(Refusal::Precondition(why.to_owned()));
         }
         self.refuse_at_end()?;
         let policies = check(&config).map_err(Refusal::Precondition)?;
+        let another_fib = config.fib != self.config.fib;
+        if another_fib {
+            self.feed_fib_all(now, out);
+        }
         let old = std::mem::replace(&mut self.config, config);
         self.policies = policies.into();
         self.rib.set_policies(self.policies.clone());
         self.rib.set_config(rib_config(&self.config, self.seed));
+        if another_fib {
+            self.reconfigure_fib(now, &old.fib, out);
+        }
         let mut changes = Changes::default();
         self.remove_peers(now, &mut changes, out);
         self.touch_peers(now, &old.router, &mut changes, out);

@@ -53,6 +53,8 @@ pub struct Speaker {
     pub(crate) fib_changes: Vec<fib_netlink::Input>,
     /// The FIB planner has not seen all changes of the RIB yet.
     pub(crate) fib_behind: bool,
+    /// It began to install while running, and has not been told all yet.
+    pub(crate) fib_begins: bool,
     /// After a shutdown, the kernel is as it shall stay.
     pub(crate) fib_ended: bool,
     /// What our OPENs say of our own restart.
@@ -97,6 +99,7 @@ impl Speaker {
             fib_outputs: Vec::new(),
             fib_changes: Vec::new(),
             fib_behind: false,
+            fib_begins: false,
             fib_ended: false,
             restart: Restart::default(),
             deferral: Deferral::None,
@@ -322,6 +325,11 @@ impl Speaker {
             Life::Starting(latest) if now >= self.startup_ends(latest) => {
                 self.life = Life::Running;
                 self.end_restart();
+                self.fib_begins = false;
+                self.fib_input(now, fib_netlink::Input::StartupDone, out);
+            }
+            Life::Running if self.fib_begins && !self.fib_behind && self.fib.is_synchronized() => {
+                self.fib_begins = false;
                 self.fib_input(now, fib_netlink::Input::StartupDone, out);
             }
             Life::Ending(latest) if now >= latest || self.fib_ended => {

@@ -247,6 +247,14 @@ impl Kernel {
             .collect()
     }
 
+    /// The tables and metrics of windrose's routes.
+    #[must_use]
+    pub fn places(&self) -> BTreeSet<(u32, u32)> {
+        let routes = self.routes.values();
+        let ours = routes.filter(|route| route.protocol > PROTOCOL_STATIC);
+        ours.map(|route| (route.table, route.metric)).collect()
+    }
+
     fn ways(&self, kind: &RouteKind) -> BTreeSet<String> {
         let paths: Vec<Path> = match kind {
             RouteKind::Unicast(RouteVia::Nexthop(id)) => self.paths(*id),
@@ -255,6 +263,7 @@ impl Kernel {
             }
             RouteKind::Blackhole => return BTreeSet::from(["blackhole".to_owned()]),
             RouteKind::Unreachable => return BTreeSet::from(["unreachable".to_owned()]),
+            RouteKind::Prohibit => return BTreeSet::from(["prohibit".to_owned()]),
             RouteKind::Other => Vec::new(),
         };
         let gateways = paths.iter().filter_map(|path| path.gateway);
@@ -343,34 +352,41 @@ impl Kernel {
             Op::RemoveNexthop { id } => self.remove_nexthop(*id),
             Op::PutRoute {
                 prefix,
+                table,
                 metric,
+                prefsrc,
                 target,
                 replace,
             } => {
                 let kind = self.kind(target)?;
-                let key = (*prefix, batch.frame.table, *metric);
+                let key = (*prefix, *table, *metric);
                 match (self.routes.get(&key), replace) {
                     (Some(_), false) => return Err(Fault::Errno(EEXIST)),
-                    (Some(old), true) if old.protocol != batch.frame.protocol => {
+                    (Some(old), true) if old.protocol != batch.protocol => {
                         return Err(Fault::Foreign);
                     }
                     (Some(_), true) | (None, _) => {}
                 }
                 self.put(KernelRoute {
                     prefix: *prefix,
-                    table: batch.frame.table,
+                    table: *table,
                     metric: *metric,
-                    protocol: batch.frame.protocol,
+                    protocol: batch.protocol,
                     tos: 0,
                     kind,
-                    prefsrc: None,
+                    prefsrc: *prefsrc,
                 });
                 Ok(())
             }
-            Op::RemoveRoute { prefix, metric, .. } => {
-                let key = (*prefix, batch.frame.table, *metric);
+            Op::RemoveRoute {
+                prefix,
+                table,
+                metric,
+                ..
+            } => {
+                let key = (*prefix, *table, *metric);
                 match self.routes.get(&key) {
-                    Some(route) if route.protocol == batch.frame.protocol => {
+                    Some(route) if route.protocol == batch.protocol => {
                         self.routes.remove(&key);
                         Ok(())
                     }
@@ -390,6 +406,7 @@ impl Kernel {
             Target::Paths(paths) => RouteKind::Unicast(RouteVia::Paths(paths.clone())),
             Target::Blackhole => RouteKind::Blackhole,
             Target::Unreachable => RouteKind::Unreachable,
+            Target::Prohibit => RouteKind::Prohibit,
         })
     }
 
@@ -403,7 +420,7 @@ impl Kernel {
         if self.nexthops.contains_key(&id) && !replace {
             return Err(Fault::Errno(EEXIST));
         }
-        let protocol = batch.frame.protocol;
+        let protocol = batch.protocol;
         self.nexthops
             .insert(id, KernelNexthop { id, protocol, kind });
         Ok(())

@@ -444,9 +444,16 @@ fn check_kernel(
         let ways = match &route.via {
             StaticVia::Blackhole => BTreeSet::from(["blackhole".to_owned()]),
             StaticVia::Unreachable => BTreeSet::from(["unreachable".to_owned()]),
+            StaticVia::Prohibit => BTreeSet::from(["prohibit".to_owned()]),
             StaticVia::NextHops(hops) => hops.iter().map(|hop| hop.address.to_string()).collect(),
         };
         expected.insert(route.prefix, ways);
+    }
+    let place = (config.fib.table, config.fib.metric);
+    if let Some(other) = kernel.places().into_iter().find(|other| *other != place) {
+        return Err(format!(
+            "routes are in (table, metric) {other:?}, and should be in {place:?}"
+        ));
     }
     let actual = kernel.routes();
     if actual != expected {

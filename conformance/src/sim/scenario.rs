@@ -130,12 +130,18 @@ fn inject(world: &mut World, host: usize) {
     });
 }
 
-/// Changes what a host exports to or imports from one of its peers, or what it originates.
+/// Metrics that hosts give to their routes.
+const METRICS: [u32; 2] = [20, 30];
+
+/// Changes what a host exports to or imports from one of its peers, what it originates, or where its routes are.
 fn reconfigure(world: &mut World, host: usize) {
     let Some(mut config) = world.hosts.get(host).map(|h| h.config.clone()) else {
         return;
     };
-    if world.chance.one_in(2) {
+    if world.chance.one_in(4) {
+        config.fib.table = world.chance.pick(&[254, 100]).unwrap_or(254);
+        config.fib.metric = world.chance.pick(&METRICS).unwrap_or(20);
+    } else if world.chance.one_in(2) {
         let originate = draw::originate(&mut world.chance);
         config
             .originate
@@ -199,7 +205,9 @@ fn peace(world: &mut World) {
     for host in 0..world.hosts.len() {
         if let Some(h) = world.hosts.get_mut(host) {
             h.kernel.set_link(now, true);
-            h.kernel.remove_foreign(now, h.config.fib.metric);
+            for metric in METRICS {
+                h.kernel.remove_foreign(now, metric);
+            }
         }
         for other in 0..world.hosts.len() {
             for address in draw::addresses(other) {

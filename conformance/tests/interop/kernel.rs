@@ -195,3 +195,72 @@ fn a_dead_link_moves_its_routes_at_once() -> Result<()> {
     }
     Ok(())
 }
+
+/// A stream of packets goes on while the routes get another metric and another source; then nothing is installed.
+#[test]
+fn a_reload_moves_the_routes_and_no_packet_misses_them() -> Result<()> {
+    let Some(star) = Star::new(&["bird", "ping"], 1)? else {
+        return Ok(());
+    };
+    let config = format!("{ROUTER}{}", peer("192.0.1.2", 65002, ""));
+    let windrosed = star.windrosed(&config)?;
+    star.hub.ip("addr add 10.200.0.1/32 dev lo")?;
+    star.spokes[0].ip("addr add 10.1.0.1/32 dev lo")?;
+    star.spokes[0].ip("route add 10.200.0.1/32 via 192.0.1.1")?;
+    let bird = bird(1, 65002, "", &["10.1.0.0/16", "2001:db8:100::/48"]);
+    let _bird = Bird::start(&star.lab, &star.spokes[0], &bird)?;
+    for prefix in ["10.1.0.0/16", "2001:db8:100::/48"] {
+        star.soon(prefix, || goes_over(&star, prefix, &["eth1"]))?;
+    }
+    let shown = |table: &str| -> Result<String> {
+        let v4 = star
+            .hub
+            .ip(&format!("route show table {table} proto bgp"))?;
+        Ok(v4 + &star.hub.ip("-6 route show proto bgp")?)
+    };
+    let is = |what: &str| {
+        let shown = shown("main")?;
+        ensure!(shown.matches(what).count() >= 1, "{what}: {shown}");
+        ensure!(shown.matches("10.1.0.0/16").count() == 1, "{shown}");
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let pings = scope.spawn(|| star.hub.run("ping -q -i 0.002 -c 1500 10.1.0.1"));
+        for (fib, what) in [
+            ("metric = 5", "metric 5"),
+            ("metric = 50", "metric 50"),
+            ("metric = 50\nprefsrc = \"10.200.0.1\"", "src 10.200.0.1"),
+            ("nexthop-groups = false", "via 192.0.1.2"),
+        ] {
+            windrosed.reload(&format!("{config}[fib]\n{fib}\n"))?;
+            star.soon(what, || is(what))?;
+        }
+        let said = pings
+            .join()
+            .map_err(|_| anyhow::anyhow!("ping panicked"))??;
+        ensure!(said.contains(" 0% packet loss"), "{said}");
+        ensure!(!said.contains("error"), "{said}");
+        Ok(())
+    })?;
+    windrosed.reload(&format!("{config}[fib]\ntable = 1000\n"))?;
+    star.soon("the other table", || {
+        let other = shown("1000")?;
+        ensure!(other.contains("10.1.0.0/16"), "{other}");
+        ensure!(
+            star.hub.ip("route show proto bgp")?.is_empty(),
+            "still there"
+        );
+        Ok(())
+    })?;
+    windrosed.reload(&format!("{config}[fib]\ninstall = false\n"))?;
+    star.soon("the end of installing", || {
+        let left = star.hub.ip("route show table all proto bgp")?;
+        ensure!(left.is_empty(), "{left}");
+        Ok(())
+    })?;
+    windrosed.reload(&config)?;
+    star.soon("its beginning", || {
+        goes_over(&star, "10.1.0.0/16", &["eth1"])
+    })?;
+    windrosed.established("192.0.1.2").map(drop)
+}

@@ -101,7 +101,8 @@ fn effect(header: &str, key: &str) -> &'static str {
         "[[peer]]" | "[[peer-range]]" if OF_THE_SESSION.contains(&key) => "session restarts",
         "[router]" if OF_ALL_SESSIONS.contains(&key) => "all sessions restart",
         "[router]" if key == "listen" => RESTART,
-        "[api]" | "[api.tls]" | "[metrics]" | "[fib]" => RESTART,
+        "[fib]" if key == "protocol" => RESTART,
+        "[api]" | "[api.tls]" | "[metrics]" => RESTART,
         // The rest: policies, sets, routes of ours, timers.
         _ => "in place",
     }

@@ -381,6 +381,7 @@ fn static_route(route: &Static, lines: &mut Lines) {
     match &route.via {
         StaticVia::Blackhole => lines.text("via", "blackhole"),
         StaticVia::Unreachable => lines.text("via", "unreachable"),
+        StaticVia::Prohibit => lines.text("via", "prohibit"),
         StaticVia::NextHops(hops) => {
             let hop = hops.iter().map(|hop| {
                 let mut inner = Lines::default();

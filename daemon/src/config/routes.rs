@@ -150,8 +150,7 @@ pub(super) fn statics(root: &Reader<'_>, own: &mut Vec<Own>) -> Vec<Static> {
 }
 
 fn via(reader: &Reader<'_>, prefix: Option<IpNet>) -> Option<StaticVia> {
-    let instead =
-        "write a list of next hops as in `[\"10.10.0.13\"]`, `\"blackhole\"` or `\"unreachable\"`";
+    let instead = "write a list of next hops as in `[\"10.10.0.13\"]`, `\"blackhole\"`, `\"unreachable\"` or `\"prohibit\"`";
     let Some(node) = reader.node("via") else {
         reader.report.missing(&reader.at, "via", instead);
         return None;
@@ -159,6 +158,7 @@ fn via(reader: &Reader<'_>, prefix: Option<IpNet>) -> Option<StaticVia> {
     let items = match &node.value {
         Value::Text(text) if text == "blackhole" => return Some(StaticVia::Blackhole),
         Value::Text(text) if text == "unreachable" => return Some(StaticVia::Unreachable),
+        Value::Text(text) if text == "prohibit" => return Some(StaticVia::Prohibit),
         Value::List(items) => items,
         Value::Text(_) | Value::Number(_) | Value::Flag(_) | Value::Table(_) | Value::Other(_) => {
             reader.error("via", "this is no way to send packets", instead);

@@ -868,6 +868,28 @@ fn a_diff_is_a_line_a_change() {
 }
 
 #[test]
+fn all_of_fib_but_its_protocol_changes_in_place() {
+    let fib = |lines: &str| good(&format!("{ROUTER}{PEER}[fib]\n{lines}"));
+    let (old, new) = (fib(""), fib("table = 100\nmetric = 5\nprotocol = 200\n"));
+    assert_eq!(
+        diff(&old, &new),
+        [
+            "[fib]: table 254 -> 100 (in place)",
+            "[fib]: metric 20 -> 5 (in place)",
+            "[fib]: protocol 186 -> 200 (only with a restart of windrosed)",
+        ]
+    );
+}
+
+#[test]
+fn a_static_route_may_prohibit() {
+    let text = "[[static]]\nprefix = \"10.66.0.0/16\"\nvia = \"prohibit\"\n";
+    let config = good(&format!("{ROUTER}{PEER}{text}"));
+    assert_eq!(config.speaker.statics[0].via, StaticVia::Prohibit);
+    assert!(effective(&config).contains("via = \"prohibit\""));
+}
+
+#[test]
 fn systemd_accepts_the_unit() {
     let unit = concat!(
         env!("CARGO_MANIFEST_DIR"),

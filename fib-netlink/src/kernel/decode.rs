@@ -199,6 +199,7 @@ fn route(message: RouteMessage) -> Option<KernelRoute> {
         }
         RouteType::BlackHole => RouteKind::Blackhole,
         RouteType::Unreachable => RouteKind::Unreachable,
+        RouteType::Prohibit => RouteKind::Prohibit,
         _ => RouteKind::Other,
     };
     let prefix = IpNet::new(destination, header.destination_prefix_length)

@@ -11,7 +11,7 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteType};
 use rtnetlink::{RouteMessageBuilder, RouteNextHopBuilder};
 
-use crate::op::{Batch, Frame, Op, Path, Target};
+use crate::op::{Batch, Op, Path, Target};
 
 pub(super) const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
@@ -116,21 +116,21 @@ pub(super) fn batch(batch: &Batch, first: u32, out: &mut Vec<u8>) {
     let last = batch.ops.len().saturating_sub(1);
     for ((index, op), sequence) in batch.ops.iter().enumerate().zip(first..) {
         let ack = if index == last { NLM_F_ACK } else { 0 };
-        operation(op, &batch.frame, ack, sequence, out);
+        operation(op, batch.protocol, ack, sequence, out);
     }
 }
 
-fn operation(op: &Op, frame: &Frame, ack: u16, sequence: u32, out: &mut Vec<u8>) {
+fn operation(op: &Op, protocol: u8, ack: u16, sequence: u32, out: &mut Vec<u8>) {
     let flags = |replace: bool| ack | if replace { CHANGE } else { CREATE };
     match op {
         Op::PutPath { id, path, replace } => {
-            put_path(*id, *path, frame, flags(*replace), sequence, out)
+            put_path(*id, *path, protocol, flags(*replace), sequence, out)
         }
         Op::PutGroup {
             id,
             members,
             replace,
-        } => put_group(*id, members, frame, flags(*replace), sequence, out),
+        } => put_group(*id, members, protocol, flags(*replace), sequence, out),
         Op::RemoveNexthop { id } => {
             nexthop(
                 RTM_DELNEXTHOP,
@@ -145,29 +145,26 @@ fn operation(op: &Op, frame: &Frame, ack: u16, sequence: u32, out: &mut Vec<u8>)
         }
         Op::PutRoute {
             prefix,
+            table,
             metric,
-            target: Target::Nexthop(id),
-            replace,
-        } => {
-            route_by_nexthop(*prefix, *metric, *id, frame, flags(*replace), sequence, out);
-        }
-        Op::PutRoute {
-            prefix,
-            metric,
+            prefsrc,
             target,
             replace,
         } => {
-            if let Some(message) = typed_route(*prefix, *metric, target, frame) {
-                typed(
-                    RouteNetlinkMessage::NewRoute(message),
-                    flags(*replace),
-                    sequence,
-                    out,
-                );
-            }
+            let header = RouteHeader {
+                prefix: *prefix,
+                tos: 0,
+                scope: RT_SCOPE_UNIVERSE,
+                kind: RTN_UNICAST,
+                table: *table,
+                metric: *metric,
+                protocol,
+            };
+            put_route(header, *prefsrc, target, flags(*replace), sequence, out);
         }
         Op::RemoveRoute {
             prefix,
+            table,
             metric,
             tos,
         } => {
@@ -176,46 +173,37 @@ fn operation(op: &Op, frame: &Frame, ack: u16, sequence: u32, out: &mut Vec<u8>)
                 tos: *tos,
                 scope: RT_SCOPE_NOWHERE,
                 kind: RTN_UNSPEC,
+                table: *table,
                 metric: *metric,
+                protocol,
             };
-            route(
-                RTM_DELROUTE,
-                NLM_F_REQUEST | ack,
-                sequence,
-                header,
-                frame,
-                out,
-                |_| {},
-            );
+            let flags = NLM_F_REQUEST | ack;
+            route(RTM_DELROUTE, flags, sequence, header, out, |_| {});
         }
     }
 }
 
-fn route_by_nexthop(
-    prefix: IpNet,
-    metric: u32,
-    id: u32,
-    frame: &Frame,
+fn put_route(
+    header: RouteHeader,
+    prefsrc: Option<IpAddr>,
+    target: &Target,
     flags: u16,
     sequence: u32,
     out: &mut Vec<u8>,
 ) {
-    let header = RouteHeader {
-        prefix,
-        tos: 0,
-        scope: RT_SCOPE_UNIVERSE,
-        kind: RTN_UNICAST,
-        metric,
-    };
-    route(RTM_NEWROUTE, flags, sequence, header, frame, out, |out| {
-        if let Some(source) = source(prefix, frame) {
-            attribute_address(RTA_PREFSRC, source, out);
-        }
-        attribute_u32(RTA_NH_ID, id, out);
-    });
+    if let Target::Nexthop(id) = target {
+        route(RTM_NEWROUTE, flags, sequence, header, out, |out| {
+            if let Some(source) = prefsrc {
+                attribute_address(RTA_PREFSRC, source, out);
+            }
+            attribute_u32(RTA_NH_ID, *id, out);
+        });
+    } else if let Some(message) = typed_route(header, prefsrc, target) {
+        typed(RouteNetlinkMessage::NewRoute(message), flags, sequence, out);
+    }
 }
 
-fn put_path(id: u32, path: Path, frame: &Frame, flags: u16, sequence: u32, out: &mut Vec<u8>) {
+fn put_path(id: u32, path: Path, protocol: u8, flags: u16, sequence: u32, out: &mut Vec<u8>) {
     // The family is the gateway's, not that of the routes.
     let family = if path.gateway.is_some_and(|gateway| gateway.is_ipv6()) {
         AF_INET6
@@ -224,7 +212,7 @@ fn put_path(id: u32, path: Path, frame: &Frame, flags: u16, sequence: u32, out: 
     };
     let header = Header {
         family,
-        protocol: frame.protocol,
+        protocol,
         flags: if path.onlink { RTNH_F_ONLINK } else { 0 },
     };
     nexthop(RTM_NEWNEXTHOP, flags, sequence, header, out, |out| {
@@ -239,14 +227,14 @@ fn put_path(id: u32, path: Path, frame: &Frame, flags: u16, sequence: u32, out: 
 fn put_group(
     id: u32,
     members: &[(u32, u8)],
-    frame: &Frame,
+    protocol: u8,
     flags: u16,
     sequence: u32,
     out: &mut Vec<u8>,
 ) {
     let header = Header {
         family: AF_UNSPEC,
-        protocol: frame.protocol,
+        protocol,
         flags: 0,
     };
     nexthop(RTM_NEWNEXTHOP, flags, sequence, header, out, |out| {
@@ -261,25 +249,24 @@ fn put_group(
     });
 }
 
-fn source(prefix: IpNet, frame: &Frame) -> Option<IpAddr> {
-    match prefix {
-        IpNet::V4(_) => frame.prefsrc.ipv4.map(IpAddr::V4),
-        IpNet::V6(_) => frame.prefsrc.ipv6.map(IpAddr::V6),
-    }
-}
-
 /// A route that carries its next hops itself, or has none. `None` cannot be: all prefixes are valid.
-fn typed_route(prefix: IpNet, metric: u32, target: &Target, frame: &Frame) -> Option<RouteMessage> {
+fn typed_route(
+    header: RouteHeader,
+    prefsrc: Option<IpAddr>,
+    target: &Target,
+) -> Option<RouteMessage> {
+    let prefix = header.prefix;
     let builder = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(prefix.addr(), prefix.prefix_len())
         .ok()?;
     let mut builder = builder
-        .table_id(frame.table)
-        .priority(metric)
-        .protocol(RouteProtocol::from(frame.protocol));
+        .table_id(header.table)
+        .priority(header.metric)
+        .protocol(RouteProtocol::from(header.protocol));
     match target {
         Target::Blackhole => return Some(builder.kind(RouteType::BlackHole).build()),
         Target::Unreachable => return Some(builder.kind(RouteType::Unreachable).build()),
+        Target::Prohibit => return Some(builder.kind(RouteType::Prohibit).build()),
         Target::Nexthop(id) => builder = builder.nhid(*id),
         Target::Paths(paths) => {
             let paths = paths
@@ -288,7 +275,7 @@ fn typed_route(prefix: IpNet, metric: u32, target: &Target, frame: &Frame) -> Op
             builder = builder.multipath(paths.collect::<Option<_>>()?);
         }
     }
-    if let Some(source) = source(prefix, frame) {
+    if let Some(source) = prefsrc {
         builder = builder.pref_source(source).ok()?;
     }
     Some(builder.build())
@@ -358,7 +345,9 @@ struct RouteHeader {
     tos: u8,
     scope: u8,
     kind: u8,
+    table: u32,
     metric: u32,
+    protocol: u8,
 }
 
 fn route(
@@ -366,7 +355,6 @@ fn route(
     flags: u16,
     sequence: u32,
     header: RouteHeader,
-    frame: &Frame,
     out: &mut Vec<u8>,
     rest: impl FnOnce(&mut Vec<u8>),
 ) {
@@ -375,7 +363,9 @@ fn route(
         tos,
         scope,
         kind: route_kind,
+        table,
         metric,
+        protocol,
     } = header;
     let family = if prefix.addr().is_ipv4() {
         AF_INET
@@ -390,7 +380,7 @@ fn route(
         0,
         tos,
         0,
-        frame.protocol,
+        protocol,
         scope,
         route_kind,
         0,
@@ -399,7 +389,7 @@ fn route(
         0,
     ]);
     attribute_address(RTA_DST, prefix.network(), out);
-    attribute_u32(RTA_TABLE, frame.table, out);
+    attribute_u32(RTA_TABLE, table, out);
     attribute_u32(RTA_PRIORITY, metric, out);
     rest(out);
     end(start, out);

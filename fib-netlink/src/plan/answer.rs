@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use ipnet::IpNet;
 
-use super::{Fib, Flight, Pending};
+use super::{Fib, Flight, NOTHING, Pending, UNKNOWN};
 use crate::op::Failure;
 use crate::retry::{Subject, Why};
-use crate::table::{Flight as RowFlight, Slot};
+use crate::table::{Flight as RowFlight, Key};
 use crate::{Notice, Output};
 
 impl Fib {
@@ -48,11 +48,9 @@ impl Fib {
 
     fn succeeded(&mut self, pending: &Pending) {
         let subject = match pending {
-            Pending::Put { prefix, .. }
-            | Pending::Replace { prefix }
-            | Pending::Remove { prefix } => {
-                self.landed(*prefix);
-                Some(Subject::Row(*prefix))
+            Pending::Put { key, .. } | Pending::Replace { key } | Pending::Remove { key } => {
+                self.landed(*key);
+                Some(Subject::Row(*key))
             }
             Pending::Object { index, .. } => {
                 self.nexthops.answered(*index);
@@ -72,10 +70,11 @@ impl Fib {
     }
 
     /// The row's change was answered.
-    fn landed(&mut self, prefix: IpNet) {
-        self.table.update(prefix, |row| {
+    fn landed(&mut self, key: Key) {
+        self.table.update(key, |row| {
             std::mem::take(&mut row.flight) == RowFlight::SentLookAgain
         });
+        self.settled(key);
     }
 
     fn refused(
@@ -91,11 +90,9 @@ impl Fib {
             return;
         }
         match pending {
-            Pending::Put { prefix, .. }
-            | Pending::Replace { prefix }
-            | Pending::Remove { prefix } => {
-                self.landed(prefix);
-                self.route_refused(now, prefix, &pending, errno, report, out);
+            Pending::Put { key, .. } | Pending::Replace { key } | Pending::Remove { key } => {
+                self.landed(key);
+                self.route_refused(now, key, &pending, errno, report, out);
             }
             Pending::Object { index, replace } => {
                 self.object_refused(now, index, replace, errno, report)
@@ -115,7 +112,7 @@ impl Fib {
     fn route_refused(
         &mut self,
         now: Instant,
-        prefix: IpNet,
+        key: Key,
         pending: &Pending,
         errno: i32,
         report: &mut Report,
@@ -124,27 +121,28 @@ impl Fib {
         match (pending, errno) {
             // There is one that we do not know of. It may be ours.
             (Pending::Put { swept: false, .. }, libc::EEXIST) => {
-                self.set_actual(prefix, Slot::UNKNOWN, true)
+                self.set_actual(key, UNKNOWN, true)
             }
             // It is not.
             (Pending::Put { swept: true, .. }, libc::EEXIST) if !report.unswept => {
-                self.set_actual(prefix, Slot::NOTHING, false);
-                if self.retries.failed(now, Subject::Row(prefix), Why::Foreign) == 1 {
+                self.set_actual(key, NOTHING, false);
+                if self.retries.failed(now, Subject::Row(key), Why::Foreign) == 1 {
+                    let prefix = key.prefix;
                     out.push(Output::Notice(Notice::ForeignInTheWay { prefix }));
                 }
             }
             (Pending::Replace { .. }, libc::ENOENT) | (Pending::Remove { .. }, libc::ESRCH) => {
-                self.set_actual(prefix, Slot::NOTHING, true);
+                self.set_actual(key, NOTHING, true);
             }
             // What was to be replaced or removed is still there, what was to be made is not.
             _ => {
-                self.set_actual(prefix, Slot::UNKNOWN, false);
+                self.set_actual(key, UNKNOWN, false);
                 let attempts = self
                     .retries
-                    .failed(now, Subject::Row(prefix), Why::Refused(errno));
+                    .failed(now, Subject::Row(key), Why::Refused(errno));
                 self.doubt(attempts);
                 if attempts == ATTEMPTS_QUIET {
-                    report.failed(prefix, errno);
+                    report.failed(key.prefix, errno);
                 }
             }
         }

@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ipnet::IpNet;
+use crate::table::Key;
 
 /// Changes are counted over so long.
 const WINDOW: Duration = Duration::from_secs(10);
 /// So many times in a window, a route is put back at once.
 const CHANGES_FREE: u32 = 10;
-/// Prefixes counted in a window, at most; others are put back at once.
+/// Routes counted in a window, at most; others are put back at once.
 const COUNTED_MAX: usize = 4096;
 
 /// Changes of others to routes of ours, in this window.
 #[derive(Debug, Default)]
 pub(super) struct Contests {
     ends: Option<Instant>,
-    counts: BTreeMap<IpNet, u32>,
+    counts: BTreeMap<Key, u32>,
 }
 
 /// What to do about a change.
@@ -30,7 +30,7 @@ pub(super) enum Verdict {
 
 impl Contests {
     /// Somebody changed our route.
-    pub(super) fn changed(&mut self, now: Instant, prefix: IpNet) -> Verdict {
+    pub(super) fn changed(&mut self, now: Instant, key: Key) -> Verdict {
         let ends = match self.ends {
             Some(ends) if ends > now => ends,
             _ => {
@@ -39,10 +39,10 @@ impl Contests {
             }
         };
         self.ends = Some(ends);
-        if self.counts.len() >= COUNTED_MAX && !self.counts.contains_key(&prefix) {
+        if self.counts.len() >= COUNTED_MAX && !self.counts.contains_key(&key) {
             return Verdict::Restore;
         }
-        let count = self.counts.entry(prefix).or_default();
+        let count = self.counts.entry(key).or_default();
         *count = count.saturating_add(1);
         match *count {
             0..=CHANGES_FREE => Verdict::Restore,

@@ -1,17 +1,15 @@
 //! What the kernel tells becomes the actual column, and the ways to next hops.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
-use ipnet::IpNet;
-
 use super::contest::Verdict;
-use super::{Fib, Knowledge, Phase, Stray};
+use super::{Fib, Knowledge, NOTHING, Phase, UNKNOWN};
 use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
 use crate::nexthops::{Content, Presence};
 use crate::retry::{Subject, Why};
-use crate::table::{Flight, Slot};
-use crate::{Notice, Output, PreferredSource, Resolution};
+use crate::source::SourceId;
+use crate::table::{Flight, Key, Place, Slot};
+use crate::{Notice, Output, Resolution};
 
 impl Fib {
     pub(super) fn observe(&mut self, now: Instant, facts: Vec<Fact>, out: &mut Vec<Output>) {
@@ -23,7 +21,7 @@ impl Fib {
             return;
         }
         self.reach_next_hops(out);
-        self.check_prefsrc(out);
+        self.check_sources(out);
         if environment {
             out.push(Output::Environment);
         }
@@ -73,9 +71,8 @@ impl Fib {
     fn dump_begins(&mut self) {
         self.resolver.forget();
         self.nexthops.unseen();
-        self.strays.clear();
         self.table.scan(|_, row| {
-            row.seen = false;
+            row.set_seen(false);
             false
         });
     }
@@ -87,19 +84,20 @@ impl Fib {
         self.nexthops.seen();
         let starting = self.phase == Phase::Starting;
         let nexthops = &mut self.nexthops;
-        let mut present = self.strays.len();
+        let mut present = 0;
         self.table.scan(|_, row| {
-            if !row.seen {
-                row.adopted = false;
+            if !row.is_seen() {
+                row.set_adopted(false);
                 if let Some(object) = row.actual.index() {
                     nexthops.release(object);
                 }
-                row.actual = Slot::NOTHING;
+                (row.actual, row.actual_source) = NOTHING;
             }
             present += usize::from(row.actual != Slot::NOTHING);
             row.wanted != Slot::NOTHING || !starting
         });
-        self.prefsrc = self.prefsrc_here();
+        self.sources
+            .look(|address| self.resolver.has_address(address));
         self.knowledge = if again {
             Knowledge::Lossy
         } else {
@@ -109,7 +107,7 @@ impl Fib {
             out.push(Output::Notice(Notice::Adopted { routes: present }));
         }
         if first {
-            self.say_missing_prefsrc(out);
+            self.say_missing_sources(out);
         }
         true
     }
@@ -127,14 +125,11 @@ impl Fib {
         if compat_mode_off {
             out.push(Output::Notice(Notice::CompatModeOff));
         }
-        let used = self.config.nexthop_groups && nexthop_objects;
+        self.nexthop_objects = nexthop_objects;
         if self.config.nexthop_groups && !nexthop_objects && self.config.install {
             out.push(Output::Notice(Notice::NoNexthopObjects));
         }
-        if used != self.nexthops.objects_used {
-            self.nexthops.objects_used = used;
-            self.nexthops.reconsider_all(&self.resolver);
-        }
+        self.use_objects();
     }
 
     pub(super) fn not_permitted(&mut self, out: &mut Vec<Output>) {
@@ -164,67 +159,58 @@ impl Fib {
     }
 
     fn route_told(&mut self, now: Instant, route: KernelRoute, out: &mut Vec<Output>) -> bool {
-        let ours = route.protocol == self.config.protocol;
-        if ours && route.table == self.config.table {
+        if route.protocol == self.config.protocol {
             self.our_route(now, &route, out);
             return false;
         }
-        if ours {
-            return false;
-        }
         // It may have taken the place of ours.
-        if self.is_our_place(&route) && self.table.row(route.prefix).actual != Slot::NOTHING {
-            self.observed(route.prefix, Slot::UNKNOWN);
+        if let Some(key) = self.key_of(&route)
+            && self.table.row(key).actual != Slot::NOTHING
+        {
+            self.observed(key, UNKNOWN);
         }
         self.resolver.learn(Fact::Route(route))
     }
 
+    /// In whatever table: an earlier life may have used another one.
     fn our_route(&mut self, now: Instant, route: &KernelRoute, out: &mut Vec<Output>) {
-        let prefix = route.prefix;
-        if !self.is_our_place(route) {
-            let stray = Stray {
-                prefix,
-                metric: route.metric,
-                tos: route.tos,
-            };
-            self.strays.insert(stray);
+        let Some(place) = self.table.place_found(place_of(route)) else {
             return;
-        }
+        };
+        let key = Key {
+            prefix: route.prefix,
+            place,
+        };
         // It may have taken the place of a foreign one.
         self.resolver.learn(Fact::RouteGone(route.clone()));
-        let actual = self.slot_of(route);
-        let known = self.table.row(prefix).actual == actual;
-        self.observed(prefix, actual);
+        let actual = self.actual_of(route);
+        let row = self.table.row(key);
+        let known = (row.actual, row.actual_source) == actual;
+        self.observed(key, actual);
         let starting = self.phase == Phase::Starting;
-        self.table.update(prefix, |row| {
-            row.adopted = starting && row.wanted == Slot::NOTHING;
+        self.table.update(key, |row| {
+            row.set_adopted(starting && row.wanted == Slot::NOTHING);
             false
         });
         if !known {
-            self.contest(now, prefix, out);
+            self.contest(now, key, out);
         }
     }
 
     fn route_gone(&mut self, now: Instant, route: KernelRoute, out: &mut Vec<Output>) -> bool {
-        let prefix = route.prefix;
-        let here = self.is_our_place(&route);
+        let key = self.key_of(&route);
         if route.protocol != self.config.protocol {
-            if here && self.retries.forget(&Subject::Row(prefix)) {
-                self.table.update(prefix, |_| true);
+            if let Some(key) = key
+                && self.retries.forget(&Subject::Row(key))
+            {
+                self.table.update(key, |_| true);
             }
             return self.resolver.learn(Fact::RouteGone(route));
         }
-        if !here {
-            if route.table == self.config.table {
-                self.strays.remove(&Stray {
-                    prefix,
-                    metric: route.metric,
-                    tos: route.tos,
-                });
-            }
+        let Some(key) = key else {
             return false;
-        }
-        let actual = self.table.row(prefix).actual;
+        };
+        let actual = self.table.row(key).actual;
         let of_earlier = match &route.kind {
             RouteKind::Unicast(RouteVia::Nexthop(id)) => {
                 actual.index().is_some() && self.nexthops.by_id(*id) != actual.index()
@@ -232,41 +218,39 @@ impl Fib {
             RouteKind::Unicast(RouteVia::Paths(_))
             | RouteKind::Blackhole
             | RouteKind::Unreachable
+            | RouteKind::Prohibit
             | RouteKind::Other => false,
         };
         if actual == Slot::NOTHING || of_earlier {
             return false;
         }
         // Of an IPv6 route, one next hop may have gone alone.
-        let partly = prefix.addr().is_ipv6()
+        let partly = key.prefix.addr().is_ipv6()
             && matches!(&route.kind, RouteKind::Unicast(RouteVia::Paths(_)));
-        self.observed(prefix, if partly { Slot::UNKNOWN } else { Slot::NOTHING });
-        self.contest(now, prefix, out);
+        self.observed(key, if partly { UNKNOWN } else { NOTHING });
+        self.contest(now, key, out);
         false
     }
 
     /// The kernel told of a route of ours. While a change of ours is under way, nobody can say which was first.
-    fn observed(&mut self, prefix: IpNet, actual: Slot) {
-        self.set_actual(prefix, actual, true);
-        if self.table.row(prefix).flight != Flight::None {
-            self.set_actual(prefix, Slot::UNKNOWN, true);
+    fn observed(&mut self, key: Key, actual: (Slot, SourceId)) {
+        self.set_actual(key, actual, true);
+        if self.table.row(key).flight != Flight::None {
+            self.set_actual(key, UNKNOWN, true);
         }
     }
 
-    /// Whether a route, of whomever, is where ours would be: the kernel has room for one.
-    fn is_our_place(&self, route: &KernelRoute) -> bool {
-        route.table == self.config.table
-            && route.tos == 0
-            && route.metric == self.metric(route.prefix)
+    /// The row whose place a route has, of whomever: the kernel has room for one.
+    fn key_of(&self, route: &KernelRoute) -> Option<Key> {
+        let place = self.table.find(place_of(route))?;
+        Some(Key {
+            prefix: route.prefix,
+            place,
+        })
     }
 
-    fn slot_of(&mut self, route: &KernelRoute) -> Slot {
-        if route.prefsrc != of_family(self.prefsrc_here(), route.prefix)
-            && matches!(route.kind, RouteKind::Unicast(_))
-        {
-            return Slot::OTHER;
-        }
-        match &route.kind {
+    fn actual_of(&mut self, route: &KernelRoute) -> (Slot, SourceId) {
+        let slot = match &route.kind {
             RouteKind::Unicast(RouteVia::Nexthop(id)) => {
                 self.nexthops.by_id(*id).map_or(Slot::OTHER, Slot::at)
             }
@@ -275,73 +259,62 @@ impl Fib {
             }
             RouteKind::Blackhole => Slot::BLACKHOLE,
             RouteKind::Unreachable => Slot::UNREACHABLE,
+            RouteKind::Prohibit => Slot::PROHIBIT,
             RouteKind::Other => Slot::OTHER,
+        };
+        match slot.index() {
+            Some(_) => (slot, self.sources.found(route.prefsrc)),
+            None => (slot, SourceId::NONE),
         }
     }
 
-    fn contest(&mut self, now: Instant, prefix: IpNet, out: &mut Vec<Output>) {
-        if self.knowledge != Knowledge::Complete || self.table.row(prefix).wanted == Slot::NOTHING {
+    fn contest(&mut self, now: Instant, key: Key, out: &mut Vec<Output>) {
+        if self.knowledge != Knowledge::Complete || self.table.row(key).wanted == Slot::NOTHING {
             return;
         }
-        if let Verdict::Rest { until, first } = self.contests.changed(now, prefix) {
-            self.retries
-                .rest(until, Subject::Row(prefix), Why::Contested);
+        if let Verdict::Rest { until, first } = self.contests.changed(now, key) {
+            self.retries.rest(until, Subject::Row(key), Why::Contested);
             if first {
+                let prefix = key.prefix;
                 out.push(Output::Notice(Notice::Contested { prefix }));
             }
         }
     }
 
-    // The preferred source: the kernel refuses routes with one that it does not have, and drops
-    // IPv4 routes whose own goes.
-
-    fn prefsrc_here(&self) -> PreferredSource {
-        let PreferredSource { ipv4, ipv6 } = self.config.prefsrc;
-        PreferredSource {
-            ipv4: ipv4.filter(|address| self.resolver.has_address(IpAddr::V4(*address))),
-            ipv6: ipv6.filter(|address| self.resolver.has_address(IpAddr::V6(*address))),
-        }
-    }
-
-    fn check_prefsrc(&mut self, out: &mut Vec<Output>) {
-        let (before, now) = (self.prefsrc, self.prefsrc_here());
-        if before == now {
+    /// The preferred sources: the kernel refuses routes with one that it does not have, and drops
+    /// IPv4 routes whose own goes.
+    fn check_sources(&mut self, out: &mut Vec<Output>) {
+        let changed = self
+            .sources
+            .look(|address| self.resolver.has_address(address));
+        if changed.is_empty() {
             return;
         }
-        self.prefsrc = now;
-        self.say_missing_prefsrc(out);
-        let nexthops = &mut self.nexthops;
-        self.table.scan(|prefix, row| {
-            let unchanged = of_family(before, prefix) == of_family(now, prefix);
-            if unchanged || row.actual.index().is_none() {
-                return false;
+        for (id, here) in &changed {
+            if let Some(address) = self.sources.address(*id).filter(|_| !here) {
+                out.push(Output::Notice(Notice::PreferredSourceMissing { address }));
             }
-            if let Some(object) = row.actual.index() {
-                nexthops.release(object);
-            }
-            row.actual = if of_family(before, prefix).is_some() {
-                Slot::UNKNOWN
-            } else {
-                Slot::OTHER
-            };
-            true
-        });
-    }
-
-    fn say_missing_prefsrc(&self, out: &mut Vec<Output>) {
-        let (wanted, here) = (self.config.prefsrc, self.prefsrc);
-        let ipv4 = wanted.ipv4.filter(|_| here.ipv4.is_none()).map(IpAddr::V4);
-        let ipv6 = wanted.ipv6.filter(|_| here.ipv6.is_none()).map(IpAddr::V6);
-        for address in [ipv4, ipv6].into_iter().flatten() {
-            out.push(Output::Notice(Notice::PreferredSourceMissing { address }));
         }
+        let is_changed = |id: SourceId| changed.iter().any(|(changed, _)| *changed == id);
+        let nexthops = &mut self.nexthops;
+        self.table.scan(|_, row| {
+            if is_changed(row.actual_source) && row.actual != Slot::UNKNOWN {
+                if let Some(object) = row.actual.index() {
+                    nexthops.release(object);
+                }
+                (row.actual, row.actual_source) = UNKNOWN;
+                return true;
+            }
+            is_changed(row.wanted_source)
+        });
     }
 }
 
-fn of_family(prefsrc: PreferredSource, prefix: IpNet) -> Option<IpAddr> {
-    match prefix {
-        IpNet::V4(_) => prefsrc.ipv4.map(IpAddr::V4),
-        IpNet::V6(_) => prefsrc.ipv6.map(IpAddr::V6),
+fn place_of(route: &KernelRoute) -> Place {
+    Place {
+        table: route.table,
+        metric: route.metric,
+        tos: route.tos,
     }
 }
 

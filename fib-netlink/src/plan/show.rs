@@ -1,13 +1,14 @@
 //! What an operator sees of the table.
 
-use std::collections::BinaryHeap;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use ipnet::IpNet;
 
 use super::{Fib, Phase};
 use crate::retry::{Subject, Why};
-use crate::table::{Flight, Row, Slot};
+use crate::source::SourceId;
+use crate::table::{Flight, Key, Row, Slot};
 use crate::{FibRow, RouteState, Status};
 
 impl Fib {
@@ -25,10 +26,10 @@ impl Fib {
             resyncs: self.totals.resyncs,
             ..Status::default()
         };
-        for (prefix, row) in self.table.iter() {
+        for (key, row) in self.table.iter() {
             status.wanted += usize::from(row.wanted != Slot::NOTHING);
             status.actual += usize::from(row.actual != Slot::NOTHING);
-            match self.state(prefix, row) {
+            match self.state(key, row) {
                 RouteState::Installed => status.installed += 1,
                 RouteState::Pending => status.pending += 1,
                 RouteState::Failed { .. } | RouteState::Foreign { .. } => status.failed += 1,
@@ -38,39 +39,45 @@ impl Fib {
         status
     }
 
-    /// At most `limit` rows after `after`, in the order of their prefixes, IPv4 first; with
-    /// `diff_only` those that are not [`RouteState::Installed`]. Walks the table.
+    /// The rows of at most `limit` prefixes after `after`, in their order, IPv4 first; with
+    /// `diff_only` those that are not [`RouteState::Installed`]. A prefix has several rows while it moves. Walks the table.
     #[must_use]
     pub fn routes(&self, after: Option<IpNet>, limit: usize, diff_only: bool) -> Vec<FibRow> {
-        let mut least: BinaryHeap<IpNet> = BinaryHeap::with_capacity(limit.saturating_add(1));
-        for (prefix, row) in self.table.iter() {
-            let shown = !diff_only || self.state(prefix, row) != RouteState::Installed;
-            if !shown || after.is_some_and(|after| prefix <= after) {
+        let mut least = BTreeSet::new();
+        let shown =
+            |key: Key, row: Row| !diff_only || self.state(key, row) != RouteState::Installed;
+        for (key, row) in self.table.iter() {
+            let prefix = key.prefix;
+            if after.is_some_and(|after| prefix <= after) || !shown(key, row) {
                 continue;
             }
-            least.push(prefix);
+            least.insert(prefix);
             if least.len() > limit {
-                least.pop();
+                least.pop_last();
             }
         }
-        let prefixes = least.into_sorted_vec();
-        prefixes
+        let rows = least
             .into_iter()
-            .map(|prefix| self.show(prefix, self.table.row(prefix)))
+            .flat_map(|prefix| self.table.rows_of(prefix));
+        rows.filter(|(key, row)| shown(*key, *row))
+            .map(|(key, row)| self.show(key, row))
             .collect()
     }
 
-    /// One row.
+    /// The row of a prefix: where it is wanted, else where it is.
     #[must_use]
     pub fn route(&self, prefix: IpNet) -> Option<FibRow> {
-        let row = self.table.row(prefix.trunc());
-        let something = row.wanted != Slot::NOTHING || row.actual != Slot::NOTHING;
-        something.then(|| self.show(prefix.trunc(), row))
+        let rows = self.table.rows_of(prefix.trunc());
+        let something = |row: &Row| row.wanted != Slot::NOTHING || row.actual != Slot::NOTHING;
+        let row = rows
+            .filter(|(_, row)| something(row))
+            .max_by_key(|(_, row)| row.wanted != Slot::NOTHING);
+        row.map(|(key, row)| self.show(key, row))
     }
 
-    fn state(&self, prefix: IpNet, row: Row) -> RouteState {
+    fn state(&self, key: Key, row: Row) -> RouteState {
         if !self.retries.is_empty()
-            && let Some(retry) = self.retries.get(&Subject::Row(prefix))
+            && let Some(retry) = self.retries.get(&Subject::Row(key))
         {
             return match retry.why {
                 Why::Refused(errno) => RouteState::Failed {
@@ -86,10 +93,14 @@ impl Fib {
             Some(set) => self.nexthops.aim_of(set).map(Slot::at),
             None => Some(row.wanted),
         };
-        if row.adopted && self.phase == Phase::Starting {
+        if row.is_adopted() && self.phase == Phase::Starting {
             return RouteState::Stale;
         }
-        let same = target == Some(row.actual) && row.actual != Slot::NOTHING;
+        let source = row.wanted.index().map(|_| row.wanted_source);
+        let source = source.map_or(SourceId::NONE, |id| self.sources.at_hand(id));
+        let same = target == Some(row.actual)
+            && row.actual != Slot::NOTHING
+            && source == row.actual_source;
         if same && row.flight == Flight::None {
             RouteState::Installed
         } else {
@@ -97,10 +108,17 @@ impl Fib {
         }
     }
 
-    fn show(&self, prefix: IpNet, row: Row) -> FibRow {
-        let state = self.state(prefix, row);
+    fn show(&self, key: Key, row: Row) -> FibRow {
+        let state = self.state(key, row);
+        let place = self.table.place_of(key.place);
+        let source = [row.wanted_source, row.actual_source]
+            .into_iter()
+            .find_map(|id| self.sources.address(id));
         FibRow {
-            prefix,
+            prefix: key.prefix,
+            table: place.map_or(0, |place| place.table),
+            metric: place.map_or(0, |place| place.metric),
+            prefsrc: source,
             wanted: self.wanted_text(row.wanted),
             actual: self.actual_text(row.actual),
             state,
@@ -158,6 +176,7 @@ fn constant_text(slot: Slot) -> Option<String> {
         Slot::NOTHING => None,
         Slot::BLACKHOLE => Some("blackhole".to_owned()),
         Slot::UNREACHABLE => Some("unreachable".to_owned()),
+        Slot::PROHIBIT => Some("prohibit".to_owned()),
         _ => Some("other".to_owned()),
     }
 }

@@ -1,7 +1,7 @@
 //! The planner against a small kernel that answers, forgets, refuses and changes its mind.
 #![allow(clippy::wildcard_enum_match_arm, reason = "a test looks for one thing")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use smallvec::SmallVec;
@@ -14,6 +14,8 @@ use crate::{NextHops, RouteState, Status};
 const OURS: u8 = 186;
 const THEIRS: u8 = 4;
 const LINKS: u32 = 3;
+/// An address of the machine.
+const SOURCE: [u8; 4] = [10, 9, 9, 9];
 
 fn net(text: &str) -> IpNet {
     text.parse().unwrap()
@@ -34,12 +36,12 @@ fn via(hops: &[(&str, u8)]) -> Option<Wanted> {
     ))
 }
 
-/// A kernel with links 1 to 3, 10.0.LINK.0/24 on each, and room for one route a prefix and metric.
+/// A kernel with links 1 to 3, 10.0.LINK.0/24 on each, and room for one route a prefix, table and metric.
 #[derive(Debug, Default)]
 struct Kernel {
     up: BTreeMap<u32, bool>,
     nexthops: BTreeMap<u32, KernelNexthop>,
-    routes: BTreeMap<(IpNet, u32), KernelRoute>,
+    routes: BTreeMap<(IpNet, u32, u32), KernelRoute>,
     no_objects: bool,
     /// Refuses the next so many operations.
     refuse: u32,
@@ -83,6 +85,10 @@ impl Kernel {
 
     fn dump(&self) -> Vec<Fact> {
         let mut facts = vec![Fact::DumpBegin];
+        facts.push(Fact::Address {
+            index: 1,
+            address: SOURCE.into(),
+        });
         for (&index, &up) in &self.up {
             facts.push(self.link(index));
             if up {
@@ -105,7 +111,7 @@ impl Kernel {
         assert!(batch.ops.len() <= OPS_MAX);
         let ops = (0..).zip(&batch.ops).skip(first).take(count);
         let failures = ops.filter_map(|(index, op)| {
-            let errno = self.operate(op, batch.frame.protocol).err()?;
+            let errno = self.operate(op, batch.protocol).err()?;
             Some(Failure { index, errno })
         });
         failures.collect()
@@ -145,13 +151,26 @@ impl Kernel {
             }
             Op::PutRoute {
                 prefix,
+                table,
                 metric,
+                prefsrc,
                 target,
                 replace,
-            } => self.put_route(*prefix, *metric, target, *replace, protocol),
-            Op::RemoveRoute { prefix, metric, .. } => match self.routes.get(&(*prefix, *metric)) {
+            } => self.put_route(
+                (*prefix, *table, *metric),
+                *prefsrc,
+                target,
+                *replace,
+                protocol,
+            ),
+            Op::RemoveRoute {
+                prefix,
+                table,
+                metric,
+                ..
+            } => match self.routes.get(&(*prefix, *table, *metric)) {
                 Some(route) if route.protocol == protocol => {
-                    self.routes.remove(&(*prefix, *metric));
+                    self.routes.remove(&(*prefix, *table, *metric));
                     Ok(())
                 }
                 _ => Err(libc::ESRCH),
@@ -178,12 +197,13 @@ impl Kernel {
 
     fn put_route(
         &mut self,
-        prefix: IpNet,
-        metric: u32,
+        key: (IpNet, u32, u32),
+        prefsrc: Option<IpAddr>,
         target: &Target,
         replace: bool,
         protocol: u8,
     ) -> Result<(), i32> {
+        let (prefix, table, metric) = key;
         let kind = match target {
             Target::Nexthop(id) if self.nexthops.contains_key(id) => {
                 RouteKind::Unicast(RouteVia::Nexthop(*id))
@@ -195,8 +215,9 @@ impl Kernel {
             Target::Paths(_) => return Err(libc::ENETDOWN),
             Target::Blackhole => RouteKind::Blackhole,
             Target::Unreachable => RouteKind::Unreachable,
+            Target::Prohibit => RouteKind::Prohibit,
         };
-        match (self.routes.get(&(prefix, metric)), replace) {
+        match (self.routes.get(&key), replace) {
             (Some(_), false) => return Err(libc::EEXIST),
             (None, true) => return Err(libc::ENOENT),
             (Some(route), true) => assert_eq!(route.protocol, OURS, "{prefix} is somebody else's"),
@@ -204,14 +225,14 @@ impl Kernel {
         }
         let route = KernelRoute {
             prefix,
-            table: 254,
+            table,
             metric,
             protocol,
             tos: 0,
             kind,
-            prefsrc: None,
+            prefsrc,
         };
-        self.routes.insert((prefix, metric), route);
+        self.routes.insert(key, route);
         Ok(())
     }
 
@@ -268,13 +289,14 @@ impl Kernel {
 
     /// Which paths a route of ours has.
     fn paths(&self, prefix: &str) -> Vec<(String, u8)> {
-        let Some(route) = self
-            .routes
-            .get(&(net(prefix), 20))
+        let route = self.routes.get(&(net(prefix), 254, 20));
+        route
             .filter(|route| route.protocol == OURS)
-        else {
-            return Vec::new();
-        };
+            .map(|route| self.paths_of(route))
+            .unwrap_or_default()
+    }
+
+    fn paths_of(&self, route: &KernelRoute) -> Vec<(String, u8)> {
         let text = |path: &Path| path.gateway.unwrap().to_string();
         let mut paths: Vec<_> = match &route.kind {
             RouteKind::Unicast(RouteVia::Paths(paths)) => paths
@@ -294,6 +316,7 @@ impl Kernel {
             },
             RouteKind::Blackhole => vec![("blackhole".into(), 1)],
             RouteKind::Unreachable => vec![("unreachable".into(), 1)],
+            RouteKind::Prohibit => vec![("prohibit".into(), 1)],
             RouteKind::Other => panic!(),
         };
         paths.sort();
@@ -375,9 +398,14 @@ impl World {
     }
 
     fn want(&mut self, prefix: &str, route: Option<Wanted>) {
+        self.want_at(prefix, route, Placement::default());
+    }
+
+    fn want_at(&mut self, prefix: &str, route: Option<Wanted>, at: Placement) {
         self.input(Input::Wanted {
             prefix: net(prefix),
             route,
+            at,
         });
     }
 
@@ -482,12 +510,14 @@ impl World {
     fn add_foreign(&mut self, prefix: &str) {
         while self.kernel_step() {}
         let route = Self::foreign(prefix);
-        self.kernel.routes.insert((route.prefix, 20), route.clone());
+        self.kernel
+            .routes
+            .insert((route.prefix, 254, 20), route.clone());
         self.input(Input::Kernel(vec![Fact::Route(route)]));
     }
 
     fn remove_foreign(&mut self, prefix: &str) {
-        let route = self.kernel.routes.remove(&(net(prefix), 20)).unwrap();
+        let route = self.kernel.routes.remove(&(net(prefix), 254, 20)).unwrap();
         self.input(Input::Kernel(vec![Fact::RouteGone(route)]));
     }
 }
@@ -503,6 +533,7 @@ fn nothing_is_written_before_the_first_dump_is_complete() {
             Input::Wanted {
                 prefix,
                 route: Some(Wanted::Blackhole),
+                at: Placement::default(),
             },
             &mut out,
         );
@@ -803,7 +834,7 @@ fn a_foreign_route_is_left_alone_and_ours_takes_its_place_when_it_goes() {
     world.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
     world.run_for(Duration::from_secs(200));
     assert_eq!(
-        world.kernel.routes[&(net("192.0.2.0/24"), 20)].protocol,
+        world.kernel.routes[&(net("192.0.2.0/24"), 254, 20)].protocol,
         THEIRS
     );
     assert!(matches!(
@@ -823,7 +854,7 @@ fn a_foreign_route_is_left_alone_and_ours_takes_its_place_when_it_goes() {
     world.add_foreign("192.0.2.0/24");
     world.run_for(Duration::from_secs(9));
     assert_eq!(
-        world.kernel.routes[&(net("192.0.2.0/24"), 20)].protocol,
+        world.kernel.routes[&(net("192.0.2.0/24"), 254, 20)].protocol,
         THEIRS
     );
 }
@@ -938,11 +969,185 @@ fn pages_are_in_order_and_complete() {
     );
 }
 
+const TABLE_100: Placement = Placement {
+    table: Some(100),
+    metric: None,
+    prefsrc: None,
+};
+
+impl World {
+    /// Lets the kernel do what it is asked to, as long as a prefix is always somewhere.
+    fn rest_with(&mut self, prefixes: u32) {
+        for _ in 0..10_000 {
+            while self.kernel_step() {
+                let there: BTreeSet<IpNet> = self.kernel.routes.keys().map(|k| k.0).collect();
+                assert_eq!(there.len(), prefixes as usize, "a moment without a route");
+            }
+            match self.fib.deadline() {
+                Some(at) => self.now = self.now.max(at),
+                None => return,
+            }
+            self.input(Input::Timeout);
+        }
+        panic!("no rest");
+    }
+}
+
+fn numbered(n: u32) -> String {
+    format!("20.{}.{}.0/24", n / 256, n % 256)
+}
+
+#[test]
+fn a_route_that_moves_to_another_table_is_there_before_it_leaves() {
+    let mut world = World::new();
+    for n in 0..1000 {
+        world.want(&numbered(n), via(&[("10.0.1.2", 1)]));
+    }
+    world.rest();
+    for n in 0..1000 {
+        world.want_at(&numbered(n), via(&[("10.0.2.2", 1)]), TABLE_100);
+    }
+    world.rest_with(1000);
+    assert!(
+        world
+            .kernel
+            .routes
+            .keys()
+            .all(|(_, table, _)| *table == 100)
+    );
+    assert_eq!(world.fib.status().installed, 1000);
+    // It changes its mind on the way.
+    for n in 0..1000 {
+        world.want(&numbered(n), via(&[("10.0.2.2", 1)]));
+    }
+    world.kernel_step();
+    for n in 0..1000 {
+        let at = Placement {
+            metric: Some(5),
+            ..TABLE_100
+        };
+        world.want_at(&numbered(n), via(&[("10.0.2.2", 1)]), at);
+    }
+    world.rest_with(1000);
+    let places: BTreeSet<_> = world.kernel.routes.keys().map(|k| (k.1, k.2)).collect();
+    assert_eq!(places, BTreeSet::from([(100, 5)]));
+    assert_eq!(world.kernel.routes.len(), 1000);
+}
+
+#[test]
+fn a_route_that_cannot_move_leaves_all_the_same() {
+    let mut world = World::new();
+    world.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+    world.rest();
+    let route = KernelRoute {
+        table: 100,
+        ..World::foreign("192.0.2.0/24")
+    };
+    let key = (route.prefix, 100, 20);
+    world.kernel.routes.insert(key, route.clone());
+    world.input(Input::Kernel(vec![Fact::Route(route)]));
+    world.want_at("192.0.2.0/24", via(&[("10.0.1.2", 1)]), TABLE_100);
+    world.run_for(Duration::from_secs(9));
+    assert_eq!((world.kernel.ours(), world.kernel.routes.len()), (0, 1));
+    assert!(matches!(
+        world.fib.route(net("192.0.2.0/24")).unwrap().state,
+        RouteState::Foreign { .. }
+    ));
+}
+
+#[test]
+fn what_an_earlier_life_left_in_another_table_goes_once_its_successor_is_there() {
+    let mut first = World::new();
+    for n in 0..10 {
+        first.want_at(&numbered(n), via(&[("10.0.1.2", 1)]), TABLE_100);
+    }
+    first.rest();
+    let mut second = World::with(FibConfig::default(), first.kernel);
+    for n in 0..8 {
+        second.want(&numbered(n), via(&[("10.0.1.2", 1)]));
+    }
+    second.rest_with(10);
+    assert_eq!(second.kernel.ours(), 18, "BGP has not converged");
+    second.input(Input::StartupDone);
+    second.rest();
+    assert!(
+        second
+            .kernel
+            .routes
+            .keys()
+            .all(|(_, table, _)| *table == 254)
+    );
+    assert_eq!(second.kernel.ours(), 8);
+}
+
+#[test]
+fn the_preferred_source_changes_in_place() {
+    let mut world = World::new();
+    world.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+    world.rest();
+    world.want_at("192.0.2.0/24", via(&[("10.0.1.2", 1)]), placement(3));
+    world.rest_with(1);
+    let key = (net("192.0.2.0/24"), 254, 20);
+    assert_eq!(world.kernel.routes[&key].prefsrc, Some(SOURCE.into()));
+    assert_eq!(world.kernel.ops, 3, "a path, a route, and its replacement");
+    world.want_at("192.0.2.0/24", via(&[("10.0.1.2", 1)]), placement(4));
+    world.rest_with(1);
+    assert_eq!(world.kernel.routes[&key].prefsrc, None);
+    let address = [10, 8, 8, 8].into();
+    assert_eq!(
+        world.notices(),
+        [&Notice::PreferredSourceMissing { address }]
+    );
+}
+
+#[test]
+fn installing_ends_and_begins_while_running() {
+    for keep_on_exit in [false, true] {
+        let config = FibConfig {
+            keep_on_exit,
+            ..FibConfig::default()
+        };
+        let mut world = World::with(config.clone(), Kernel::new());
+        world.input(Input::StartupDone);
+        for n in 0..1000 {
+            world.want(&numbered(n), via(&[("10.0.1.2", 1)]));
+        }
+        world.rest();
+        let off = FibConfig {
+            install: false,
+            ..config.clone()
+        };
+        world.input(Input::Configure(off));
+        world.rest();
+        let left = if keep_on_exit { 1000 } else { 0 };
+        assert_eq!(world.kernel.ours(), left);
+        world.want("30.0.1.0/24", via(&[("10.0.2.2", 1)]));
+        world.rest();
+        assert_eq!(world.kernel.ours(), left, "nothing is installed");
+        world.want("30.0.1.0/24", None);
+        let ops = world.kernel.ops;
+        world.input(Input::Configure(config.clone()));
+        for n in 0..900 {
+            world.want(&numbered(n), via(&[("10.0.1.2", 1)]));
+            world.kernel_step();
+            assert!(world.kernel.ours() >= left, "not before all is told");
+        }
+        world.rest();
+        world.input(Input::StartupDone);
+        world.rest();
+        assert_eq!((world.kernel.ours(), world.kernel.nexthops.len()), (900, 1));
+        if keep_on_exit {
+            assert_eq!(world.kernel.ops - ops, 100, "only what is not wanted goes");
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 enum Event {
-    Want(u8, Vec<(u8, u8)>),
+    /// With the number of a placement.
+    Want(u8, Vec<(u8, u8)>, u8),
     Withdraw(u8),
-    Constant(u8),
+    Constant(u8, u8),
     Link(u32, bool),
     DeleteByHand(u8),
     Foreign(u8),
@@ -959,9 +1164,10 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     let prefix = 0..12_u8;
     prop_oneof![
-        6 => (prefix.clone(), proptest::collection::vec((1..=6_u8, 1..4_u8), 1..4)).prop_map(|(p, hops)| Event::Want(p, hops)),
+        6 => (prefix.clone(), proptest::collection::vec((1..=6_u8, 1..4_u8), 1..4), 0..12_u8)
+            .prop_map(|(p, hops, at)| Event::Want(p, hops, at)),
         2 => prefix.clone().prop_map(Event::Withdraw),
-        1 => prefix.clone().prop_map(Event::Constant),
+        1 => (prefix.clone(), 0..12_u8).prop_map(|(p, at)| Event::Constant(p, at)),
         2 => (1..=LINKS, any::<bool>()).prop_map(|(link, up)| Event::Link(link, up)),
         1 => prefix.clone().prop_map(Event::DeleteByHand),
         1 => prefix.clone().prop_map(Event::Foreign),
@@ -988,7 +1194,24 @@ fn events_amid_batches() -> impl Strategy<Value = Vec<Event>> {
 /// What is wanted of each of twelve prefixes, and what follows from it.
 #[derive(Default)]
 struct Model {
-    wanted: BTreeMap<u8, Vec<(u8, u8)>>,
+    wanted: BTreeMap<u8, (Vec<(u8, u8)>, Placement)>,
+}
+
+/// Half of all routes are in the usual place.
+fn placement(n: u8) -> Placement {
+    let (table, metric, prefsrc) = match n {
+        0 => (Some(100), None, None),
+        1 => (None, Some(30), None),
+        2 => (Some(100), Some(30), Some(SOURCE.into())),
+        3 => (None, None, Some(SOURCE.into())),
+        4 => (Some(254), Some(20), Some([10, 8, 8, 8].into())),
+        _ => (None, None, None),
+    };
+    Placement {
+        table,
+        metric,
+        prefsrc,
+    }
 }
 
 fn prefix(n: u8) -> String {
@@ -1003,21 +1226,23 @@ fn gateway(n: u8) -> String {
 impl World {
     fn event(&mut self, event: Event, model: &mut Model) {
         match event {
-            Event::Want(p, hops) => {
+            Event::Want(p, hops, at) => {
                 let members: NextHops = hops
                     .iter()
                     .map(|(h, weight)| (hop(&gateway(*h)), *weight))
                     .collect();
-                self.want(&prefix(p), Some(Wanted::Unicast(members)));
-                model.wanted.insert(p, hops);
+                let at = placement(at);
+                self.want_at(&prefix(p), Some(Wanted::Unicast(members)), at);
+                model.wanted.insert(p, (hops, at));
             }
             Event::Withdraw(p) => {
                 self.want(&prefix(p), None);
                 model.wanted.remove(&p);
             }
-            Event::Constant(p) => {
-                self.want(&prefix(p), Some(Wanted::Unreachable));
-                model.wanted.insert(p, Vec::new());
+            Event::Constant(p, at) => {
+                let at = placement(at);
+                self.want_at(&prefix(p), Some(Wanted::Unreachable), at);
+                model.wanted.insert(p, (Vec::new(), at));
             }
             Event::Link(index, up) => {
                 if self.kernel.up[&index] != up {
@@ -1025,7 +1250,7 @@ impl World {
                 }
             }
             Event::DeleteByHand(p) => {
-                let key = (net(&prefix(p)), 20);
+                let key = (net(&prefix(p)), 254, 20);
                 if self
                     .kernel
                     .routes
@@ -1041,7 +1266,7 @@ impl World {
                 if self
                     .kernel
                     .routes
-                    .get(&(net(&prefix(p)), 20))
+                    .get(&(net(&prefix(p)), 254, 20))
                     .is_some_and(|route| route.protocol == THEIRS)
                 {
                     self.remove_foreign(&prefix(p));
@@ -1065,15 +1290,16 @@ impl World {
     /// At rest the kernel has what is wanted, as far as it can, and nothing else of ours.
     fn check(&self, model: &Model) {
         for n in 0..12 {
-            let theirs = self
-                .kernel
-                .routes
-                .get(&(net(&prefix(n)), 20))
-                .is_some_and(|route| route.protocol == THEIRS);
+            let prefix = net(&prefix(n));
             let mut expected: BTreeMap<String, u8> = BTreeMap::new();
+            let mut source = None;
+            let at = model.wanted.get(&n).map(|(_, at)| *at).unwrap_or_default();
             match model.wanted.get(&n) {
-                Some(hops) if hops.is_empty() => drop(expected.insert("unreachable".into(), 1)),
-                Some(hops) => {
+                Some((hops, _)) if hops.is_empty() => {
+                    expected.insert("unreachable".into(), 1);
+                }
+                Some((hops, _)) => {
+                    source = at.prefsrc.filter(|source| *source == IpAddr::from(SOURCE));
                     for (h, weight) in hops
                         .iter()
                         .filter(|(h, _)| self.kernel.up[&u32::from(h % 3 + 1)])
@@ -1087,15 +1313,23 @@ impl World {
                 }
                 None => {}
             }
-            if theirs {
+            let key = (prefix, at.table.unwrap_or(254), at.metric.unwrap_or(20));
+            let theirs = |route: &&KernelRoute| route.protocol == THEIRS;
+            if self.kernel.routes.get(&key).filter(theirs).is_some() {
                 expected.clear();
             }
+            let ours = self.kernel.routes.iter();
+            let ours: Vec<_> = ours
+                .filter(|((p, ..), route)| *p == prefix && route.protocol == OURS)
+                .map(|(key, route)| (*key, route.prefsrc, self.kernel.paths_of(route)))
+                .collect();
+            let expected: Vec<_> = expected.into_iter().collect();
+            let expected = (!expected.is_empty()).then_some((key, source, expected));
             assert_eq!(
-                self.kernel.paths(&prefix(n)),
+                ours,
                 expected.into_iter().collect::<Vec<_>>(),
-                "{} {:?} {:?}",
-                prefix(n),
-                self.fib.route(net(&prefix(n))),
+                "{:?} {:?}",
+                self.fib.route(prefix),
                 self.fib.nexthops,
             );
         }

@@ -2,14 +2,13 @@
 
 use std::time::Instant;
 
-use ipnet::IpNet;
-
-use super::{BATCHES_MAX, Fib, Flight, OPS_MAX, Pending, Phase};
+use super::{BATCHES_MAX, Fib, Flight, NOTHING, OPS_MAX, Pending, Phase, UNKNOWN};
 use crate::Output;
 use crate::nexthops::Step;
-use crate::op::{Batch, Frame, Op, Target};
+use crate::op::{Batch, Op, Target};
 use crate::retry::Subject;
-use crate::table::{Flight as RowFlight, Row, Slot};
+use crate::source::SourceId;
+use crate::table::{Flight as RowFlight, Key, Row, Slot};
 
 /// Operations that one route needs at most.
 const OPS_OF_A_ROUTE: usize = 2;
@@ -55,11 +54,10 @@ impl Fib {
             self.put_objects(&mut draft);
         }
         while draft.has_room()
-            && let Some((prefix, row)) = self.table.next_to_look_at()
+            && let Some((key, row)) = self.table.next_to_look_at()
         {
-            self.look(now, prefix, row, &mut draft);
+            self.look(now, key, row, &mut draft);
         }
-        self.remove_strays(&mut draft);
         self.remove_objects(&mut draft);
         if draft.ops.is_empty() {
             return None;
@@ -71,14 +69,9 @@ impl Fib {
             id,
             pending: draft.pending,
         });
-        let frame = Frame {
-            table: self.config.table,
-            protocol: self.config.protocol,
-            prefsrc: self.prefsrc,
-        };
         Some(Batch {
             id,
-            frame,
+            protocol: self.config.protocol,
             ops: draft.ops,
         })
     }
@@ -97,11 +90,7 @@ impl Fib {
                 .filter(|object| nexthops.is_lost(*object))
             {
                 let doubtful = nexthops.is_inline(object) || row.flight != RowFlight::None;
-                row.actual = if doubtful {
-                    Slot::UNKNOWN
-                } else {
-                    Slot::NOTHING
-                };
+                (row.actual, row.actual_source) = if doubtful { UNKNOWN } else { NOTHING };
                 nexthops.release(object);
                 look = true;
             }
@@ -122,77 +111,114 @@ impl Fib {
         false
     }
 
-    fn look(&mut self, now: Instant, prefix: IpNet, row: Row, draft: &mut Draft) {
+    fn look(&mut self, now: Instant, key: Key, row: Row, draft: &mut Draft) {
         if row.flight != RowFlight::None {
-            self.set_flight(prefix, RowFlight::SentLookAgain);
+            self.set_flight(key, RowFlight::SentLookAgain);
             return;
         }
-        let stale = row.adopted && self.phase == Phase::Starting;
-        if stale
-            || (!self.retries.is_empty() && self.retries.is_waiting(&Subject::Row(prefix), now))
-        {
-            return;
-        }
-        let wanted = match row.wanted.index() {
-            Some(set) => self
-                .nexthops
-                .target(set, row.actual.index(), &self.resolver)
-                .map_or(Slot::NOTHING, Slot::at),
-            None => row.wanted,
+        let stale = row.is_adopted() && self.phase == Phase::Starting;
+        let waits = !self.retries.is_empty() && self.retries.is_waiting(&Subject::Row(key), now);
+        let actual = (row.actual, row.actual_source);
+        let wanted = if stale || waits {
+            actual
+        } else {
+            self.aim(row)
         };
-        if wanted == row.actual {
+        if wanted == actual {
+            if row.wanted != Slot::NOTHING {
+                self.settled(key);
+            }
+            return;
+        }
+        if wanted == NOTHING && self.table.is_spread() && self.is_moving(key) {
             return;
         }
         if !self.put_objects(draft) || !draft.has_room() {
             // Its object comes first, in the next batch.
-            self.table.update(prefix, |_| true);
+            self.table.update(key, |_| true);
             return;
         }
-        let metric = self.metric(prefix);
-        let swept = row.actual == Slot::UNKNOWN;
-        if swept && wanted != Slot::NOTHING {
-            draft.push(
-                Op::RemoveRoute {
-                    prefix,
-                    metric,
-                    tos: 0,
-                },
-                Pending::Sweep,
-            );
-        }
-        match self.target_of(wanted) {
-            None => draft.push(
-                Op::RemoveRoute {
-                    prefix,
-                    metric,
-                    tos: 0,
-                },
-                Pending::Remove { prefix },
-            ),
-            Some(target) => {
-                let replace = row.actual != Slot::NOTHING && !swept;
-                let pending = if replace {
-                    Pending::Replace { prefix }
-                } else {
-                    Pending::Put { prefix, swept }
-                };
-                draft.push(
-                    Op::PutRoute {
-                        prefix,
-                        metric,
-                        target,
-                        replace,
-                    },
-                    pending,
-                );
-            }
-        }
-        self.set_actual(prefix, wanted, false);
-        self.set_flight(prefix, RowFlight::Sent);
+        self.change(key, row, wanted, draft);
+        self.set_actual(key, wanted, false);
+        self.set_flight(key, RowFlight::Sent);
     }
 
-    fn set_flight(&mut self, prefix: IpNet, flight: RowFlight) {
-        self.table.update(prefix, |row| {
+    /// What should be in the kernel.
+    fn aim(&mut self, row: Row) -> (Slot, SourceId) {
+        let Some(set) = row.wanted.index() else {
+            return (row.wanted, SourceId::NONE);
+        };
+        let target = self
+            .nexthops
+            .target(set, row.actual.index(), &self.resolver);
+        target.map_or(NOTHING, |object| {
+            (Slot::at(object), self.sources.at_hand(row.wanted_source))
+        })
+    }
+
+    fn change(&mut self, key: Key, row: Row, wanted: (Slot, SourceId), draft: &mut Draft) {
+        let (prefix, Some(place)) = (key.prefix, self.table.place_of(key.place)) else {
+            return;
+        };
+        let (table, metric) = (place.table, place.metric);
+        let remove = Op::RemoveRoute {
+            prefix,
+            table,
+            metric,
+            tos: place.tos,
+        };
+        let Some(target) = self.target_of(wanted.0) else {
+            draft.push(remove, Pending::Remove { key });
+            return;
+        };
+        let swept = row.actual == Slot::UNKNOWN;
+        if swept {
+            draft.push(remove, Pending::Sweep);
+        }
+        let replace = row.actual != Slot::NOTHING && !swept;
+        let pending = if replace {
+            Pending::Replace { key }
+        } else {
+            Pending::Put { key, swept }
+        };
+        let put = Op::PutRoute {
+            prefix,
+            table,
+            metric,
+            prefsrc: self.sources.address(wanted.1),
+            target,
+            replace,
+        };
+        draft.push(put, pending);
+    }
+
+    /// Whether its prefix is on its way to another place: until it is there, it stays here too.
+    fn is_moving(&self, key: Key) -> bool {
+        let on_its_way = |row: &Row| row.is_dirty() || row.flight != RowFlight::None;
+        let elsewhere = self.table.elsewhere(key);
+        elsewhere
+            .iter()
+            .any(|(_, row)| row.wanted != Slot::NOTHING && on_its_way(row))
+    }
+
+    /// It is as it shall be, or as it can be: what waited for it in other places may go.
+    pub(super) fn settled(&mut self, key: Key) {
+        if self.table.is_spread() {
+            self.release_elsewhere(key);
+        }
+    }
+
+    fn release_elsewhere(&mut self, key: Key) {
+        for (other, row) in self.table.elsewhere(key) {
+            if row.wanted == Slot::NOTHING && row.actual != Slot::NOTHING {
+                self.table
+                    .update(other, |row| row.flight == RowFlight::None);
+            }
+        }
+    }
+
+    fn set_flight(&mut self, key: Key, flight: RowFlight) {
+        self.table.update(key, |row| {
             row.flight = flight;
             false
         });
@@ -202,23 +228,8 @@ impl Fib {
         match slot {
             Slot::BLACKHOLE => Some(Target::Blackhole),
             Slot::UNREACHABLE => Some(Target::Unreachable),
+            Slot::PROHIBIT => Some(Target::Prohibit),
             _ => self.nexthops.route_target(slot.index()?),
-        }
-    }
-
-    fn remove_strays(&mut self, draft: &mut Draft) {
-        while draft.has_room() && self.phase != Phase::Starting {
-            let Some(stray) = self.strays.pop_first() else {
-                return;
-            };
-            draft.push(
-                Op::RemoveRoute {
-                    prefix: stray.prefix,
-                    metric: stray.metric,
-                    tos: stray.tos,
-                },
-                Pending::Sweep,
-            );
         }
     }
 

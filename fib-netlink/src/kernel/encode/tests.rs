@@ -4,21 +4,8 @@ use netlink_packet_core::NetlinkPayload;
 use smallvec::SmallVec;
 
 use super::*;
-use crate::PreferredSource;
 use crate::fact::{Fact, KernelNexthop, NexthopKind, RouteKind, RouteVia};
 use crate::kernel::decode;
-
-fn frame() -> Frame {
-    let prefsrc = PreferredSource {
-        ipv4: Some([10, 100, 0, 1].into()),
-        ipv6: None,
-    };
-    Frame {
-        table: 1000,
-        protocol: 186,
-        prefsrc,
-    }
-}
 
 fn path(gateway: &str) -> Path {
     Path {
@@ -31,7 +18,9 @@ fn path(gateway: &str) -> Path {
 fn put(prefix: &str, target: Target) -> Op {
     Op::PutRoute {
         prefix: prefix.parse().unwrap(),
+        table: 1000,
         metric: 20,
+        prefsrc: (!prefix.contains(':')).then_some([10, 100, 0, 1].into()),
         target,
         replace: false,
     }
@@ -42,7 +31,7 @@ fn encoded(ops: Vec<Op>) -> Vec<u8> {
     batch(
         &Batch {
             id: 0,
-            frame: frame(),
+            protocol: 186,
             ops,
         },
         100,

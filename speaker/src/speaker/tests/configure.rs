@@ -64,7 +64,7 @@ fn peers_come_and_go() {
 fn a_refused_configuration_changes_nothing() {
     let mut net = star();
     let mut fib = config(0, &[]);
-    fib.fib.table = 7;
+    fib.fib.protocol = 7;
     let mut policy = config(0, &[1]);
     policy.peers[0].options.import = Some(vec!["nowhere".to_owned()]);
     let twice = config(0, &[1, 1]);
