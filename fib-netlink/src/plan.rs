@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 
 use bgp_core::family::PerFamily;
 use ipnet::IpNet;
+use smallvec::SmallVec;
 
 use crate::nexthops::Nexthops;
 use crate::resolve::Resolver;
 use crate::retry::{Retries, Subject};
 use crate::source::{SourceId, Sources};
-use crate::table::{Key, Place, Slot, Table};
+use crate::table::{Key, Place, Row, Slot, Table};
 use crate::{Input, NextHop, Notice, Output, Placement, PreferredSource, Resolution, Wanted};
 use contest::Contests;
 
@@ -327,8 +328,12 @@ impl Fib {
     }
 
     fn want_nowhere(&mut self, now: Instant, prefix: IpNet) {
-        for place in self.table.places() {
+        if let Some(place) = self.table.only_place() {
             let key = Key { prefix, place };
+            return self.want_at(now, key, Slot::NOTHING, SourceId::NONE);
+        }
+        let rows: SmallVec<[Key; 2]> = self.table.rows_of(prefix).map(|(key, _)| key).collect();
+        for key in rows {
             self.want_at(now, key, Slot::NOTHING, SourceId::NONE);
             self.settled(key);
         }
@@ -503,15 +508,22 @@ impl Fib {
 
     /// Of this row, the kernel will have `actual` once all that was sent is carried out.
     fn set_actual(&mut self, key: Key, actual: (Slot, SourceId), look: bool) {
-        if let Some(object) = actual.0.index() {
+        self.change_row(key, actual.0, |row| {
+            (row.actual, row.actual_source) = actual;
+            row.set_seen(true);
+            look
+        });
+    }
+
+    /// Changes a row, whose actual column becomes `actual`.
+    fn change_row(&mut self, key: Key, actual: Slot, change: impl FnOnce(&mut Row) -> bool) {
+        if let Some(object) = actual.index() {
             self.nexthops.hold(object);
         }
         let mut before = Slot::NOTHING;
         self.table.update(key, |row| {
             before = row.actual;
-            (row.actual, row.actual_source) = actual;
-            row.set_seen(true);
-            look
+            change(row)
         });
         if let Some(object) = before.index() {
             self.nexthops.release(object);

@@ -232,9 +232,12 @@ impl Table {
             .collect()
     }
 
-    /// All places.
-    pub(crate) fn places(&self) -> impl Iterator<Item = PlaceId> + use<> {
-        (0..self.places.len()).map(place_id)
+    /// The place, if there is but one.
+    pub(crate) const fn only_place(&self) -> Option<PlaceId> {
+        match self.places.as_slice() {
+            [_] => Some(PlaceId(0)),
+            _ => None,
+        }
     }
 
     /// The rows of a prefix that are not empty.

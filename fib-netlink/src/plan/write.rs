@@ -139,8 +139,12 @@ impl Fib {
             return;
         }
         self.change(key, row, wanted, draft);
-        self.set_actual(key, wanted, false);
-        self.set_flight(key, RowFlight::Sent);
+        self.change_row(key, wanted.0, |row| {
+            (row.actual, row.actual_source) = wanted;
+            row.set_seen(true);
+            row.flight = RowFlight::Sent;
+            false
+        });
     }
 
     /// What should be in the kernel.
@@ -202,6 +206,7 @@ impl Fib {
     }
 
     /// It is as it shall be, or as it can be: what waited for it in other places may go.
+    #[inline]
     pub(super) fn settled(&mut self, key: Key) {
         if self.table.is_spread() {
             self.release_elsewhere(key);
