@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::path::{community_from, numbers};
+use super::path::{community_from, numbers, words};
 use super::{Host, Lab, Path, Process, run};
 
 /// A running BIRD.
@@ -186,6 +186,8 @@ fn set(path: &mut Path, name: &str, value: &str) {
         "community" => path.communities = groups(value).map(|g| community_from(&g)).collect(),
         "large_community" => path.large_communities = groups(value).collect(),
         "ext_community" => path.ext_communities = groups(value).collect(),
+        "originator_id" => path.originator_id = Some(value.to_owned()),
+        "cluster_list" => path.cluster_list = words(value),
         _ => {}
     }
 }

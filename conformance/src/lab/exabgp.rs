@@ -203,6 +203,15 @@ fn read(update: &Value, next_hop: &str) -> Path {
             .map(|c| text(c, "/string").replacen("target:", "rt:", 1))
             .collect(),
         atomic_aggregate: update.pointer("/attribute/atomic-aggregate") == Some(&Value::Bool(true)),
+        originator_id: update
+            .pointer("/attribute/originator-id")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        cluster_list: array(update, "/attribute/cluster-list")
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
         ..Path::default()
     }
 }

@@ -186,6 +186,15 @@ fn read(path: &Value) -> Path {
         ext_communities: words(&text("/extendedCommunity/string").to_lowercase()).collect(),
         aggregator,
         atomic_aggregate: path.pointer("/atomicAggregate").is_some(),
+        path_id: number("/addpathRxId").filter(|id| *id != 0),
+        originator_id: path
+            .pointer("/originatorId")
+            .map(|_| text("/originatorId").to_owned()),
+        cluster_list: array(path, "/clusterList/list")
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
     }
 }
 

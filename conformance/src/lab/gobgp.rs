@@ -160,6 +160,14 @@ fn set(path: &mut Path, attribute: &Value) {
             let values = array(attribute, "/communities").iter();
             path.communities = values.filter_map(u32_of).map(community).collect();
         }
+        Some(9) => path.originator_id = text("/value").map(str::to_owned),
+        Some(10) => {
+            let values = array(attribute, "/value").iter();
+            path.cluster_list = values
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect();
+        }
         Some(16) => {
             let values = array(attribute, "/value").iter();
             path.ext_communities = values.filter_map(ext_community).collect();

@@ -148,6 +148,12 @@ fn read(path: &Value) -> Path {
         ext_communities: texts(path, "/extended_communities")
             .map(|words| words.replacen(' ', ":", 1))
             .collect(),
+        path_id: number("/path_id"),
+        originator_id: path
+            .pointer("/originator")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        cluster_list: texts(path, "/cluster_list").map(str::to_owned).collect(),
         ..Path::default()
     }
 }

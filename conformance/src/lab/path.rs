@@ -25,6 +25,17 @@ pub struct Path {
     pub aggregator: Option<String>,
     /// ATOMIC_AGGREGATE; not told by every peer.
     pub atomic_aggregate: bool,
+    /// The Path Identifier under which it was heard (RFC 7911); not told by every peer.
+    pub path_id: Option<u32>,
+    /// ORIGINATOR_ID.
+    pub originator_id: Option<String>,
+    /// CLUSTER_LIST, in order.
+    pub cluster_list: Vec<String>,
+}
+
+/// Words as they are.
+pub(super) fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
 }
 
 /// The numbers in a text, in order.

@@ -256,6 +256,16 @@ fn read(path: &Value) -> Path {
         aggregator: number("/aggregator/asn")
             .map(|asn| format!("{asn} {}", text(path, "/aggregator/identifier"))),
         atomic_aggregate: path.pointer("/atomic_aggregate") == Some(&Value::Bool(true)),
+        path_id: number("/path_id").filter(|id| *id != 0),
+        originator_id: path
+            .pointer("/originator_id")
+            .and_then(Value::as_str)
+            .map(str::to_owned),
+        cluster_list: array(path, "/cluster_list")
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
     }
 }
 

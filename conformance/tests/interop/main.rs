@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod add_path;
 mod attributes;
 mod bad_configurations;
 mod bad_peers;
