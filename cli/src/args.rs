@@ -95,6 +95,19 @@ pub(crate) enum Command {
     Fib(FibCommand),
     /// Write all accepted paths into a file, in MRT (RFC 6396)
     Dump { file: PathBuf },
+    /// Leave without loss (RFC 8326): peers are told to move away, and after a while that all routes are gone
+    ///
+    /// Sessions stay, and what peers send is forwarded on. `status` shows how far it is. A restart of windrosed ends it.
+    Drain {
+        /// How long peers have to move away before routes are withdrawn
+        #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::text::parse_duration)]
+        grace: Duration,
+        /// Wait until routes are withdrawn and all peers have been told
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Come back: peers are told all routes as they are
+    Undrain,
     /// Policies, and what they would do
     #[command(subcommand)]
     Policy(PolicyCommand),

@@ -2,6 +2,7 @@
 
 mod args;
 mod client;
+mod drain;
 mod dump;
 mod fib;
 mod inject;
@@ -70,6 +71,8 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         | Command::Route(_)
         | Command::Fib(_)
         | Command::Dump { .. }
+        | Command::Drain { .. }
+        | Command::Undrain
         | Command::Policy(_)
         | Command::Config(_) => {}
     }
@@ -80,6 +83,8 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Peer(command) => peer::run(command, channel, printer).await,
         Command::Route(command) => route::run(command, channel, printer).await,
         Command::Dump { file } => dump::run(file, channel, printer).await,
+        Command::Drain { grace, wait } => drain::drain(grace, wait, channel, printer).await,
+        Command::Undrain => drain::undrain(channel, printer).await,
         Command::Fib(command) => fib::run(command, channel, printer).await,
         Command::Policy(command) => policy::run(command, channel, printer).await,
         Command::Config(command) => system::config(command, channel, printer).await,

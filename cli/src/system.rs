@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 
 use crate::args::ConfigCommand;
 use crate::client::Failure;
+use crate::drain::DrainRow;
 use crate::output::{Printer, Tone, Word};
 use crate::text;
 
@@ -118,6 +119,7 @@ struct StatusRow {
     paths: u64,
     attribute_sets: u64,
     fib: Fib,
+    drain: DrainRow,
 }
 
 #[derive(Debug, Serialize)]
@@ -157,6 +159,7 @@ impl From<GetStatusResponse> for StatusRow {
             paths: status.paths,
             attribute_sets: status.attribute_sets,
             fib: status.fib.unwrap_or_default().into(),
+            drain: status.drain.into(),
         }
     }
 }
@@ -201,6 +204,7 @@ impl StatusRow {
                 format!("{}, {} attribute sets", self.paths, self.attribute_sets).into(),
             ),
             ("kernel", self.fib.words()),
+            ("drain", Word::new(self.drain.words(), Tone::Warning)),
         ];
         details.extend(
             self.problems

@@ -8,6 +8,7 @@ use bgp_core::Kind;
 use bgp_core::header::LEN;
 use bgp_fsm::State;
 use fib_netlink::Notice as FibNotice;
+use rib::Drain;
 use speaker::Notice;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
@@ -77,6 +78,7 @@ pub(crate) fn log_notice(notice: &Notice) {
         Notice::LeaseExpired { owner, routes } => {
             warn!(owner, routes, "lease expired: routes withdrawn")
         }
+        Notice::Drain { stage, grace } => log_drain(*stage, *grace),
         Notice::Fib(notice) => log_fib(notice),
         Notice::Configured {
             peers: [added, restarted, updated, removed],
@@ -97,6 +99,17 @@ impl fmt::Display for Hexadecimal<'_> {
         let (len, kind) = (LEN + self.0.len(), Kind::Update.number());
         write!(f, "{:f<32}{len:04x}{kind:02x}", "")?;
         self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
+fn log_drain(stage: Drain, grace: Option<Duration>) {
+    match stage {
+        Drain::Announcing => {
+            let grace = grace.unwrap_or_default();
+            info!(?grace, "drain: routes are told as about to go (RFC 8326)");
+        }
+        Drain::Withdrawn => info!("drain: all routes are withdrawn from the peers"),
+        Drain::None => info!("drain is over: routes are told as they are"),
     }
 }
 

@@ -92,6 +92,7 @@ impl Counts {
             Notice::PeerState { .. }
             | Notice::Malformed { .. }
             | Notice::EndOfRib { .. }
+            | Notice::Drain { .. }
             | Notice::Fib(_) => return,
         };
         counter.fetch_add(more, Relaxed);

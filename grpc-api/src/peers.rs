@@ -246,6 +246,7 @@ fn about_peers(notice: &Notice) -> bool {
         | Notice::MaxPrefixes { .. }
         | Notice::Refused { .. }
         | Notice::LeaseExpired { .. }
+        | Notice::Drain { .. }
         | Notice::Fib(_) => false,
     }
 }

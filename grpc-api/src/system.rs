@@ -23,6 +23,35 @@ impl SystemService for System {
         Ok(Response::new(convert::system_status(status, now)))
     }
 
+    async fn drain(
+        &self,
+        request: Request<v1::DrainRequest>,
+    ) -> Result<Response<v1::DrainResponse>, Status> {
+        let grace = convert::grace(request.into_inner().grace).map_err(convert::status)?;
+        let (now, drain) = self
+            .0
+            .ask(move |speaker, now, out| (now, speaker.drain(now, grace, out)))
+            .await?;
+        let drain = drain.map_err(convert::status)?;
+        let drain = Some(convert::drain(drain, now));
+        Ok(Response::new(v1::DrainResponse { drain }))
+    }
+
+    async fn undrain(
+        &self,
+        _: Request<v1::UndrainRequest>,
+    ) -> Result<Response<v1::UndrainResponse>, Status> {
+        let (now, done) = self
+            .0
+            .ask(|speaker, now, out| (now, speaker.undrain(now, out)))
+            .await?;
+        let (was_draining, drain) = done.map_err(convert::status)?;
+        Ok(Response::new(v1::UndrainResponse {
+            was_draining,
+            drain: Some(convert::drain(drain, now)),
+        }))
+    }
+
     async fn check_config(
         &self,
         request: Request<v1::CheckConfigRequest>,

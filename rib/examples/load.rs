@@ -11,7 +11,7 @@ use bgp_core::{Attributes, Ipv4Prefix, Reset};
 use bytes::{Bytes, BytesMut};
 use rib::peer::{LocalAddresses, NextHopRule};
 use rib::policy::Chain;
-use rib::{Config, PeerId, PeerSession, Rib};
+use rib::{Config, Drain, PeerId, PeerSession, Rib};
 
 /// Prefixes that share an attribute set.
 const SHARING: usize = 6;
@@ -52,6 +52,7 @@ fn session(number: u32) -> PeerSession {
         allow_local_as: 0,
         aigp: false,
         role: None,
+        drain: Drain::None,
     }
 }
 

@@ -1,16 +1,17 @@
-//! What a peer is told of a route (RFC 4271 §5 and §9.2, RFC 4456 §8, RFC 1997, RFC 7311 §3.4, RFC 9234 §5).
+//! What a peer is told of a route (RFC 4271 §5 and §9.2, RFC 4456 §8, RFC 1997, RFC 7311 §3.4, RFC 8326 §4.2,
+//! RFC 9234 §5).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use bgp_core::attributes::NextHop;
+use bgp_core::attributes::{Community, NextHop};
 use bgp_core::capability::Role;
 use bgp_core::update::EncodeContext;
 use bgp_core::{Attributes, Family};
 use ipnet::IpNet;
 
 use crate::attribute_store::{DEFAULT_LOCAL_PREF, Facts, Has};
-use crate::peer::{Kind, LocalAddresses, NextHopRule, PeerSession, Source};
+use crate::peer::{Drain, Kind, LocalAddresses, NextHopRule, PeerSession, Source};
 use crate::policy::{Chain, RouteContext};
 
 /// The whole argument of [`export`] beside the route, and so the key of an update group: members with equal views
@@ -30,6 +31,7 @@ pub(crate) struct View {
     extended_next_hop: bool,
     aigp: bool,
     role: Option<Role>,
+    drain: Drain,
     pub(crate) chain: Option<Chain>,
     /// The peer and its group as policies see them, if they look.
     peer: Option<(IpAddr, Option<Arc<str>>)>,
@@ -54,6 +56,7 @@ impl View {
             extended_next_hop: session.extended_next_hop,
             aigp: session.aigp,
             role: session.role,
+            drain: session.drain,
             chain,
             peer: looks_at_peer.then(|| (session.address, session.group.clone())),
             encode: EncodeContext {
@@ -80,7 +83,7 @@ impl View {
     /// Whether a route may be told at all, as far as that can be said without its attributes.
     pub(crate) fn admits(&self, facts: &Facts, source: &Source) -> bool {
         // RFC 1997: NO_ADVERTISE is for nobody, NO_EXPORT and NO_EXPORT_SUBCONFED not for external peers.
-        if facts.has(Has::NoAdvertise) {
+        if facts.has(Has::NoAdvertise) || self.drain == Drain::Withdrawn {
             return false;
         }
         if self.internal {
@@ -117,6 +120,9 @@ impl View {
             self.for_internal(attributes, source);
         } else {
             self.for_external(attributes);
+        }
+        if self.drain != Drain::None {
+            self.for_drain(attributes);
         }
         if attributes.next_hop == chosen {
             let Some(next_hop) = self.write_next_hop(chosen) else {
@@ -165,6 +171,16 @@ impl View {
         if down {
             // RFC 9234 §5: what goes to customers, peers and clients is marked with our AS, unless it is marked.
             attributes.only_to_customer.get_or_insert(self.local_asn);
+        }
+    }
+
+    /// RFC 8326 §4.2: what is about to go says so, and in our AS anything else is preferred. Policy cannot undo it.
+    fn for_drain(&self, attributes: &mut Attributes) {
+        if self.internal {
+            attributes.local_pref = Some(0);
+        }
+        if !is_about_to_go(attributes) {
+            attributes.communities.push(Community::GRACEFUL_SHUTDOWN);
         }
     }
 
@@ -229,4 +245,10 @@ impl View {
             (Family::Ipv6Unicast, _) => v6,
         }
     }
+}
+
+/// RFC 8326 §5: the path is to be shut down.
+pub(crate) fn is_about_to_go(attributes: &Attributes) -> bool {
+    let mark = Community::GRACEFUL_SHUTDOWN;
+    attributes.communities.contains(&mark)
 }

@@ -1,5 +1,5 @@
 //! What becomes of a route that a peer tells: loop checks (RFC 4271 §9.1.2, RFC 4456 §8), route leaks (RFC 9234 §5),
-//! import policy (RFC 8212 §2.1).
+//! import policy (RFC 8212 §2.1), graceful shutdown (RFC 8326 §4.1).
 
 use bgp_core::capability::Role;
 use bgp_core::update::Nlri;
@@ -7,6 +7,7 @@ use bgp_core::{Attributes, Prefix};
 use ipnet::IpNet;
 
 use crate::attribute_store::AttrId;
+use crate::export::is_about_to_go;
 use crate::peer::{PeerId, PeerSession};
 use crate::plane::{Arrival, Plane};
 use crate::policy::{Chain, Verdict};
@@ -100,7 +101,11 @@ impl Core {
         let arrival = match &session.import {
             _ if !flags.accepted() => kept(flags),
             None => kept(flags.with(Flags::REJECTED, true)),
-            Some(chain) if chain.is_accept_all() && mark.is_none() => kept(flags),
+            Some(chain)
+                if chain.is_accept_all() && mark.is_none() && !shuts_down(session, attributes) =>
+            {
+                kept(flags)
+            }
             Some(chain) => {
                 let mut attributes = attributes.clone();
                 attributes.only_to_customer = attributes.only_to_customer.or(mark);
@@ -111,6 +116,9 @@ impl Core {
                 if verdict == Verdict::Reject {
                     kept(flags.with(Flags::REJECTED, true))
                 } else {
+                    if shuts_down(session, &attributes) {
+                        attributes.local_pref = Some(0);
+                    }
                     let attrs = self.store.intern(&attributes, session.interface, tag);
                     return Arrival {
                         attrs,
@@ -160,6 +168,12 @@ fn mark(session: &PeerSession, attributes: &Attributes) -> Option<u32> {
         Some(Role::Customer | Role::Peer | Role::RouteServerClient)
     );
     (down && attributes.only_to_customer.is_none()).then_some(session.asn)
+}
+
+/// RFC 8326 §4.1: anything else is preferred to what another AS is about to shut down. This has the last word after
+/// import policy, which may take the community out.
+pub(crate) fn shuts_down(session: &PeerSession, attributes: &Attributes) -> bool {
+    !session.is_internal() && is_about_to_go(attributes)
 }
 
 /// Whether the prefixes of an UPDATE may fare differently.

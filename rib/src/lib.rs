@@ -33,7 +33,7 @@ pub use dump::{DumpCursor, DumpPath, DumpSink};
 pub use forwarding::Forwarding;
 pub use local::{LocalForwarding, LocalSource};
 pub use next_hop::{NextHopChange, NextHopKey, Reach};
-pub use peer::{PeerId, PeerSession};
+pub use peer::{Drain, PeerId, PeerSession};
 pub use query::{CandidateView, Explanation, PathRow, Reason, RoutePage, RouteQuery, RouteRow};
 pub use rib::{Config, Counts, MALFORMED_SHOWN, OURSELVES, PeerCounts, Received, Rib};
 pub use watch::{WATCHERS_MAX, Watcher};

@@ -43,6 +43,18 @@ pub struct LocalAddresses {
     pub link_local: Option<Ipv6Addr>,
 }
 
+/// How far a graceful shutdown of ours is, as it shows in what a peer is told (RFC 8326 §4.2).
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Drain {
+    /// There is none.
+    #[default]
+    None,
+    /// Routes are told as ones that are about to go.
+    Announcing,
+    /// Nothing is told any more.
+    Withdrawn,
+}
+
 /// What holds for a peer while its session is up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerSession {
@@ -86,6 +98,8 @@ pub struct PeerSession {
     pub aigp: bool,
     /// What we are to it (RFC 9234 §4.1).
     pub role: Option<Role>,
+    /// Whether we are about to leave.
+    pub drain: Drain,
 }
 
 impl PeerSession {

@@ -16,6 +16,7 @@ use crate::attribute_store::{AttrId, AttributeStore, Has, originator};
 use crate::decision::{Candidate, Class};
 use crate::export::View;
 use crate::forwarding::Forwarding;
+use crate::import::shuts_down;
 use crate::local::{LocalForwarding, LocalRoutes, LocalSource};
 use crate::next_hop::{NextHopChange, NextHopKey, Reach};
 use crate::peer::{Kind, PeerId, PeerSession, Peers};
@@ -560,7 +561,10 @@ impl Core {
         };
         let context = import_context(&session, prefix);
         let (_, trace) = self.policies.explain(&chain, &context, &mut attributes);
-        trace.steps.iter().map(ToString::to_string).collect()
+        let leaves = shuts_down(&session, &attributes);
+        let leaves = leaves.then(|| "graceful-shutdown (RFC 8326): local-pref 0".to_owned());
+        let steps = trace.steps.iter().map(ToString::to_string);
+        steps.chain(leaves).collect()
     }
 }
 

@@ -8,6 +8,7 @@
 
 pub mod command;
 pub mod config;
+pub mod drain;
 pub mod dump;
 pub mod event;
 mod fib;

@@ -2,12 +2,14 @@
 //! simulator's trace are four readers of this one enum.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use bgp_core::Family;
 use bgp_core::update::AttributeFault;
 use bgp_fsm::State;
 use bytes::Bytes;
 use ipnet::IpNet;
+use rib::Drain;
 use smallvec::SmallVec;
 
 use crate::command::PeerName;
@@ -72,6 +74,13 @@ pub enum Notice {
         owner: String,
         /// How many routes.
         routes: usize,
+    },
+    /// A graceful shutdown began, went on to withdraw all routes, or is over (RFC 8326).
+    Drain {
+        /// Which of these.
+        stage: Drain,
+        /// How long peers have to move away, where it began.
+        grace: Option<Duration>,
     },
     /// The kernel's side has something to say.
     Fib(fib_netlink::Notice),

@@ -54,6 +54,7 @@ impl Speaker {
             prefixes: counts.routes,
             paths: counts.paths,
             attribute_sets: counts.attribute_sets,
+            drain: self.drain_view(),
             problems: self.problems(&fib),
             fib,
         }

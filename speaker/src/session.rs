@@ -64,6 +64,7 @@ impl Speaker {
             allow_local_as: options.allow_local_as,
             aigp: options.aigp,
             role: options.role,
+            drain: self.draining.stage(),
         })
     }
 

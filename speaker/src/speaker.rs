@@ -13,6 +13,7 @@ use rib::{PeerId, Rib};
 
 use crate::command::{PeerName, Refusal};
 use crate::config::{Config, PeerRange};
+use crate::drain::Draining;
 use crate::event::{ConnId, Effect, Event};
 use crate::fib::fib_config;
 use crate::inject::Injections;
@@ -61,6 +62,8 @@ pub struct Speaker {
     pub(crate) restart: Restart,
     /// How far that restart is.
     pub(crate) deferral: Deferral,
+    /// Whether we are about to leave.
+    pub(crate) draining: Draining,
     life: Life,
 }
 
@@ -103,6 +106,7 @@ impl Speaker {
             fib_ended: false,
             restart: Restart::default(),
             deferral: Deferral::None,
+            draining: Draining::No,
             life: Life::Starting(now + STARTUP_MAX),
             config,
         };
@@ -164,6 +168,7 @@ impl Speaker {
             self.fib.deadline(),
             self.injections.deadline(),
             self.restart_deadline(),
+            self.draining.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -229,6 +234,7 @@ impl Speaker {
         }
         self.expire_leases(now, out);
         self.expire_held(now);
+        self.check_drain(now, out);
         self.end_dropped_watches();
     }
 

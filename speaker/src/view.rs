@@ -7,6 +7,7 @@ use bgp_core::family::PerFamily;
 use bgp_core::{Attributes, Family};
 use bgp_fsm::State;
 use ipnet::IpNet;
+use rib::Drain;
 
 use crate::command::PeerName;
 
@@ -31,8 +32,23 @@ pub struct Status {
     pub attribute_sets: usize,
     /// The kernel's side.
     pub fib: FibStatus,
+    /// Whether we are about to leave.
+    pub drain: DrainView,
     /// What is not as it should be, in words; empty is healthy.
     pub problems: Vec<String>,
+}
+
+/// How far a graceful shutdown is (RFC 8326).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct DrainView {
+    /// What peers are told.
+    pub stage: Drain,
+    /// Since when it is in that stage.
+    pub since: Option<Instant>,
+    /// When routes are withdrawn, if they are not yet.
+    pub withdraws: Option<Instant>,
+    /// Peers with a session that have yet to be told something.
+    pub peers_pending: usize,
 }
 
 /// The kernel's side of [`Status`].

@@ -37,6 +37,9 @@ fn all_commands_are_there_by_their_names() {
         "route withdraw 10.0.0.0/8 --owner me",
         "route owners",
         "fib list --diff",
+        "drain",
+        "drain --grace 5m --wait",
+        "undrain",
         "config check windrose.toml",
         "config diff windrose.toml",
         "config reload",
@@ -71,6 +74,7 @@ fn words_that_make_no_sense_are_refused() {
         "route list --longer",
         "route list --received 10.0.0.2 --advertised 10.0.0.2",
         "peer show",
+        "drain --grace soon",
         "-o yaml status",
         "-s localhost status",
     ];

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use proto::v1::{DrainState, DrainStatus};
+
 use super::*;
 use crate::output::Format;
 
@@ -28,6 +30,10 @@ fn answer() -> GetStatusResponse {
             failed: 1,
         }),
         problems: vec!["1 route is not installed".into()],
+        drain: Some(DrainStatus {
+            state: DrainState::Drained.into(),
+            ..DrainStatus::default()
+        }),
     }
 }
 
@@ -46,6 +52,7 @@ peers     2 of 3 established
 prefixes  1000 ipv4, 50 ipv6
 paths     2100, 12 attribute sets
 kernel    1049 routes installed, 0 pending, 1 failed
+drain     drained: no route is told to any peer
 problem   1 route is not installed
 ";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
@@ -60,6 +67,7 @@ fn json_has_the_names_that_scripts_rely_on() {
         "peers": 3, "established": 2, "prefixes": {"ipv4": 1000, "ipv6": 50},
         "paths": 2100, "attribute_sets": 12,
         "fib": {"install": true, "permitted": true, "installed": 1049, "pending": 0, "failed": 1},
+        "drain": {"state": "drained", "since_s": null, "withdraws_in_s": null, "peers_pending": 0},
     });
     assert_eq!(json, expected);
 }

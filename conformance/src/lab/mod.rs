@@ -15,6 +15,7 @@ mod path;
 mod place;
 mod process;
 pub mod raw;
+mod stream;
 mod windrosed;
 mod wireguard;
 
@@ -37,6 +38,7 @@ pub use openbgpd::OpenBgpd;
 pub use path::Path;
 pub use process::{Process, run};
 pub use raw::RawPeer;
+pub use stream::Stream;
 pub use windrosed::Windrosed;
 pub use wireguard::{KeyPair, WireGuard, lose};
 

@@ -453,6 +453,7 @@ impl World {
             | Notice::MaxPrefixes { .. }
             | Notice::Refused { .. }
             | Notice::LeaseExpired { .. }
+            | Notice::Drain { .. }
             | Notice::Fib(_)
             | Notice::Configured { .. } => self.note(host, &format!("{notice:?}")),
         }

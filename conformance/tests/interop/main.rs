@@ -15,6 +15,7 @@ mod bad_configurations;
 mod bad_peers;
 mod birdc;
 mod containers;
+mod drain;
 mod injection;
 mod kernel;
 mod lab_itself;

@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family as Labelled;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+use rib::Drain;
 use speaker::view::{FibStatus, PeerView, Status};
 
 use super::Counts;
@@ -57,6 +58,16 @@ pub(super) fn register(registry: &mut Registry, status: &Status, peers: &[PeerVi
         "problems",
         "Things that are not as they should be",
         status.problems.len(),
+    );
+    gauge(
+        registry,
+        "drain",
+        "Graceful shutdown: 0 none, 1 routes are told as about to go, 2 they are withdrawn",
+        match status.drain.stage {
+            Drain::None => 0,
+            Drain::Announcing => 1,
+            Drain::Withdrawn => 2,
+        },
     );
     let prefixes = Gauges::default();
     for family in Family::ALL {

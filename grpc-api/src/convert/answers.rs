@@ -11,9 +11,10 @@ use proto::v1;
 use proto::v1::as_path_segment::Kind;
 use proto::v1::source::Local;
 use speaker::command::{Injected, PeerName, Refusal};
+use speaker::drain::Drain;
 use speaker::view::{
-    Explanation, FibStatus, FibView, OwnerView, PathView, PeerView, PrefixCounts, RouteChange,
-    RouteView, SessionView, Source, Status,
+    DrainView, Explanation, FibStatus, FibView, OwnerView, PathView, PeerView, PrefixCounts,
+    RouteChange, RouteView, SessionView, Source, Status,
 };
 use tonic::metadata::MetadataValue;
 
@@ -174,6 +175,21 @@ pub(crate) fn system_status(view: Status, now: Instant) -> v1::GetStatusResponse
         attribute_sets: count(view.attribute_sets),
         fib: Some(fib_status(&view.fib)),
         problems: view.problems,
+        drain: Some(drain(view.drain, now)),
+    }
+}
+
+pub(crate) fn drain(view: DrainView, now: Instant) -> v1::DrainStatus {
+    let state = match view.stage {
+        Drain::None => v1::DrainState::None,
+        Drain::Announcing => v1::DrainState::Draining,
+        Drain::Withdrawn => v1::DrainState::Drained,
+    };
+    v1::DrainStatus {
+        state: state.into(),
+        state_age: view.since.and_then(|since| age(now, since)),
+        withdraws_in: view.withdraws.and_then(|at| age(at, now)),
+        peers_pending: count(view.peers_pending),
     }
 }
 

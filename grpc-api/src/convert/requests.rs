@@ -22,6 +22,9 @@ const MESSAGE_MAX: usize = 255;
 /// 4096 octets (RFC 4271 §4.1), also when we add to the path.
 const ATTRIBUTES_MAX: usize = 3_900;
 
+/// What a drain grants if it does not say.
+const GRACE: Duration = Duration::from_secs(60);
+
 type Parsed<T> = Result<T, Refusal>;
 
 fn invalid(field: &str, why: impl Display) -> Refusal {
@@ -196,6 +199,13 @@ fn keys(field: &str, keys: &[v1::RouteKey]) -> Parsed<Vec<(IpNet, u32)>> {
         ))
     });
     parsed.collect()
+}
+
+/// How long peers may take to move away from a router that is drained.
+pub(crate) fn grace(grace: Option<prost_types::Duration>) -> Parsed<Duration> {
+    grace.map_or(Ok(GRACE), |grace| {
+        Duration::try_from(grace).map_err(|_| invalid("grace", "it is negative, or too long"))
+    })
 }
 
 fn lease(lease: prost_types::Duration) -> Parsed<Duration> {

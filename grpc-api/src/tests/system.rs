@@ -106,6 +106,35 @@ async fn a_configuration_is_checked_compared_taken_and_shown() {
 }
 
 #[tokio::test]
+async fn a_drain_is_begun_shown_and_called_off() {
+    let lab = Lab::new().await;
+    let mut system = lab.system().await;
+    let answer = system.drain(v1::DrainRequest { grace: None }).await;
+    let drain = answer.unwrap().into_inner().drain.unwrap();
+    assert_eq!(drain.state(), v1::DrainState::Draining);
+    assert_eq!(drain.withdraws_in.unwrap().seconds, 60);
+    lab.pass(std::time::Duration::from_secs(61)).await;
+    let status = system.get_status(v1::GetStatusRequest {}).await;
+    let drain = status.unwrap().into_inner().drain.unwrap();
+    assert_eq!(drain.state(), v1::DrainState::Drained);
+    assert_eq!(drain.withdraws_in, None);
+    for was_draining in [true, false] {
+        let answer = system.undrain(v1::UndrainRequest {}).await.unwrap();
+        let answer = answer.into_inner();
+        assert_eq!(answer.was_draining, was_draining);
+        assert_eq!(answer.drain.unwrap().state(), v1::DrainState::None);
+    }
+    let request = v1::DrainRequest {
+        grace: Some(prost_types::Duration {
+            seconds: -1,
+            nanos: 0,
+        }),
+    };
+    let refused = system.drain(request).await.unwrap_err();
+    assert_eq!(super::lab::fault(&refused), "grace");
+}
+
+#[tokio::test]
 async fn the_fib_is_listed() {
     let lab = Lab::new().await;
     let mut fib = FibServiceClient::new(lab.channel().await);

@@ -9,7 +9,7 @@ use bgp_core::update::{DecodeContext, EncodeContext, announce, encode_attributes
 use bytes::BytesMut;
 
 use super::*;
-use crate::peer::{LocalAddresses, NextHopRule};
+use crate::peer::{Drain, LocalAddresses, NextHopRule};
 use crate::policy::Chain;
 
 mod add_path;
@@ -85,6 +85,7 @@ fn session(peer: u32, sort: Sort) -> PeerSession {
         allow_local_as: 0,
         aigp: true,
         role: None,
+        drain: Drain::None,
     }
 }
 

@@ -6,6 +6,7 @@
 )]
 
 mod configure;
+mod drain;
 mod environment;
 mod injections;
 mod noise;

@@ -451,3 +451,99 @@ fn a_tag_goes_from_import_to_export() {
         assert_eq!(heard.routes.len(), 0);
     }
 }
+
+/// RFC 8326 §4.1: LOCAL_PREF of a path of another AS that carries GRACEFUL_SHUTDOWN is low, whatever policy set; in our
+/// own AS it is what the peer says.
+#[test]
+fn what_another_as_shuts_down_is_preferred_to_nothing() {
+    let mut sent = route([65000]);
+    sent.communities.push(Community::GRACEFUL_SHUTDOWN);
+    sent.local_pref = Some(300);
+    assert_eq!(told(TO_IBGP, &sent).unwrap().local_pref, Some(0));
+    let from_ibgp = (Sort::Internal, Sort::Client);
+    assert_eq!(told(from_ibgp, &sent).unwrap().local_pref, Some(300));
+    sent.communities.clear();
+    assert_eq!(told(TO_IBGP, &sent).unwrap().local_pref, Some(100));
+}
+
+/// RFC 8326 §4.1: it is for import policy to say whose GRACEFUL_SHUTDOWN counts: what it takes out does not.
+#[test]
+fn import_policy_has_the_say_over_graceful_shutdown() {
+    use crate::policy::{Action, Policies, PolicyConfig, RuleConfig, SetConfig, SetsConfig, Then};
+    let set = SetConfig {
+        local_pref: Some("200".to_owned()),
+        ..SetConfig::default()
+    };
+    let mut cleaning = set.clone();
+    cleaning.communities.remove = vec!["graceful-shutdown".to_owned()];
+    for (set, expected) in [(set, 0), (cleaning, 200)] {
+        let policy = PolicyConfig {
+            name: "in".to_owned(),
+            default: Some(Action::Accept),
+            rules: vec![RuleConfig {
+                set,
+                then: Then::Decide(Action::Accept),
+                ..RuleConfig::default()
+            }],
+        };
+        let policies = Policies::compile(&SetsConfig::default(), &[policy]).unwrap();
+        let mut sender = session(0, Sort::External);
+        sender.import = Some(policies.chain(&["in".to_owned()]).unwrap());
+        let mut rib = Rib::new(config());
+        rib.set_policies(Arc::new(policies));
+        rib.peer_up(PeerId(0), sender);
+        let mut sent = route([65000]);
+        sent.communities.push(Community::GRACEFUL_SHUTDOWN);
+        rib.receive(PeerId(0), &update(PREFIX, Some(&sent)))
+            .unwrap();
+        let row = rib.route(PREFIX.parse().unwrap()).unwrap();
+        assert_eq!(row.paths[0].attributes.local_pref, Some(expected));
+        let steps = &rib.explain(PREFIX.parse().unwrap()).unwrap().candidates[0].policy;
+        let says = steps.iter().any(|step| step.contains("RFC 8326"));
+        assert_eq!(says, expected == 0, "{steps:?}");
+    }
+}
+
+/// RFC 8326 §4.2: what we shut down carries GRACEFUL_SHUTDOWN, once, and LOCAL_PREF 0 in our AS; then it is withdrawn,
+/// and what comes meanwhile is not told; when we stay after all, all is told as it is.
+#[test]
+fn a_drain_marks_all_routes_then_withdraws_them_and_can_be_called_off() {
+    for sort in [Sort::External, Sort::Internal] {
+        let (mut rib, mut heard) = pair(Sort::External, sort);
+        let mut marked = route([65000]);
+        marked.communities.push(Community::GRACEFUL_SHUTDOWN);
+        let second = "198.51.100.0/24";
+        for (prefix, route) in [(PREFIX, &route([65000])), (second, &marked)] {
+            rib.receive(PeerId(0), &update(prefix, Some(route)))
+                .unwrap();
+        }
+        drain(&mut rib, 1, &mut heard);
+        let before = heard.routes.clone();
+        let stage = |rib: &mut Rib, drain| {
+            let mut listener = session(1, sort);
+            listener.drain = drain;
+            rib.update_peer(PeerId(1), listener);
+        };
+        stage(&mut rib, Drain::Announcing);
+        drain(&mut rib, 1, &mut heard);
+        assert_eq!(heard.routes.len(), 2);
+        for told in heard.routes.values() {
+            assert_eq!(told.communities[..], [Community::GRACEFUL_SHUTDOWN]);
+            let internal = sort == Sort::Internal;
+            assert_eq!(told.local_pref, internal.then_some(0));
+        }
+        assert_eq!(heard.withdrawals, 0);
+        stage(&mut rib, Drain::Withdrawn);
+        drain(&mut rib, 1, &mut heard);
+        assert_eq!(heard.routes.len(), 0);
+        let third = update("203.0.113.0/24", Some(&route([65000, 3])));
+        rib.receive(PeerId(0), &third).unwrap();
+        drain(&mut rib, 1, &mut heard);
+        assert_eq!(heard.routes.len(), 0);
+        let third = update("203.0.113.0/24", None);
+        rib.receive(PeerId(0), &third).unwrap();
+        stage(&mut rib, Drain::None);
+        drain(&mut rib, 1, &mut heard);
+        assert_eq!(heard.routes, before);
+    }
+}
