@@ -149,8 +149,49 @@ pub(crate) enum PeerCommand {
         #[arg(long)]
         family: Option<Family>,
     },
+    /// Add a peer to those of the configuration's file, at once
+    ///
+    /// It is checked as the file is. A reload of the file leaves it alone.
+    Add(PeerSpec),
+    /// Configure a peer anew that was added: all that is to hold must be said again
+    Update(PeerSpec),
+    /// Remove a peer that was added
+    Delete {
+        peer: String,
+        /// Only until the next restart, if it was kept
+        #[arg(long)]
+        keep: bool,
+    },
     /// Each peer as it is now, then each as it changes state
     Watch { peer: Option<String> },
+}
+
+/// A peer, as words or as a file.
+#[derive(Args, Debug)]
+pub(crate) struct PeerSpec {
+    /// Its address, as 10.0.0.2 or fe80::2%eth0
+    #[arg(required_unless_present = "file")]
+    pub(crate) peer: Option<String>,
+    #[arg(long)]
+    pub(crate) asn: Option<u32>,
+    /// A peer group of the configuration's file
+    #[arg(long)]
+    pub(crate) group: Option<String>,
+    /// A policy; once for each, in order
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) import: Vec<String>,
+    /// Likewise
+    #[arg(long, value_name = "POLICY")]
+    pub(crate) export: Vec<String>,
+    /// Any other key of `[[peer]]`, as hold-time=30s or multihop=2
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// The keys of `[[peer]]` in TOML; `-` reads standard input
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["peer", "asn", "group", "import", "export", "set"])]
+    pub(crate) file: Option<PathBuf>,
+    /// Keep it over restarts of windrosed
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -261,7 +261,7 @@ async fn renew(
 fn request(command: Inject) -> Result<InjectRequest, String> {
     let batch = match &command.file {
         Some(file) => {
-            parse_batch(&read(file)?).map_err(|why| format!("{}: {why}", file.display()))?
+            parse_batch(&read_file(file)?).map_err(|why| format!("{}: {why}", file.display()))?
         }
         None => Batch {
             announce: vec![command.route],
@@ -314,7 +314,8 @@ fn leased_owner(what: &str) -> String {
     format!("{OWNER}:{what}")
 }
 
-fn read(file: &Path) -> Result<String, String> {
+/// A file's text; that of standard input for `-`.
+pub(crate) fn read_file(file: &Path) -> Result<String, String> {
     let text = if file == Path::new("-") {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map(|_| text)

@@ -1,16 +1,19 @@
 //! `windrose peer`.
 
+mod spec;
+
 use proto::v1::peer_service_client::PeerServiceClient;
 use proto::v1::watch_peers_response::Change;
 use proto::v1::{
-    DisablePeerRequest, EnablePeerRequest, Family, GetPeerRequest, ListPeersRequest, Peer,
-    RefreshPeerRequest, ResetPeerRequest, SessionState, WatchPeersRequest,
+    AddPeerRequest, DeletePeerRequest, DisablePeerRequest, EnablePeerRequest, Family,
+    GetPeerRequest, ListPeersRequest, Peer, RefreshPeerRequest, ResetPeerRequest, SessionState,
+    UpdatePeerRequest, WatchPeersRequest,
 };
 use serde::Serialize;
 use tokio_stream::StreamExt;
 use tonic::transport::Channel;
 
-use crate::args::PeerCommand;
+use crate::args::{PeerCommand, PeerSpec};
 use crate::client::{ANSWER_MAX, Failure};
 use crate::output::{Column, Printer, Row, Tone, Word};
 use crate::text;
@@ -29,6 +32,16 @@ pub(crate) async fn run(
             return Ok(printer.details(&row, || row.details())?);
         }
         PeerCommand::Watch { peer } => return watch(&mut client, peer, printer).await,
+        PeerCommand::Add(spec) => return add(&mut client, &spec, printer).await,
+        PeerCommand::Update(spec) => return update(&mut client, &spec, printer).await,
+        PeerCommand::Delete { peer, keep } => {
+            let request = DeletePeerRequest {
+                peer: peer.clone(),
+                keep,
+            };
+            client.delete_peer(request).await?;
+            (peer, "deleted")
+        }
         PeerCommand::Enable { peer } => {
             client
                 .enable_peer(EnablePeerRequest { peer: peer.clone() })
@@ -61,18 +74,77 @@ pub(crate) async fn run(
             (peer, "refreshed")
         }
     };
-    let done = Done {
-        peer: &peer,
-        done: what,
-    };
-    Ok(printer.done(&done, || format!("peer {peer} {what}"))?)
+    let done = Done::new(peer, what, Vec::new(), Vec::new());
+    Ok(printer.done(&done, || done.lines())?)
+}
+
+async fn add(
+    client: &mut PeerServiceClient<Channel>,
+    spec: &PeerSpec,
+    printer: &mut Printer<'_>,
+) -> Result<(), Failure> {
+    let (config, keep) = (spec::config(spec)?, spec.keep);
+    let answer = client.add_peer(AddPeerRequest { config, keep }).await?;
+    let answer = answer.into_inner();
+    accepted(answer.report)?;
+    let done = Done::new(answer.peer, "added", answer.warnings, Vec::new());
+    Ok(printer.done(&done, || done.lines())?)
+}
+
+async fn update(
+    client: &mut PeerServiceClient<Channel>,
+    spec: &PeerSpec,
+    printer: &mut Printer<'_>,
+) -> Result<(), Failure> {
+    let (config, keep) = (spec::config(spec)?, spec.keep);
+    let request = UpdatePeerRequest { config, keep };
+    let answer = client.update_peer(request).await?.into_inner();
+    accepted(answer.report)?;
+    let done = Done::new(answer.peer, "updated", answer.warnings, answer.changes);
+    Ok(printer.done(&done, || done.lines())?)
+}
+
+/// A report tells why nothing was done.
+fn accepted(report: Option<String>) -> Result<(), Failure> {
+    report.map_or(Ok(()), |report| Err(Failure::refused(report)))
 }
 
 /// An order that was carried out.
 #[derive(Serialize)]
-struct Done<'a> {
-    peer: &'a str,
+struct Done {
+    peer: String,
     done: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<String>,
+}
+
+impl Done {
+    const fn new(
+        peer: String,
+        done: &'static str,
+        warnings: Vec<String>,
+        changes: Vec<String>,
+    ) -> Self {
+        Self {
+            peer,
+            done,
+            warnings,
+            changes,
+        }
+    }
+
+    fn lines(&self) -> String {
+        let mut lines = format!("peer {} {}", self.peer, self.done);
+        for change in &self.changes {
+            lines.push_str(&format!("\n{change}"));
+        }
+        for warning in &self.warnings {
+            lines.push_str(&format!("\nwarning: {warning}"));
+        }
+        lines
+    }
 }
 
 async fn list(
@@ -148,6 +220,9 @@ struct PeerRow {
     interface: Option<String>,
     group: Option<String>,
     dynamic: bool,
+    /// It was added over the API, and is kept over restarts.
+    added: bool,
+    kept: bool,
     enabled: bool,
     /// How long it has been in `state`.
     state_s: i64,
@@ -212,6 +287,8 @@ impl From<Peer> for PeerRow {
             interface: peer.interface,
             group: peer.group,
             dynamic: peer.dynamic,
+            added: peer.added,
+            kept: peer.kept,
             enabled: peer.enabled,
             state_s,
             last_error_s: peer.last_error_age.map(|age| age.seconds),
@@ -326,12 +403,18 @@ impl PeerRow {
             format!("{error}{}", ago.unwrap_or_default())
         });
         let messages = &self.messages;
+        let added = match (self.added, self.kept) {
+            (true, true) => Some("over the API, kept over restarts".to_owned()),
+            (true, false) => Some("over the API, until the next restart".to_owned()),
+            (false, _) => None,
+        };
         let mut details = vec![
             ("peer", self.address.as_str().into()),
             ("AS", u64::from(self.asn).into()),
             ("description", self.description.clone().into()),
             ("group", self.group.clone().into()),
             ("interface", self.interface.clone().into()),
+            ("added", added.into()),
             ("state", self.state_word()),
             ("since", text::age(self.state_s).into()),
             ("last error", error.into()),

@@ -18,15 +18,19 @@ mod surface;
 mod tree;
 mod values;
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 
+use speaker::command::PeerName;
 use speaker::config::{Config, Router};
 
 pub(crate) use diff::diff;
 pub(crate) use effective::effective;
 pub(crate) use surface::Api;
+pub(crate) use tree::Added;
 
 use options::Names;
 use reader::Reader;
@@ -51,6 +55,10 @@ pub(crate) struct LoadedConfig {
     pub(crate) daemon: DaemonConfig,
     /// What is odd, or does nothing; a line each, with its place.
     pub(crate) warnings: Vec<String>,
+    /// The file's text.
+    pub(crate) text: String,
+    /// The peers that are not in it.
+    pub(crate) added: BTreeMap<PeerName, Arc<Added>>,
 }
 
 /// What is no business of the speaker's.
@@ -62,17 +70,17 @@ pub(crate) struct DaemonConfig {
     pub(crate) metrics: Option<SocketAddr>,
 }
 
-/// Reads a file, with this process's environment over it.
+/// Reads a file, with this process's environment over it, and with `added` among its peers.
 ///
 /// # Errors
 /// The report: every mistake, with its line and the remedy.
-pub(crate) fn load(path: &Path) -> Result<LoadedConfig, String> {
+pub(crate) fn load(path: &Path, added: &[Arc<Added>]) -> Result<LoadedConfig, String> {
     let mut octets = Vec::new();
     let limit = FILE_MAX as u64 + 1;
     let read = std::fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut octets));
     read.map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
     match String::from_utf8(octets) {
-        Ok(text) => parse(&text, path),
+        Ok(text) => parse(&text, path, added),
         Err(error) => {
             let (good, octets) = (error.utf8_error().valid_up_to(), error.as_bytes());
             let report = Report::default();
@@ -89,18 +97,19 @@ pub(crate) fn load(path: &Path) -> Result<LoadedConfig, String> {
     }
 }
 
-/// Reads a text as if it were in the file `path`, with this process's environment over it.
+/// Reads a text as [`load`] does, as if it were in the file `path`.
 ///
 /// # Errors
 /// The report: every mistake, with its line and the remedy.
-pub(crate) fn parse(text: &str, path: &Path) -> Result<LoadedConfig, String> {
-    parse_with(text, path, &tree::environment())
+pub(crate) fn parse(text: &str, path: &Path, added: &[Arc<Added>]) -> Result<LoadedConfig, String> {
+    parse_with(text, path, &tree::environment(), added)
 }
 
 fn parse_with(
     text: &str,
     path: &Path,
     environment: &[(String, String)],
+    added: &[Arc<Added>],
 ) -> Result<LoadedConfig, String> {
     let file = path.display().to_string();
     let report = Report::default();
@@ -112,8 +121,9 @@ fn parse_with(
     }
     let mut tree = tree::parse(text, &report);
     tree::overlay(&mut tree, environment, &report);
+    tree::add_peers(&mut tree, added, &report);
     let root = Reader::new(&tree, At::File(0, 0), &report);
-    let (speaker, daemon) = read(&root);
+    let (speaker, daemon, added) = read(&root);
     if !report.is_clean() {
         return Err(report.render(text, &file));
     }
@@ -121,11 +131,25 @@ fn parse_with(
         speaker,
         daemon,
         warnings: report.warnings(text, &file),
+        text: text.to_owned(),
+        added,
     })
 }
 
+/// The name of a peer by its own keys, as far as they tell it.
+pub(crate) fn name_of(peer: &Added) -> Option<PeerName> {
+    let report = Report::default();
+    let mut tree = tree::Table::new();
+    tree::add_peers(&mut tree, &[Arc::new(peer.clone())], &report);
+    let root = Reader::new(&tree, At::File(0, 0), &report);
+    let peer = root.tables("peer").into_iter().next()?;
+    let (address, zone) = peer.read("address", values::scoped_address)?;
+    let interface = zone.or_else(|| peer.read("interface", values::interface));
+    Some(PeerName::new(address, interface.as_deref()))
+}
+
 /// Reads everything, whether right or wrong.
-fn read(root: &Reader<'_>) -> (Config, DaemonConfig) {
+fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Added>>) {
     inert::sections(root);
     let names = Names {
         policies: policy::names(root),
@@ -149,6 +173,11 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig) {
     policy::judge(root, &sets, &policies);
     rules::own_addresses(&router, &fib, &peers, root.report);
     rules::tunnels(&own, &peers, &ranges, root.report);
+    let added = peers.iter().filter_map(|peer| match &peer.at {
+        At::Added(added, ..) => Some((peer.value.name(), Arc::clone(added))),
+        At::File(..) | At::Variable(_) => None,
+    });
+    let added = added.collect();
     let peers = peers.into_iter().map(|peer| peer.value).collect();
     let ranges = ranges.into_iter().map(|range| range.value).collect();
     (
@@ -163,6 +192,7 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig) {
             sets,
         },
         daemon,
+        added,
     )
 }
 

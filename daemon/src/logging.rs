@@ -9,7 +9,7 @@ use bgp_core::header::LEN;
 use bgp_fsm::State;
 use fib_netlink::Notice as FibNotice;
 use rib::Drain;
-use speaker::Notice;
+use speaker::{Notice, PeerChange};
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -88,6 +88,11 @@ pub(crate) fn log_notice(notice: &Notice) {
                 restarted, updated, removed, "new configuration in force"
             );
         }
+        Notice::PeerChanged { peer, change, by } => match change {
+            PeerChange::Added => info!(%peer, by, "peer added"),
+            PeerChange::Updated => info!(%peer, by, "peer changed"),
+            PeerChange::Removed => info!(%peer, by, "peer removed"),
+        },
     }
 }
 

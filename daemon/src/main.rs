@@ -6,6 +6,7 @@ mod config;
 mod control;
 mod driver;
 mod gate;
+mod kept;
 mod logging;
 mod metrics;
 mod startup;

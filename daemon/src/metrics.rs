@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use grpc_api::{Core, Job};
 use prometheus_client::registry::Registry;
-use speaker::Notice;
 use speaker::view::{PeerView, Status};
+use speaker::{Notice, PeerChange};
 use tokio::sync::{broadcast, oneshot};
 
 pub(crate) use server::serve;
@@ -38,6 +38,9 @@ pub(crate) struct Counts {
     fib_failures: AtomicU64,
     fib_overruns: AtomicU64,
     reconfigurations: AtomicU64,
+    peers_added: AtomicU64,
+    peers_updated: AtomicU64,
+    peers_removed: AtomicU64,
     missed: AtomicU64,
 }
 
@@ -83,6 +86,11 @@ impl Counts {
             Notice::MaxPrefixes { .. } => (&self.limits_exceeded, 1),
             Notice::LeaseExpired { .. } => (&self.leases_expired, 1),
             Notice::Configured { .. } => (&self.reconfigurations, 1),
+            Notice::PeerChanged { change, .. } => match change {
+                PeerChange::Added => (&self.peers_added, 1),
+                PeerChange::Updated => (&self.peers_updated, 1),
+                PeerChange::Removed => (&self.peers_removed, 1),
+            },
             Notice::Fib(fib_netlink::Notice::InstallFailed { more, .. }) => (
                 &self.fib_failures,
                 u64::try_from(*more).unwrap_or(u64::MAX).saturating_add(1),

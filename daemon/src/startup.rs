@@ -15,7 +15,7 @@ use tokio::task::LocalSet;
 
 use crate::args::Args;
 use crate::config::{self, LoadedConfig};
-use crate::control::Control;
+use crate::control::{self, Control};
 use crate::driver::{Driver, Outlets};
 use crate::metrics::Metrics;
 use crate::{birdc, gate, logging, metrics, systemd};
@@ -27,7 +27,7 @@ const EXIT_CANNOT_START: u8 = 2;
 
 /// `--check`: says what is wrong, or what is in force.
 pub(crate) fn check(args: &Args) -> ExitCode {
-    match config::load(&args.config) {
+    match config::load(&args.config, &[]) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 eprintln!("warning: {warning}");
@@ -44,7 +44,7 @@ pub(crate) fn check(args: &Args) -> ExitCode {
 
 /// Runs until told to end.
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let loaded = match config::load(&args.config) {
+    let loaded = match config::load(&args.config, &[]) {
         Ok(loaded) => loaded,
         Err(report) => {
             eprintln!("{report}");
@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
     };
     logging::init(args.log_format);
+    let loaded = control::with_kept(loaded, &args.config);
     match start(args, loaded) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -1,10 +1,12 @@
 //! The way to the core's thread.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use speaker::command::{PeerName, Refusal};
 use speaker::{Effect, Notice, Speaker};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tonic::Status;
@@ -48,6 +50,51 @@ pub trait ConfigControl: Send + Sync {
     fn reload(&self) -> BoxFuture<'_, Result<Vec<String>, String>>;
     /// The configuration in force as TOML, defaults filled in, secrets left out.
     fn effective(&self) -> String;
+    /// Adds, changes or removes a peer that is not in the file. `by` is who asks, for the record. All that is wrong
+    /// with its keys is told by [`PeerDone::report`], and then nothing was done.
+    fn change_peer(&self, order: PeerOrder, by: String)
+    -> BoxFuture<'_, Result<PeerDone, Refusal>>;
+    /// The peers that are not in the file, and whether each is kept over a restart.
+    fn added_peers(&self) -> BTreeMap<PeerName, bool>;
+}
+
+/// What is to be done with a peer that is not in the file. Its keys are TOML, as under `[[peer]]`.
+#[derive(Clone)]
+pub enum PeerOrder {
+    /// There is none of this name yet.
+    Add {
+        /// Its keys.
+        config: String,
+        /// Over a restart.
+        keep: bool,
+    },
+    /// There is one of this name.
+    Update {
+        /// All of its keys.
+        config: String,
+        /// Over a restart.
+        keep: bool,
+    },
+    /// It goes.
+    Delete {
+        /// Who.
+        peer: PeerName,
+        /// What is kept of it stays for the next start.
+        keep: bool,
+    },
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default)]
+pub struct PeerDone {
+    /// With whom; `None`: the keys do not say.
+    pub peer: Option<PeerName>,
+    /// Why nothing was: every mistake, with its line and the remedy.
+    pub report: Option<String>,
+    /// What is odd about it, a line each.
+    pub warnings: Vec<String>,
+    /// What changed, a line each.
+    pub changes: Vec<String>,
 }
 
 impl Core {

@@ -17,7 +17,9 @@ mod routes;
 mod server;
 mod system;
 
-pub use crate::core::{BoxFuture, ConfigControl, Core, JOBS_MAX, Job, NOTICES_MAX};
+pub use crate::core::{
+    BoxFuture, ConfigControl, Core, JOBS_MAX, Job, NOTICES_MAX, PeerDone, PeerOrder,
+};
 pub use crate::listener::{Listener, Tls, bind_unix};
 pub use crate::server::serve;
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -150,8 +151,10 @@ pub(crate) fn incoming(
                     Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                 }
             };
+            let (socket, client) = socket;
             let connection = Connection {
                 socket,
+                client,
                 _permit: permit,
             };
             Some((Ok(connection), (listener, connections)))
@@ -166,13 +169,17 @@ enum Accept {
 }
 
 impl Accept {
-    async fn accept(&self) -> io::Result<Pin<Box<dyn Socket>>> {
+    async fn accept(&self) -> io::Result<(Pin<Box<dyn Socket>>, Client)> {
         match self {
-            Self::Unix(listener) => Ok(Box::pin(listener.accept().await?.0)),
-            Self::Tcp(listener) => {
+            Self::Unix(listener) => {
                 let (socket, _) = listener.accept().await?;
+                let uid = socket.peer_cred().ok().map(|who| who.uid());
+                Ok((Box::pin(socket), Client::Local { uid }))
+            }
+            Self::Tcp(listener) => {
+                let (socket, address) = listener.accept().await?;
                 socket.set_nodelay(true)?;
-                Ok(Box::pin(socket))
+                Ok((Box::pin(socket), Client::Remote { address }))
             }
         }
     }
@@ -183,16 +190,38 @@ trait Socket: AsyncRead + AsyncWrite + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Send> Socket for T {}
 
+/// Who is at the other end of a connection, for the record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Client {
+    /// Somebody on this machine, if the kernel says who.
+    Local { uid: Option<u32> },
+    /// Somebody over TCP.
+    Remote { address: SocketAddr },
+}
+
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Local { uid: Some(uid) } => write!(f, "uid {uid}"),
+            Self::Local { uid: None } => f.write_str("a local user"),
+            Self::Remote { address } => write!(f, "{address}"),
+        }
+    }
+}
+
 /// A client's connection. When it is dropped, another may be accepted.
 pub(crate) struct Connection {
     socket: Pin<Box<dyn Socket>>,
+    client: Client,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Connected for Connection {
-    type ConnectInfo = ();
+    type ConnectInfo = Client;
 
-    fn connect_info(&self) {}
+    fn connect_info(&self) -> Client {
+        self.client
+    }
 }
 
 impl AsyncRead for Connection {

@@ -15,10 +15,12 @@ use speaker::command::{PeerCommand, PeerName};
 use speaker::view::PeerView;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+use tonic::transport::server::TlsConnectInfo;
 use tonic::{Request, Response, Status};
 
 use crate::convert;
-use crate::core::Core;
+use crate::core::{Core, PeerDone, PeerOrder};
+use crate::listener::Client;
 use crate::page;
 
 /// Changes within this time are told together.
@@ -35,6 +37,42 @@ impl Peers {
             .ask(move |speaker, now, effects| speaker.peer_command(now, &name, command, effects));
         done.await?.map_err(convert::status)
     }
+
+    /// Has a peer added, changed or removed for whoever asks.
+    async fn change<T>(&self, request: &Request<T>, order: PeerOrder) -> Result<PeerDone, Status> {
+        let by = client(request);
+        let done = self.0.config.change_peer(order, by);
+        done.await.map_err(convert::status)
+    }
+
+    /// What is known of a peer, and whether it is one of the file.
+    fn show(&self, peers: Vec<PeerView>, now: Instant) -> Vec<v1::Peer> {
+        let added = self.0.config.added_peers();
+        let show = |view: PeerView| {
+            let kept = added.get(&convert::name(&view)).copied();
+            convert::peer(view, now, kept)
+        };
+        peers.into_iter().map(show).collect()
+    }
+}
+
+fn name_of(done: &PeerDone) -> String {
+    done.peer
+        .as_ref()
+        .map(convert::name_text)
+        .unwrap_or_default()
+}
+
+/// Who asks, in words.
+fn client<T>(request: &Request<T>) -> String {
+    // With TLS, the connection's own is inside.
+    let tls = || request.extensions().get::<TlsConnectInfo<Client>>();
+    let client = request.extensions().get::<Client>();
+    let client = client.or_else(|| tls().map(TlsConnectInfo::get_ref));
+    client.map_or_else(
+        || "the API".to_owned(),
+        |client| format!("the API, {client}"),
+    )
 }
 
 #[tonic::async_trait]
@@ -61,12 +99,8 @@ impl PeerService for Peers {
             .last()
             .filter(|_| more)
             .map(|peer| convert::name_text(&convert::name(peer)));
-        let (peers, next_page_token) = page::fill(
-            peers,
-            next,
-            |peer| convert::peer(peer, now),
-            |peer| &peer.address,
-        );
+        let peers = self.show(peers, now);
+        let (peers, next_page_token) = page::fill(peers, next, |peer| peer, |peer| &peer.address);
         Ok(Response::new(v1::ListPeersResponse {
             peers,
             next_page_token,
@@ -85,7 +119,7 @@ impl PeerService for Peers {
             .ask(move |speaker, now, _| (now, speaker.peer(&asked)))
             .await?;
         let peer = peer.ok_or_else(|| convert::no_peer(&name))?;
-        let peer = Some(convert::peer(peer, now));
+        let peer = self.show(vec![peer], now).pop();
         Ok(Response::new(v1::GetPeerResponse { peer }))
     }
 
@@ -129,6 +163,46 @@ impl PeerService for Peers {
         self.command(&request.peer, PeerCommand::Refresh(family))
             .await?;
         Ok(Response::new(v1::RefreshPeerResponse {}))
+    }
+
+    async fn add_peer(
+        &self,
+        request: Request<v1::AddPeerRequest>,
+    ) -> Result<Response<v1::AddPeerResponse>, Status> {
+        let v1::AddPeerRequest { config, keep } = request.get_ref().clone();
+        let done = self.change(&request, PeerOrder::Add { config, keep });
+        let done = done.await?;
+        Ok(Response::new(v1::AddPeerResponse {
+            peer: name_of(&done),
+            warnings: done.warnings,
+            report: done.report,
+        }))
+    }
+
+    async fn update_peer(
+        &self,
+        request: Request<v1::UpdatePeerRequest>,
+    ) -> Result<Response<v1::UpdatePeerResponse>, Status> {
+        let v1::UpdatePeerRequest { config, keep } = request.get_ref().clone();
+        let done = self.change(&request, PeerOrder::Update { config, keep });
+        let done = done.await?;
+        Ok(Response::new(v1::UpdatePeerResponse {
+            peer: name_of(&done),
+            warnings: done.warnings,
+            report: done.report,
+            changes: done.changes,
+        }))
+    }
+
+    async fn delete_peer(
+        &self,
+        request: Request<v1::DeletePeerRequest>,
+    ) -> Result<Response<v1::DeletePeerResponse>, Status> {
+        let v1::DeletePeerRequest { peer, keep } = request.get_ref();
+        let peer = convert::peer_name("peer", peer).map_err(convert::status)?;
+        let order = PeerOrder::Delete { peer, keep: *keep };
+        self.change(&request, order).await?;
+        Ok(Response::new(v1::DeletePeerResponse {}))
     }
 
     type WatchPeersStream =
@@ -217,6 +291,7 @@ impl Watch {
             .core
             .ask(|speaker, now, _| (now, speaker.peers()))
             .await?;
+        let added = self.core.config.added_peers();
         let mut gone = std::mem::take(&mut self.told);
         for peer in peers {
             let name = convert::name(&peer);
@@ -225,7 +300,9 @@ impl Watch {
             }
             let tell = (peer.state, peer.since, peer.enabled, peer.last_error_at);
             if gone.remove(&name) != Some(tell) {
-                self.changes.push(Change::Updated(convert::peer(peer, now)));
+                let kept = added.get(&name).copied();
+                let peer = convert::peer(peer, now, kept);
+                self.changes.push(Change::Updated(peer));
             }
             self.told.insert(name, tell);
         }
@@ -240,7 +317,10 @@ impl Watch {
 
 fn about_peers(notice: &Notice) -> bool {
     match notice {
-        Notice::PeerState { .. } | Notice::PeerDown { .. } | Notice::Configured { .. } => true,
+        Notice::PeerState { .. }
+        | Notice::PeerDown { .. }
+        | Notice::Configured { .. }
+        | Notice::PeerChanged { .. } => true,
         Notice::Malformed { .. }
         | Notice::EndOfRib { .. }
         | Notice::MaxPrefixes { .. }

@@ -78,6 +78,8 @@ pub enum Refusal {
         /// What is wrong with it.
         why: String,
     },
+    /// It is there already.
+    Exists(String),
     /// It does not fit the present state.
     Precondition(String),
     /// A bound would be exceeded; the text names it.
@@ -89,7 +91,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::NotFound(what) => write!(f, "{what}: not found"),
             Self::Invalid { field, why } => write!(f, "{field}: {why}"),
-            Self::Precondition(why) | Self::Exhausted(why) => f.write_str(why),
+            Self::Exists(why) | Self::Precondition(why) | Self::Exhausted(why) => f.write_str(why),
         }
     }
 }

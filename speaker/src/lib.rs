@@ -29,7 +29,7 @@ pub mod view;
 pub use config::Config;
 pub use dump::TableDump;
 pub use event::{Effect, Event};
-pub use notice::Notice;
+pub use notice::{Notice, PeerChange};
 pub use query::RouteWatcher;
 pub use reconfigure::Changes;
 pub use speaker::Speaker;

@@ -89,4 +89,24 @@ pub enum Notice {
         /// Peers that were added, changed so that their session restarts, changed in place, and removed.
         peers: [usize; 4],
     },
+    /// One peer came, changed or went while all others stayed as they were.
+    PeerChanged {
+        /// Who.
+        peer: PeerName,
+        /// How.
+        change: PeerChange,
+        /// Who wanted it, in words.
+        by: String,
+    },
+}
+
+/// What was done with a peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PeerChange {
+    /// It is new.
+    Added,
+    /// It is configured otherwise.
+    Updated,
+    /// It is gone.
+    Removed,
 }

@@ -9,9 +9,9 @@ use rib::PeerId;
 
 use crate::Speaker;
 use crate::command::{PeerCommand, PeerName, Refusal};
-use crate::config::{Config, PeerOptions, Router};
+use crate::config::{self, Config, PeerOptions, Router};
 use crate::event::{Effect, ListenKey};
-use crate::notice::Notice;
+use crate::notice::{Notice, PeerChange};
 use crate::peer::{Peer, fsm_config};
 use crate::restart::Restart;
 use crate::speaker::{check, rib_config};
@@ -149,11 +149,16 @@ impl Speaker {
             {
                 continue;
             }
-            self.drive(now, id, Input::Stop(Stop::DeConfigured), out);
-            self.drop_held(id);
-            self.peers.remove(id);
+            self.end_peer(now, id, out);
             changes.removed += 1;
         }
+    }
+
+    /// Ends a peer that the configuration no longer has.
+    fn end_peer(&mut self, now: Instant, id: PeerId, out: &mut Vec<Effect>) {
+        self.drive(now, id, Input::Stop(Stop::DeConfigured), out);
+        self.drop_held(id);
+        self.peers.remove(id);
     }
 
     fn touch_peers(
@@ -164,37 +169,49 @@ impl Speaker {
         out: &mut Vec<Effect>,
     ) {
         for id in self.peers.ids() {
-            let peer = self.peers.get(id);
-            let Some((asn, options, range)) = peer.and_then(|peer| self.options_of(peer)) else {
-                continue;
-            };
-            let router = &self.config.router;
-            let Some(peer) = self.peers.get_mut(id) else {
-                continue;
-            };
-            let before = (peer.asn.clone(), peer.options.clone());
-            let agreed = agreed_on(peer, old);
-            (peer.asn, peer.options, peer.range) = (asn, options, range);
-            peer.fsm
-                .set_config(fsm_config(&peer.asn, &peer.options, router, self.restart));
-            let anew = agreed != agreed_on(peer, router);
-            let enable = peer.options.enabled != before.1.enabled;
-            if anew {
-                changes.restarted += 1;
-                if peer.enabled {
-                    self.drive(now, id, Input::Stop(Stop::ConfigChange), out);
-                }
-            } else if before != (peer.asn.clone(), peer.options.clone()) {
-                changes.updated += 1;
-                // A peer that is passive no longer is called now.
-                self.drive(now, id, Input::Timeout, out);
+            self.touch_peer(now, id, old, changes, out);
+        }
+    }
+
+    /// Brings one peer up to what the configuration says of it. `old` is the router as it was.
+    fn touch_peer(
+        &mut self,
+        now: Instant,
+        id: PeerId,
+        old: &Router,
+        changes: &mut Changes,
+        out: &mut Vec<Effect>,
+    ) {
+        let peer = self.peers.get(id);
+        let Some((asn, options, range)) = peer.and_then(|peer| self.options_of(peer)) else {
+            return;
+        };
+        let router = &self.config.router;
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        let before = (peer.asn.clone(), peer.options.clone());
+        let agreed = agreed_on(peer, old);
+        (peer.asn, peer.options, peer.range) = (asn, options, range);
+        peer.fsm
+            .set_config(fsm_config(&peer.asn, &peer.options, router, self.restart));
+        let anew = agreed != agreed_on(peer, router);
+        let enable = peer.options.enabled != before.1.enabled;
+        if anew {
+            changes.restarted += 1;
+            if peer.enabled {
+                self.drive(now, id, Input::Stop(Stop::ConfigChange), out);
             }
-            // Policies may have changed behind the same names.
-            self.locate(id);
-            self.update_rib_session(id);
-            if enable {
-                self.follow_enabled(now, id, out);
-            }
+        } else if before != (peer.asn.clone(), peer.options.clone()) {
+            changes.updated += 1;
+            // A peer that is passive no longer is called now.
+            self.drive(now, id, Input::Timeout, out);
+        }
+        // Policies may have changed behind the same names.
+        self.locate(id);
+        self.update_rib_session(id);
+        if enable {
+            self.follow_enabled(now, id, out);
         }
     }
 
@@ -211,6 +228,88 @@ impl Speaker {
             Input::Stop(Stop::Shutdown { message: None })
         };
         self.drive(now, id, input, out);
+    }
+
+    /// Puts one peer in force, new or in the place of the one of its name. Nobody else's session notices; `by` is who
+    /// wants it, for the record.
+    ///
+    /// # Errors
+    /// [`Refusal::Precondition`]: it names a policy that there is not, or we are shutting down.
+    pub fn put_peer(
+        &mut self,
+        now: Instant,
+        peer: config::Peer,
+        by: &str,
+        out: &mut Vec<Effect>,
+    ) -> Result<PeerChange, Refusal> {
+        self.refuse_at_end()?;
+        for names in peer.options.import.iter().chain(&peer.options.export) {
+            let known = self.policies.chain(names);
+            known.map_err(|error| Refusal::Precondition(error.to_string()))?;
+        }
+        let name = peer.name();
+        let peers = &mut self.config.peers;
+        let known = peers.iter().position(|known| known.name() == name);
+        let after = || peers.iter().take_while(|other| other.name() < name).count();
+        let index = known.unwrap_or_else(after);
+        let change = match peers.get_mut(index).filter(|_| known.is_some()) {
+            Some(known) => {
+                *known = peer;
+                PeerChange::Updated
+            }
+            None => {
+                peers.insert(index, peer);
+                PeerChange::Added
+            }
+        };
+        let router = self.config.router.clone();
+        match self.peers.id_of(&name) {
+            Some(id) => self.touch_peer(now, id, &router, &mut Changes::default(), out),
+            None => self.add_configured(now, index, out),
+        }
+        self.peer_changed(now, name, change, by, out);
+        Ok(change)
+    }
+
+    /// Takes one peer out of the configuration.
+    ///
+    /// # Errors
+    /// [`Refusal::NotFound`]: the configuration has none of this name; [`Refusal::Precondition`]: we are shutting down.
+    pub fn take_peer(
+        &mut self,
+        now: Instant,
+        name: &PeerName,
+        by: &str,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
+        self.refuse_at_end()?;
+        let known = self.config.peers.len();
+        self.config.peers.retain(|peer| peer.name() != *name);
+        if self.config.peers.len() == known {
+            return Err(Refusal::NotFound(format!("peer {name}")));
+        }
+        if let Some(id) = self.peers.id_of(name) {
+            self.end_peer(now, id, out);
+        }
+        self.peer_changed(now, name.clone(), PeerChange::Removed, by, out);
+        Ok(())
+    }
+
+    fn peer_changed(
+        &mut self,
+        now: Instant,
+        peer: PeerName,
+        change: PeerChange,
+        by: &str,
+        out: &mut Vec<Effect>,
+    ) {
+        self.tell_listen_keys(out);
+        out.push(Effect::Notice(Notice::PeerChanged {
+            peer,
+            change,
+            by: by.to_owned(),
+        }));
+        self.settle(now, out);
     }
 
     fn add_peers(&mut self, now: Instant, changes: &mut Changes, out: &mut Vec<Effect>) {

@@ -229,10 +229,13 @@ fn place(variable: &str, name: &str) -> String {
 
 fn write(path: &FilePath, socket: &FilePath, config: &str) -> Result<()> {
     let birdc = socket.with_file_name("birdc.sock");
-    let (socket, birdc) = (socket.display(), birdc.display());
+    let state = socket.with_file_name("state");
+    let (socket, birdc, state) = (socket.display(), birdc.display(), state.display());
     Ok(std::fs::write(
         path,
-        format!("{config}\n[api]\nlisten = [\"unix:{socket}\"]\nbirdc = \"{birdc}\"\n"),
+        format!(
+            "{config}\n[api]\nlisten = [\"unix:{socket}\"]\nbirdc = \"{birdc}\"\nstate-dir = \"{state}\"\n"
+        ),
     )?)
 }
 

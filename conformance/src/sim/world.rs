@@ -455,7 +455,8 @@ impl World {
             | Notice::LeaseExpired { .. }
             | Notice::Drain { .. }
             | Notice::Fib(_)
-            | Notice::Configured { .. } => self.note(host, &format!("{notice:?}")),
+            | Notice::Configured { .. }
+            | Notice::PeerChanged { .. } => self.note(host, &format!("{notice:?}")),
         }
     }
 

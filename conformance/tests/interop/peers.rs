@@ -304,3 +304,113 @@ fn words_of_a_shutdown_are_heard_at_both_ends() -> Result<()> {
         ended_for(&windrosed, "192.0.2.2", "midnight")
     })
 }
+
+/// Peers that the file does not name: one that comes, is changed, is kept over a restart and goes, while the session of
+/// another never notices.
+#[test]
+fn peers_come_and_go_over_the_api() -> Result<()> {
+    let Some(star) = Star::new(&["bird", FRR], 2)? else {
+        return Ok(());
+    };
+    let file = format!("{ROUTER}{}", peer("192.0.1.2", 65002, ""));
+    let mut windrosed = star.windrosed(&file)?;
+    let bird = Bird::start(
+        &star.lab,
+        &star.spokes[0],
+        &bird(1, 65002, "", &["10.2.0.0/16"]),
+    )?;
+    let _frr = Frr::start(
+        &star.lab,
+        &star.spokes[1],
+        &frr(2, 65003, &["10.3.0.0/16"], ""),
+    )?;
+    star.soon("the file's peer", || windrosed.established("192.0.1.2"))?;
+    let sessions = |windrosed: &Windrosed, peer: &str| -> Result<u64> {
+        let count = windrosed.peer(peer)?["established_count"].as_u64();
+        Ok(count.unwrap_or_default())
+    };
+
+    let add =
+        "peer add 192.0.2.2 --asn 65003 --import accept --export accept --set connect-retry=1s";
+    windrosed.ask(add)?;
+    star.soon("FRR's at BIRD", || bird.path("10.3.0.0/16"))?;
+    let row = windrosed.peer("192.0.2.2")?;
+    ensure!(row["added"] == true && row["kept"] == false, "{row}");
+    let config = windrosed.ask("config show")?;
+    ensure!(config.contains("address = \"192.0.2.2\""), "{config}");
+    let refused = windrosed.ask(add).unwrap_err().to_string();
+    ensure!(refused.contains("was added already"), "{refused}");
+
+    // The file goes its own way, and may not name it too.
+    windrosed.reload(&format!(
+        "{file}{}",
+        peer("192.0.7.2", 65007, "passive = true")
+    ))?;
+    star.soon("the reload", || windrosed.peer("192.0.7.2"))?;
+    windrosed.established("192.0.2.2")?;
+    windrosed.reload(&format!("{file}{}", peer("192.0.2.2", 65003, "")))?;
+    let refused = windrosed.ask("config reload").unwrap_err().to_string();
+    ensure!(refused.contains("is a peer of the file, too"), "{refused}");
+    windrosed.reload(&file)?;
+    star.soon("the file as it was", || {
+        ensure!(windrosed.peer("192.0.7.2").is_err(), "it is there");
+        Ok(())
+    })?;
+    ensure!(sessions(&windrosed, "192.0.2.2")? == 1, "its session ended");
+
+    let update = format!(
+        "{} --set hold-time=30s --keep",
+        add.replace("add", "update")
+    );
+    let said = windrosed.ask(&update)?;
+    ensure!(said.contains("hold-time 90s -> 30s"), "{said}");
+    star.soon("the session anew", || {
+        windrosed.established("192.0.2.2")?;
+        let row = windrosed.peer("192.0.2.2")?;
+        ensure!(
+            row["session"]["hold_time_s"] == 30 && row["kept"] == true,
+            "{row}"
+        );
+        Ok(())
+    })?;
+    ensure!(
+        sessions(&windrosed, "192.0.1.2")? == 1,
+        "the file's peer noticed"
+    );
+
+    windrosed
+        .process()
+        .signal(nix::sys::signal::Signal::SIGTERM)?;
+    windrosed.process().wait()?;
+    windrosed.restart(&star.lab)?;
+    star.soon("the one that is kept", || bird.path("10.3.0.0/16"))?;
+    windrosed.ask("peer delete 192.0.2.2")?;
+    star.soon("its routes to go", || {
+        ensure!(windrosed.peer("192.0.2.2").is_err(), "it is there");
+        ensure!(bird.paths("10.3.0.0/16")?.is_empty(), "BIRD has its route");
+        Ok(())
+    })?;
+    ensure!(
+        sessions(&windrosed, "192.0.1.2")? == 1,
+        "the file's peer noticed"
+    );
+
+    // What is wrong is told as `--check` tells it, all at once.
+    let bad = windrosed
+        .ask("peer add 192.0.9.2 --asn 0 --group nobody --set hold-time=1s --set no-such=1");
+    let bad = bad.unwrap_err().to_string();
+    for what in [
+        "AS 0 is nobody's",
+        "no peer group `nobody`",
+        "three seconds",
+        "unknown key `no-such`",
+        "4 mistakes",
+    ] {
+        ensure!(bad.contains(what), "{what:?} is not in {bad}");
+    }
+    ensure!(
+        windrosed.ask("peer delete 192.0.1.2").is_err(),
+        "the file's peer can be deleted"
+    );
+    windrosed.established("192.0.1.2")
+}

@@ -226,6 +226,7 @@ fn daemon(daemon: &DaemonConfig, all: &mut Vec<Section>) {
     all.push(section("[api]", "[api]".to_owned(), |lines| {
         lines.texts("listen", &api.listen);
         lines.maybe_text("birdc", api.birdc.as_ref().map(|path| path.display()));
+        lines.text("state-dir", api.state_dir.display());
     }));
     if let Some(tls) = &api.tls {
         all.push(section("[api.tls]", "[api.tls]".to_owned(), |lines| {

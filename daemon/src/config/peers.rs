@@ -73,9 +73,18 @@ pub(super) fn peers(
         if let [first, second] = pair
             && key(first) == key(second)
         {
-            let what = format!("{} is a peer already", show(&second.value));
-            root.report
-                .error(second.at.clone(), &what, "take one of the two out");
+            let name = show(&second.value);
+            let (what, instead) = match (&first.at, &second.at) {
+                (At::File(..) | At::Variable(_), At::Added(..)) => (
+                    format!("{name} is a peer of the file, too, and was added over the API"),
+                    format!("take it out of the file, or `windrose peer delete {name}`"),
+                ),
+                (At::Added(..), At::Added(..)) | (_, At::File(..) | At::Variable(_)) => (
+                    format!("{name} is a peer already"),
+                    "take one of the two out".to_owned(),
+                ),
+            };
+            root.report.error(second.at.clone(), &what, &instead);
         }
     }
     peers

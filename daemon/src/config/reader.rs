@@ -200,7 +200,7 @@ impl<'a> Reader<'a> {
             match at {
                 // A typing error in the environment must not keep a gateway down.
                 At::Variable(_) => self.report.warn(at.clone(), "no such variable", &instead),
-                At::File(..) => {
+                At::File(..) | At::Added(..) => {
                     self.report
                         .error(at.clone(), &format!("unknown key `{key}`"), &instead)
                 }

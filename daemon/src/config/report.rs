@@ -103,13 +103,24 @@ impl Report {
             let _ = writeln!(out, "{}: {}", place(&mistake.at, text, file), mistake.what);
             match &mistake.at {
                 At::File(start, end) => snippet(text, *start, *end, &mistake.instead, &mut out),
+                At::Added(peer, start, end) => {
+                    snippet(&peer.text, *start, *end, &mistake.instead, &mut out);
+                }
                 At::Variable(_) => drop(writeln!(out, "  {}", mistake.instead)),
             }
             out.push('\n');
         }
         let (count, more) = (mistakes.len() + self.more.get(), self.more.get());
         let noun = if count == 1 { "mistake" } else { "mistakes" };
-        let _ = write!(out, "{count} {noun} in {file}");
+        // All of them in one peer that is not in the file?
+        let of = |mistake: &Mistake| match &mistake.at {
+            At::Added(peer, ..) => Some(peer.source.clone()),
+            At::File(..) | At::Variable(_) => None,
+        };
+        let source = mistakes.first().and_then(of);
+        let alone = mistakes.iter().all(|other| of(other) == source);
+        let place = source.as_deref().filter(|_| alone).unwrap_or(file);
+        let _ = write!(out, "{count} {noun} in {place}");
         if more > 0 {
             let _ = write!(out, "; {more} of them not shown");
         }
@@ -125,6 +136,7 @@ fn place(at: &At, text: &str, file: &str) -> String {
             let column = line.get(..offset).unwrap_or(line).chars().count() + 1;
             format!("{file}:{number}:{column}")
         }
+        At::Added(peer, start, _) => place(&At::File(*start, *start), &peer.text, &peer.source),
         At::Variable(name) => name.clone(),
     }
 }

@@ -15,6 +15,8 @@ use super::values::{self, Parsed};
 
 /// Where the API is reached if the file does not say.
 const API_DEFAULT: &str = "/run/windrose/api.sock";
+/// Where the state is if the file does not say.
+const STATE_DEFAULT: &str = "/var/lib/windrose";
 /// `sun_path`, less the zero octet.
 const SOCKET_PATH_MAX: usize = 107;
 
@@ -27,6 +29,8 @@ pub(crate) struct Api {
     pub(crate) tls: Option<ApiTls>,
     /// `birdc`: where `birdc` is answered, if it is.
     pub(crate) birdc: Option<PathBuf>,
+    /// `state-dir`: where what the API did is kept over a restart, if that is asked for.
+    pub(crate) state_dir: PathBuf,
 }
 
 /// An item of `listen`.
@@ -120,6 +124,7 @@ pub(super) fn api(root: &Reader<'_>) -> Api {
             listen: default,
             tls: None,
             birdc: None,
+            state_dir: STATE_DEFAULT.into(),
         };
     };
     let listen = reader.list("listen", address).unwrap_or(default);
@@ -136,8 +141,14 @@ pub(super) fn api(root: &Reader<'_>) -> Api {
         })
     });
     let birdc = reader.read("birdc", socket_path);
+    let state_dir = reader.read("state-dir", directory);
     reader.finish();
-    let api = Api { listen, tls, birdc };
+    let api = Api {
+        listen,
+        tls,
+        birdc,
+        state_dir: state_dir.unwrap_or_else(|| STATE_DEFAULT.into()),
+    };
     check(&reader, &api);
     api
 }
@@ -206,6 +217,15 @@ fn address(node: &Node) -> Parsed<ApiAddress> {
 
 fn socket_path(node: &Node) -> Parsed<PathBuf> {
     unix(&values::text(node)?, "write `\"/run/windrose/bird.ctl\"`")
+}
+
+/// It need not be there yet.
+fn directory(node: &Node) -> Parsed<PathBuf> {
+    let path = PathBuf::from(values::text(node)?);
+    let instead = "write an absolute path, as in `\"/var/lib/windrose\"`";
+    path.is_absolute()
+        .then_some(path)
+        .ok_or_else(|| Wrong::new("a directory's path is absolute", instead))
 }
 
 fn unix(path: &str, instead: &str) -> Parsed<PathBuf> {

@@ -18,7 +18,7 @@ const PEER: &str =
     "[[peer]]\naddress = \"10.0.0.2\"\nasn = 65002\nimport = [\"accept\"]\nexport = [\"accept\"]\n";
 
 fn read_text(text: &str) -> Result<LoadedConfig, String> {
-    parse_with(text, Path::new("w.toml"), &[])
+    parse_with(text, Path::new("w.toml"), &[], &[])
 }
 
 fn good(text: &str) -> LoadedConfig {
@@ -46,7 +46,7 @@ fn wrong_peer(keys: &str, what: &str) {
 
 #[test]
 fn a_file_full_of_mistakes_is_reported_at_once_each_with_line_and_remedy() {
-    let report = parse_with(MISTAKES, Path::new("windrose.toml"), &[]).unwrap_err();
+    let report = parse_with(MISTAKES, Path::new("windrose.toml"), &[], &[]).unwrap_err();
     if std::env::var_os("WINDROSE_BLESS").is_some() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config/mistakes.txt");
         fs::write(file, format!("{report}\n")).unwrap();
@@ -651,7 +651,7 @@ fn a_file_that_is_no_toml_is_reported_with_the_rest() {
 
 #[test]
 fn files_that_cannot_be_read_are_named() {
-    let report = load(Path::new("/nowhere/windrose.toml")).unwrap_err();
+    let report = load(Path::new("/nowhere/windrose.toml"), &[]).unwrap_err();
     assert!(
         report.contains("/nowhere/windrose.toml: cannot be read"),
         "{report}"
@@ -659,7 +659,7 @@ fn files_that_cannot_be_read_are_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("latin1.toml");
     fs::write(&file, b"[router]\ndescription = \"\xfc\"\n").unwrap();
-    let report = load(&file).unwrap_err();
+    let report = load(&file, &[]).unwrap_err();
     assert!(
         report.contains("latin1.toml:2:16: this is no UTF-8"),
         "{report}"
@@ -674,6 +674,7 @@ fn variables_override_the_file() {
             &format!("{ROUTER}{PEER}"),
             Path::new("w.toml"),
             &environment,
+            &[],
         )
     };
     assert_eq!(

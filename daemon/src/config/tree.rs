@@ -1,7 +1,9 @@
 //! The file as a tree in which everything knows where it is written, with the environment laid over it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 use ::config::{Environment, Source};
 use toml::Spanned;
@@ -21,6 +23,8 @@ const FOREIGN: [&str; 1] = ["WINDROSE_API"];
 pub(super) enum At {
     /// From this octet of the file to that.
     File(usize, usize),
+    /// Likewise, of a peer's own text.
+    Added(Arc<Added>, usize, usize),
     /// In this environment variable.
     Variable(String),
 }
@@ -28,6 +32,21 @@ pub(super) enum At {
 impl At {
     const fn file(span: &Range<usize>) -> Self {
         Self::File(span.start, span.end)
+    }
+}
+
+/// The keys and values of a peer that is not in the file: it was added over the API.
+#[derive(Clone, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Added {
+    /// What its places are called in reports.
+    pub(crate) source: String,
+    /// TOML, as under `[[peer]]`; a password may be in it.
+    pub(crate) text: String,
+}
+
+impl fmt::Debug for Added {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Added({})", self.source)
     }
 }
 
@@ -75,6 +94,29 @@ pub(super) fn parse(text: &str, report: &Report) -> Table {
         report.broken(At::file(&span), error.message());
     }
     table(root.into_inner(), &At::file)
+}
+
+/// Adds the peers that were added over the API to those of the file.
+pub(super) fn add_peers(root: &mut Table, added: &[Arc<Added>], report: &Report) {
+    for peer in added {
+        let place = |span: &Range<usize>| At::Added(Arc::clone(peer), span.start, span.end);
+        let (keys, errors) = DeTable::parse_recoverable(&peer.text);
+        for error in errors {
+            let span = error.span().unwrap_or(0..0);
+            report.broken(place(&span), error.message());
+        }
+        let whole = place(&(0..0));
+        let node = |value| Node {
+            at: whole.clone(),
+            value,
+        };
+        let list = || (whole.clone(), node(Value::List(Vec::new())));
+        let (_, peers) = root.entry("peer".to_owned()).or_insert_with(list);
+        // Of a file whose peers are no list, that is said.
+        if let Value::List(peers) = &mut peers.value {
+            peers.push(node(Value::Table(table(keys.into_inner(), &place))));
+        }
+    }
 }
 
 fn table(entries: DeTable<'_>, place: &dyn Fn(&Range<usize>) -> At) -> Table {

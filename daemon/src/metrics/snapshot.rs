@@ -239,6 +239,21 @@ pub(super) fn register_counts(registry: &mut Registry, counts: &Counts) {
             &counts.reconfigurations,
         ),
         (
+            "peers_added",
+            "Peers added one by one, over the API",
+            &counts.peers_added,
+        ),
+        (
+            "peers_updated",
+            "Peers changed one by one, over the API",
+            &counts.peers_updated,
+        ),
+        (
+            "peers_removed",
+            "Peers removed one by one, over the API",
+            &counts.peers_removed,
+        ),
+        (
             "notices_missed",
             "Events that these counters missed",
             &counts.missed,

@@ -13,7 +13,7 @@ use crate::config;
 const CONFIG: &str = "[router]\nasn = 65001\nrouter-id = \"10.255.0.1\"\n[[peer]]\naddress = \"127.0.0.2\"\nasn = 65001\n";
 
 fn speaker() -> Speaker {
-    let loaded = config::parse(CONFIG, std::path::Path::new("w.toml")).unwrap();
+    let loaded = config::parse(CONFIG, std::path::Path::new("w.toml"), &[]).unwrap();
     let now = Instant::now();
     let mut speaker = Speaker::new(loaded.speaker, now, 1).unwrap();
     speaker.start(now, &mut Vec::new());
@@ -68,6 +68,17 @@ impl grpc_api::ConfigControl for NoControl {
     }
     fn effective(&self) -> String {
         String::new()
+    }
+    fn change_peer(
+        &self,
+        _: grpc_api::PeerOrder,
+        _: String,
+    ) -> grpc_api::BoxFuture<'_, Result<grpc_api::PeerDone, speaker::command::Refusal>> {
+        let refusal = speaker::command::Refusal::Precondition(String::new());
+        Box::pin(async { Err(refusal) })
+    }
+    fn added_peers(&self) -> std::collections::BTreeMap<speaker::command::PeerName, bool> {
+        Default::default()
     }
 }
 

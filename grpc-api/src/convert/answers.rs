@@ -26,6 +26,7 @@ pub(crate) fn status(refusal: Refusal) -> tonic::Status {
     let text = refusal.to_string();
     match refusal {
         Refusal::NotFound(_) => tonic::Status::not_found(text),
+        Refusal::Exists(_) => tonic::Status::already_exists(text),
         Refusal::Precondition(_) => tonic::Status::failed_precondition(text),
         Refusal::Exhausted(_) => tonic::Status::resource_exhausted(text),
         Refusal::Invalid { field, .. } => {
@@ -59,7 +60,8 @@ pub(crate) fn name_text(name: &PeerName) -> String {
     name.to_string()
 }
 
-pub(crate) fn peer(view: PeerView, now: Instant) -> v1::Peer {
+/// `kept`: whether it is kept over a restart, if it was added over the API.
+pub(crate) fn peer(view: PeerView, now: Instant, kept: Option<bool>) -> v1::Peer {
     let counts = |family| {
         let PrefixCounts {
             received,
@@ -100,6 +102,8 @@ pub(crate) fn peer(view: PeerView, now: Instant) -> v1::Peer {
         treated_as_withdrawn,
         import: chain(view.import),
         export: chain(view.export),
+        added: kept.is_some(),
+        kept: kept.unwrap_or_default(),
     }
 }
 

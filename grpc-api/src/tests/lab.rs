@@ -1,5 +1,6 @@
 //! A real speaker in a thread, a server on a Unix socket, and time that passes when a test says so.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,8 +23,11 @@ use tonic::transport::{Channel, Endpoint};
 use bgp_core::Attributes;
 use bgp_core::attributes::{AsPath, NextHop, Origin};
 
+use speaker::command::{PeerName, Refusal};
+
 use crate::{
-    BoxFuture, ConfigControl, Core, JOBS_MAX, Job, Listener, NOTICES_MAX, bind_unix, serve,
+    BoxFuture, ConfigControl, Core, JOBS_MAX, Job, Listener, NOTICES_MAX, PeerDone, PeerOrder,
+    bind_unix, serve,
 };
 
 pub(super) struct Lab {
@@ -253,5 +257,38 @@ impl ConfigControl for Files {
 
     fn effective(&self) -> String {
         "[router]".into()
+    }
+
+    fn change_peer(
+        &self,
+        order: PeerOrder,
+        by: String,
+    ) -> BoxFuture<'_, Result<PeerDone, Refusal>> {
+        let name = |text: &str| PeerName::new(text.parse().unwrap(), None);
+        let done = |peer| PeerDone {
+            peer: Some(peer),
+            report: None,
+            warnings: vec![by],
+            changes: vec!["asn 1 -> 2".into()],
+        };
+        let outcome = match order {
+            PeerOrder::Add { config, .. } if config == "bad" => Ok(PeerDone {
+                report: Some("line 1: bad".into()),
+                ..PeerDone::default()
+            }),
+            PeerOrder::Add { config, .. } if config == "twice" => {
+                Err(Refusal::Exists("10.0.0.2 is there".into()))
+            }
+            PeerOrder::Add { config, .. } | PeerOrder::Update { config, .. } => {
+                Ok(done(name(&config)))
+            }
+            PeerOrder::Delete { peer, .. } if peer == name("10.0.0.3") => Ok(done(peer)),
+            PeerOrder::Delete { peer, .. } => Err(Refusal::NotFound(format!("peer {peer}"))),
+        };
+        Box::pin(async { outcome })
+    }
+
+    fn added_peers(&self) -> BTreeMap<PeerName, bool> {
+        BTreeMap::from([(PeerName::new("10.0.0.3".parse().unwrap(), None), true)])
     }
 }

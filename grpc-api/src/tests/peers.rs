@@ -1,5 +1,7 @@
 //! PeerService against a real speaker.
 
+use std::os::unix::fs::MetadataExt as _;
+
 use proto::v1;
 use proto::v1::SessionState;
 use proto::v1::watch_peers_response::Change;
@@ -173,4 +175,54 @@ async fn a_watch_tells_each_peer_and_then_its_changes() {
     peers.disable_peer(disable("10.0.0.3")).await.unwrap();
     let peer = next(&mut one).await;
     assert_eq!((peer.address.as_str(), peer.enabled), ("10.0.0.3", false));
+}
+
+#[tokio::test]
+async fn a_peer_is_added_changed_and_deleted_by_whoever_asks() {
+    let lab = Lab::new().await;
+    let mut client = lab.peers().await;
+    let add = |config: &str| v1::AddPeerRequest {
+        config: config.into(),
+        keep: true,
+    };
+    let added = client.add_peer(add("10.0.0.9")).await.unwrap().into_inner();
+    assert_eq!((added.peer.as_str(), added.report), ("10.0.0.9", None));
+    // Who asked is on the record, by the socket's word.
+    let us = std::fs::metadata(&lab.path).unwrap().uid();
+    let us = format!("the API, uid {us}");
+    assert_eq!(added.warnings, [us]);
+    let bad = client.add_peer(add("bad")).await.unwrap().into_inner();
+    assert_eq!(bad.report.as_deref(), Some("line 1: bad"));
+    let twice = client.add_peer(add("twice")).await.unwrap_err();
+    assert_eq!(twice.code(), Code::AlreadyExists);
+    let update = v1::UpdatePeerRequest {
+        config: "10.0.0.9".into(),
+        keep: false,
+    };
+    let updated = client.update_peer(update).await.unwrap().into_inner();
+    assert_eq!(updated.changes, ["asn 1 -> 2"]);
+    let delete = |peer: &str| v1::DeletePeerRequest {
+        peer: peer.into(),
+        keep: false,
+    };
+    client.delete_peer(delete("10.0.0.3")).await.unwrap();
+    let nobody = client.delete_peer(delete("10.0.0.7")).await.unwrap_err();
+    assert_eq!(nobody.code(), Code::NotFound);
+    let nonsense = client.delete_peer(delete("me")).await.unwrap_err();
+    assert_eq!(fault(&nonsense), "peer");
+}
+
+#[tokio::test]
+async fn what_is_not_of_the_file_is_told_apart() {
+    let lab = Lab::new().await;
+    let list = v1::ListPeersRequest::default();
+    let peers = lab.peers().await.list_peers(list).await.unwrap();
+    let rows: Vec<_> = peers
+        .into_inner()
+        .peers
+        .into_iter()
+        .map(|peer| (peer.address, peer.added, peer.kept))
+        .collect();
+    let row = |address: &str, added| (address.to_owned(), added, added);
+    assert_eq!(rows, [row("10.0.0.2", false), row("10.0.0.3", true)]);
 }

@@ -10,6 +10,7 @@ mod drain;
 mod environment;
 mod injections;
 mod noise;
+mod one_by_one;
 mod peers;
 mod restart;
 
