@@ -50,6 +50,8 @@ pub(crate) struct Peer {
     pub(crate) last_update: Instant,
     /// The notice about its limit was given.
     pub(crate) warned: bool,
+    /// The last attempt to connect to it failed.
+    pub(crate) unreachable: bool,
     /// What was agreed on when it was last up.
     pub(crate) agreed: Option<Box<Session>>,
     /// Its stale routes (RFC 4724 §4.2), if it has any.
@@ -105,6 +107,7 @@ impl Peer {
             heard_all: PerFamily::default(),
             last_update: now,
             warned: false,
+            unreachable: false,
             agreed: None,
             held: None,
             place: Place::default(),
@@ -198,6 +201,7 @@ impl Peer {
     /// A connection could not be made. Why the last session ended is worth more than that nobody is there since.
     pub(crate) fn attempt_failed(&mut self, why: &str, now: Instant) {
         const PREFIX: &str = "cannot connect: ";
+        self.unreachable = true;
         if self
             .last_error
             .as_ref()

@@ -17,8 +17,11 @@ use crate::peer::{Peer, fsm_config};
 const STALE_MAX: Duration = Duration::from_secs(360);
 /// Selection_Deferral_Timer (RFC 4724 §4.1).
 const DEFERRAL_MAX: Duration = Duration::from_secs(60);
-/// The same where nobody is expected by name.
-const DEFERRAL_RANGES: Duration = Duration::from_secs(10);
+/// The same for those of whom it is not known that they will come: peers of ranges, peers without graceful restart, and
+/// those that do not let us connect.
+const DEFERRAL_SHORT: Duration = Duration::from_secs(10);
+/// A peer that need not say End-of-RIB has told what it knows when it was silent for so long.
+const QUIET: Duration = Duration::from_secs(3);
 /// How long the kernel may take to tell its routes, before peers are told that there are none.
 const KERNEL_MAX: Duration = Duration::from_secs(2);
 /// A session that is younger may be one of two of a collision (RFC 4271 §6.8): a further call does not end it.
@@ -40,8 +43,13 @@ pub(crate) enum Deferral {
     None,
     /// The kernel is asked for its routes, until this moment. Peers with graceful restart wait for it.
     Asking(Instant),
-    /// Routes are heard, but nothing is chosen and told, until this moment.
-    Selecting(Instant),
+    /// Routes are heard, but nothing is chosen and told.
+    Selecting {
+        /// Since when.
+        since: Instant,
+        /// When somebody may be awaited no longer.
+        look: Instant,
+    },
 }
 
 /// Stale routes of a peer.
@@ -62,14 +70,23 @@ impl Peer {
         self.fsm.session().is_some_and(graceful) && now >= self.since + COLLISION
     }
 
-    /// Whether our restart need not wait for it any more: it told all, or is no helper (RFC 4724 §4.1).
-    fn is_heard(&self) -> bool {
-        let Some(session) = self.fsm.session() else {
-            return false;
-        };
-        let helper = session.graceful_restart.as_ref();
-        let heard = |family| *self.heard_all.get(family) || !*session.families.get(family);
-        helper.is_none_or(|theirs| theirs.restarting) || Family::ALL.into_iter().all(heard)
+    /// Until when our restart, which began to wait at `since`, waits for it at most (RFC 4724 §4.1). The RFC excludes those
+    /// that restart too or have no graceful restart. But what they are about to tell is better told on than withdrawn.
+    fn awaited_until(&self, since: Instant) -> Instant {
+        if !self.enabled {
+            return since;
+        }
+        let longest = since + DEFERRAL_MAX;
+        match self.fsm.session() {
+            Some(session) => {
+                let theirs = session.graceful_restart.as_ref();
+                let silent = theirs.is_none_or(|theirs| theirs.restarting);
+                let quiet = if silent { QUIET } else { DEFERRAL_MAX };
+                self.settles(quiet).map_or(longest, |at| at.min(longest))
+            }
+            None if is_graceful(&self.options) && !self.unreachable => longest,
+            None => since + DEFERRAL_SHORT,
+        }
     }
 }
 
@@ -220,7 +237,7 @@ impl Speaker {
 
     /// Whether nothing is chosen and told yet.
     pub(crate) const fn defers(&self) -> bool {
-        matches!(self.deferral, Deferral::Selecting(_))
+        matches!(self.deferral, Deferral::Selecting { .. })
     }
 
     /// Whether the restart is under way.
@@ -232,7 +249,8 @@ impl Speaker {
     pub(crate) fn restart_deadline(&self) -> Option<Instant> {
         let ours = match self.deferral {
             Deferral::None => None,
-            Deferral::Asking(until) | Deferral::Selecting(until) => Some(until),
+            Deferral::Asking(until) => Some(until),
+            Deferral::Selecting { look, .. } => Some(look),
         };
         let held = self.peers.iter().filter_map(|peer| peer.held.as_ref());
         held.map(|held| held.until).chain(ours).min()
@@ -255,10 +273,16 @@ impl Speaker {
                     }
                 }
             }
-            Deferral::Selecting(until) if self.all_heard() || now >= until => {
-                self.deferral = Deferral::None;
+            Deferral::Selecting { since, .. } => {
+                let look = self.awaited_until(since);
+                if look > now {
+                    self.deferral = Deferral::Selecting { since, look };
+                } else {
+                    self.deferral = Deferral::None;
+                    self.extend_startup(now);
+                }
             }
-            Deferral::None | Deferral::Asking(_) | Deferral::Selecting(_) => {}
+            Deferral::None | Deferral::Asking(_) => {}
         }
     }
 
@@ -272,18 +296,22 @@ impl Speaker {
     }
 
     fn defer(&mut self, now: Instant) {
-        let named = self.config.peers.iter().any(|p| is_graceful(&p.options));
-        let until = now + if named { DEFERRAL_MAX } else { DEFERRAL_RANGES };
-        self.deferral = Deferral::Selecting(until);
-        self.extend_startup(until);
+        self.deferral = Deferral::Selecting {
+            since: now,
+            look: now + DEFERRAL_MAX,
+        };
+        self.extend_startup(now + DEFERRAL_MAX);
     }
 
-    /// Whether all peers that are expected have told all. Nobody knows who of a range will come.
-    fn all_heard(&self) -> bool {
-        let mut peers = self.peers.iter();
+    /// When there will be nobody any more to wait for. Who of a range will come, nobody knows.
+    fn awaited_until(&self, since: Instant) -> Instant {
+        let peers = self.peers.iter().map(|peer| peer.awaited_until(since));
         let mut ranges = self.config.ranges.iter();
-        peers.all(|peer| !peer.enabled || !is_graceful(&peer.options) || peer.is_heard())
-            && !ranges.any(|range| is_graceful(&range.options))
+        let range = ranges.any(|range| range.options.enabled);
+        peers
+            .chain(range.then_some(since + DEFERRAL_SHORT))
+            .max()
+            .unwrap_or(since)
     }
 
     pub(crate) fn tell_restart(&mut self) {

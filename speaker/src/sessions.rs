@@ -6,7 +6,7 @@ use std::time::Instant;
 use bgp_core::refresh::Subtype;
 use bgp_core::update::Remedy;
 use bgp_core::{Family, RouteRefresh};
-use bgp_fsm::{End, Input, Output, Session, Side, Stop};
+use bgp_fsm::{End, Input, Output, Session, Side, State, Stop};
 use bytes::Bytes;
 use rib::{PeerId, Received};
 
@@ -166,6 +166,7 @@ impl Speaker {
             let after = peer.fsm.state();
             if before != after {
                 peer.since = now;
+                peer.unreachable &= after != State::OpenSent;
                 let peer = peer.name.clone();
                 out.push(Effect::Notice(Notice::PeerState {
                     peer,

@@ -41,23 +41,23 @@ impl Bird {
         let path = host.dir().join("bird.conf");
         write(&path, config)?;
         let socket = host.dir().join("bird.ctl");
-        let mut command = host.command("bird");
-        command
-            .arg("-f")
-            .arg("-c")
-            .arg(&path)
-            .arg("-s")
-            .arg(&socket);
         let mut bird = Self {
-            process: host.start("bird", command)?,
+            process: launch(host, &path, &socket, &[])?,
             socket,
             config: path,
         };
-        lab.eventually("BIRD to answer", Duration::from_secs(5), || {
-            bird.process.check()?;
-            run(&mut birdc(&bird.socket, "show status"))
-        })?;
+        bird.await_answer(lab)?;
         Ok(bird)
+    }
+
+    /// Starts it again after it ended, as one that recovers from a restart (RFC 4724): routes that it left in the kernel
+    /// are said to be there.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn recover(&mut self, lab: &Lab, host: &Host) -> Result<()> {
+        self.process = launch(host, &self.config, &self.socket, &["-R"])?;
+        self.await_answer(lab)
     }
 
     /// The process, to signal or to end it.
@@ -140,6 +140,26 @@ impl Bird {
         let best = self.paths(prefix)?.into_iter().next();
         best.with_context(|| format!("BIRD has no {prefix}"))
     }
+
+    fn await_answer(&mut self, lab: &Lab) -> Result<()> {
+        lab.eventually("BIRD to answer", Duration::from_secs(5), || {
+            self.process.check()?;
+            run(&mut birdc(&self.socket, "show status"))
+        })
+        .map(drop)
+    }
+}
+
+fn launch(
+    host: &Host,
+    config: &std::path::Path,
+    socket: &std::path::Path,
+    more: &[&str],
+) -> Result<Process> {
+    let mut command = host.command("bird");
+    command.arg("-f").arg("-c").arg(config);
+    command.arg("-s").arg(socket).args(more);
+    host.start("bird", command)
 }
 
 fn write(path: &std::path::Path, config: &str) -> Result<()> {

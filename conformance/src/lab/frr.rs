@@ -56,6 +56,17 @@ impl Frr {
         self.processes.first_mut().context("bgpd was not started")
     }
 
+    /// Starts bgpd again after it ended.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn restart_bgpd(&mut self, lab: &Lab, host: &Host) -> Result<()> {
+        drop(self.processes.remove(0));
+        std::fs::remove_file(self.dir.join("bgpd.vty"))?;
+        let path = self.dir.join("frr.conf");
+        self.start_daemon(lab, host, "bgpd", &path)
+    }
+
     /// Where its sockets and its configuration are.
     #[must_use]
     pub fn dir(&self) -> &FilePath {

@@ -22,6 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// UDP from one host to another, a packet each 5 ms, until it is asked how that went.
 #[derive(Debug)]
 pub struct Stream {
+    name: String,
     over: Arc<AtomicBool>,
     sender: JoinHandle<Vec<Duration>>,
     receiver: JoinHandle<Result<BTreeSet<usize>>>,
@@ -43,6 +44,7 @@ impl Stream {
         let over = Arc::new(AtomicBool::new(false));
         let (sends, receives) = (Arc::clone(&over), Arc::clone(&over));
         Ok(Self {
+            name: format!("{} to {}", from.1, to.1),
             over,
             sender: std::thread::spawn(move || send(&out, target, &sends)),
             receiver: std::thread::spawn(move || receive(&back, &receives)),
@@ -62,7 +64,8 @@ impl Stream {
         let lost: Vec<_> = all.filter(|(n, _)| !came.contains(n)).collect();
         ensure!(
             lost.is_empty(),
-            "{} of {} packets lost, from {:?} to {:?} after the start",
+            "{}: {} of {} packets lost, from {:?} to {:?} after the start",
+            self.name,
             lost.len(),
             sent.len(),
             lost.first().map(|(_, at)| at),

@@ -21,5 +21,6 @@ mod kernel;
 mod lab_itself;
 mod monitoring;
 mod peers;
+mod restarts;
 mod sessions;
 mod star;

@@ -217,7 +217,9 @@ fn a_notification_keeps_the_routes_and_a_hard_reset_does_not() {
 #[test]
 fn a_restarting_speaker_tells_nothing_before_it_has_heard_all() {
     let ours = || graceful(0, &[1, 2], &[KEPT]);
-    let mut net = Net::new(vec![ours(), graceful(1, &[0], &[]), config(2, &[])]);
+    let mut awaiting = ours();
+    awaiting.peers[1].options.passive = true;
+    let mut net = Net::new(vec![awaiting, graceful(1, &[0], &[]), config(2, &[])]);
     net.run(50);
     net.assert_up(0, 1);
     assert_eq!(net.routes(1), Vec::<String>::new(), "speaker 2 is awaited");
@@ -228,4 +230,37 @@ fn a_restarting_speaker_tells_nothing_before_it_has_heard_all() {
     net.run(9);
     assert_eq!(net.routes(1), [KEPT]);
     assert_eq!(net.routes(2), [KEPT]);
+}
+
+/// Ours: a peer that does not let us connect is not there, and is awaited for ten seconds only.
+#[test]
+fn who_refuses_our_connections_is_not_awaited_for_long() {
+    let ours = graceful(0, &[1, 2], &[KEPT]);
+    let mut net = Net::new(vec![ours, graceful(1, &[0], &[]), config(2, &[])]);
+    net.run(9);
+    net.assert_up(0, 1);
+    assert_eq!(net.routes(1), Vec::<String>::new());
+    net.run(2);
+    assert_eq!(net.routes(1), [KEPT]);
+}
+
+/// RFC 4724 §4.1 excludes peers without graceful restart; but our End-of-RIB would have a helper forget what such a peer is
+/// about to tell. It is awaited until it says no more.
+#[test]
+fn what_a_peer_without_graceful_restart_tells_is_told_on_before_our_end_of_rib() {
+    let mut ours = graceful(0, &[1, 2], &[]);
+    ours.peers[1].options.graceful_restart = None;
+    let mut far = config(2, &[0]);
+    far.originate = vec![originate(KEPT)];
+    let mut net = Net::new(vec![ours.clone(), graceful(1, &[0], &[]), far]);
+    net.run(30);
+    assert_eq!(states(&mut net, 1), [(KEPT, false)]);
+    net.crash(0, false);
+    assert_eq!(states(&mut net, 1), [(KEPT, true)]);
+    net.boot(0, ours);
+    for _ in 0..30 {
+        net.run(1);
+        assert_eq!(states(&mut net, 1).len(), 1);
+    }
+    assert_eq!(states(&mut net, 1), [(KEPT, false)]);
 }
