@@ -50,6 +50,7 @@ fn session(number: u32) -> PeerSession {
         rr_client: false,
         rs_client: false,
         allow_local_as: 0,
+        as_path: rib::peer::AsPathRules::default(),
         aigp: false,
         role: None,
         drain: Drain::None,

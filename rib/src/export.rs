@@ -11,8 +11,15 @@ use bgp_core::{Attributes, Family};
 use ipnet::IpNet;
 
 use crate::attribute_store::{DEFAULT_LOCAL_PREF, Facts, Has};
-use crate::peer::{Drain, Kind, LocalAddresses, NextHopRule, PeerSession, Source};
+use crate::peer::{
+    AsPathRules, Drain, Kind, LocalAddresses, NextHopRule, PeerSession, PrivateAs, Source,
+};
 use crate::policy::{Chain, RouteContext};
+
+/// RFC 6996 §5.
+const fn is_private(asn: u32) -> bool {
+    matches!(asn, 64_512..=65_534 | 4_200_000_000..=4_294_967_294)
+}
 
 /// The whole argument of [`export`] beside the route, and so the key of an update group: members with equal views
 /// are told the same bytes.
@@ -23,6 +30,11 @@ pub(crate) struct View {
     pub(crate) paths: Option<u8>,
     internal: bool,
     local_asn: u32,
+    /// See [`AsPathRules`].
+    outbound: Option<u32>,
+    private: PrivateAs,
+    /// The peer's AS number, if its paths are rewritten around it, and whether ours takes its place.
+    around: Option<(u32, bool)>,
     cluster_id: Ipv4Addr,
     rr_client: bool,
     rs_client: bool,
@@ -43,11 +55,20 @@ impl View {
         let chain = session.export.clone();
         let looks_at_peer = chain.as_ref().is_some_and(Chain::looks_at_peer);
         let paths = *session.add_path_send.get(family);
+        let AsPathRules {
+            private,
+            override_peer,
+            ..
+        } = session.as_path;
+        let rewrites = private != PrivateAs::Keep || override_peer;
         Self {
             family,
             paths,
             internal: session.is_internal(),
             local_asn: session.local_asn,
+            outbound: session.as_path.outbound,
+            private: session.as_path.private,
+            around: rewrites.then_some((session.asn, session.as_path.override_peer)),
             cluster_id,
             rr_client: session.rr_client,
             rs_client: session.rs_client,
@@ -104,6 +125,15 @@ impl View {
         // RFC 4271 §5.1.4: MED of a neighboring AS is not propagated to other ASes. RFC 7947 §2.2.3: route servers do.
         if !self.internal && !self.rs_client && source.kind != Kind::Local {
             attributes.med = None;
+        }
+        if let Some((peer, override_peer)) = self.around.filter(|_| !self.internal) {
+            let other = |asn| match self.private {
+                _ if asn == peer && override_peer => Some(self.local_asn),
+                PrivateAs::Remove if asn != peer && is_private(asn) => None,
+                PrivateAs::Replace if asn != peer && is_private(asn) => Some(self.local_asn),
+                PrivateAs::Keep | PrivateAs::Remove | PrivateAs::Replace => Some(asn),
+            };
+            attributes.as_path = attributes.as_path.map(other);
         }
     }
 
@@ -162,6 +192,10 @@ impl View {
         }
         // RFC 7947 §2.2.2: a route server does not put itself into the path.
         if !self.rs_client {
+            // RFC 7705 §3.3: first the AS number that we have in truth, then the one that we have for this peer.
+            if let Some(asn) = self.outbound {
+                attributes.as_path.prepend(asn, 1);
+            }
             attributes.as_path.prepend(self.local_asn, 1);
         }
         let down = matches!(

@@ -10,8 +10,9 @@ use crate::attribute_store::AttrId;
 use crate::export::is_about_to_go;
 use crate::peer::{PeerId, PeerSession};
 use crate::plane::{Arrival, Plane};
-use crate::policy::{Chain, Verdict};
-use crate::rib::{Core, import_context};
+use crate::policy::{Chain, RouteContext, RouteSource, Verdict};
+use crate::query::family_of;
+use crate::rib::Core;
 use crate::table::Flags;
 
 impl<P: Prefix> Plane<P> {
@@ -140,13 +141,29 @@ impl Core {
     fn loops(&self, session: &PeerSession, attributes: &Attributes) -> Flags {
         let ours = |asn: &u32| *asn == session.local_asn || *asn == self.config.local_asn;
         let times = attributes.as_path.asns().filter(ours).count();
+        // What we put there ourselves is no loop.
+        let own = session.as_path.inbound.filter(ours);
+        let allowed = usize::from(session.allow_local_as) + usize::from(own.is_some());
         let originator = attributes.originator_id == Some(self.config.identifier);
         let cluster = attributes.cluster_list.contains(&self.config.cluster_id);
         Flags::default()
-            .with(Flags::AS_LOOP, times > usize::from(session.allow_local_as))
+            .with(Flags::AS_LOOP, times > allowed)
             .with(Flags::ORIGINATOR_LOOP, originator)
             .with(Flags::CLUSTER_LOOP, cluster)
             .with(Flags::LEAK, is_leak(session, attributes))
+    }
+}
+
+/// What import policies see of a route.
+pub(crate) fn import_context(session: &PeerSession, prefix: IpNet) -> RouteContext<'_> {
+    RouteContext {
+        prefix,
+        peer: Some(session.address),
+        group: session.group.as_deref(),
+        source: RouteSource::Bgp,
+        family: family_of(prefix),
+        local_asn: session.local_asn,
+        tag: 0,
     }
 }
 

@@ -55,6 +55,32 @@ pub enum Drain {
     Withdrawn,
 }
 
+/// What is done with AS_PATH beyond the rule (RFC 4271 §5.1.2), on external sessions.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct AsPathRules {
+    /// Put before what the peer tells, as if it were an AS on the way (RFC 7705 §3.3, "Local AS", inbound).
+    pub inbound: Option<u32>,
+    /// Stands behind our AS number in what the peer is told (RFC 7705 §3.3, "Local AS", outbound); `None`: that one is
+    /// alone ("Replace Old AS").
+    pub outbound: Option<u32>,
+    /// What becomes of AS numbers for private use (RFC 6996).
+    pub private: PrivateAs,
+    /// Our AS number takes the place of the peer's, so that it does not see a loop.
+    pub override_peer: bool,
+}
+
+/// What becomes of AS numbers for private use in what a peer is told. Its own stays: it must see its loops.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum PrivateAs {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They are taken out.
+    Remove,
+    /// Our AS number takes their place: the path stays as long as it is.
+    Replace,
+}
+
 /// What holds for a peer while its session is up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerSession {
@@ -94,6 +120,8 @@ pub struct PeerSession {
     pub rs_client: bool,
     /// How often our own AS may stand in an AS_PATH.
     pub allow_local_as: u8,
+    /// What is done with AS_PATH.
+    pub as_path: AsPathRules,
     /// AIGP goes both ways (RFC 7311 §3.1).
     pub aigp: bool,
     /// What we are to it (RFC 9234 §4.1).

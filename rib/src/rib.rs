@@ -16,13 +16,12 @@ use crate::attribute_store::{AttrId, AttributeStore, Has, originator};
 use crate::decision::{Candidate, Class};
 use crate::export::View;
 use crate::forwarding::Forwarding;
-use crate::import::shuts_down;
+use crate::import::{import_context, shuts_down};
 use crate::local::{LocalForwarding, LocalRoutes, LocalSource};
 use crate::next_hop::{NextHopChange, NextHopKey, Reach};
 use crate::peer::{Kind, PeerId, PeerSession, Peers};
 use crate::plane::{Arrival, Plane};
-use crate::policy::{Policies, RouteContext, RouteSource};
-use crate::query::family_of;
+use crate::policy::{Policies, RouteSource};
 use crate::table::Flags;
 
 /// What holds for all peers.
@@ -251,6 +250,9 @@ impl Rib {
         };
         if !done.faults.is_empty() {
             done.malformed = prefixes(&update);
+        }
+        if let (Some(asn), Some(attributes)) = (session.as_path.inbound, &mut update.attributes) {
+            attributes.as_path.prepend(asn, 1);
         }
         for nlri in &update.withdrawn {
             done.withdrawn += self.withdraw(peer, *nlri);
@@ -565,19 +567,6 @@ impl Core {
         let leaves = leaves.then(|| "graceful-shutdown (RFC 8326): local-pref 0".to_owned());
         let steps = trace.steps.iter().map(ToString::to_string);
         steps.chain(leaves).collect()
-    }
-}
-
-/// What import policies see of a route.
-pub(crate) fn import_context(session: &PeerSession, prefix: IpNet) -> RouteContext<'_> {
-    RouteContext {
-        prefix,
-        peer: Some(session.address),
-        group: session.group.as_deref(),
-        source: RouteSource::Bgp,
-        family: family_of(prefix),
-        local_asn: session.local_asn,
-        tag: 0,
     }
 }
 

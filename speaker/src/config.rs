@@ -8,6 +8,7 @@ use bgp_core::capability::Role;
 use bgp_core::family::PerFamily;
 use bgp_fsm::PeerAs;
 use ipnet::IpNet;
+use rib::peer::PrivateAs;
 use rib::policy::{PolicyConfig, SetsConfig};
 
 use crate::command::PeerName;
@@ -91,7 +92,7 @@ pub struct PeerOptions {
     /// Our end, if not what the kernel picks.
     pub local_address: Option<IpAddr>,
     /// Our AS number towards the peer, if not the router's.
-    pub local_asn: Option<u32>,
+    pub local_as: Option<LocalAs>,
     /// The device to which the session is bound; the scope of a link-local address.
     pub interface: Option<String>,
     /// The peer's TCP port.
@@ -120,6 +121,10 @@ pub struct PeerOptions {
     pub rs_client: bool,
     /// How often our own AS may stand in an AS_PATH.
     pub allow_local_as: u8,
+    /// What becomes of AS numbers for private use in what an external peer is told (RFC 6996).
+    pub remove_private_as: PrivateAs,
+    /// Our AS number takes the place of an external peer's in what it is told.
+    pub as_override: bool,
     /// Routes whose AS_PATH has an AS_SET are taken all the same (RFC 9774 §3 says otherwise).
     pub allow_as_sets: bool,
     /// RFC 8950 is offered.
@@ -199,6 +204,19 @@ impl PeerRange {
             ..self.options.clone()
         }
     }
+}
+
+/// `local-as` (RFC 7705 §3.3): who we are to a peer that knows us by another AS number than the router's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LocalAs {
+    /// The AS number.
+    pub asn: u32,
+    /// It is not put before what the peer tells.
+    pub no_prepend: bool,
+    /// It stands in the place of the router's own in what the peer is told, rather than before it.
+    pub replace_as: bool,
+    /// A peer that does not know it is tried with the router's own, and the other way round.
+    pub dual_as: bool,
 }
 
 /// `next-hop`.
@@ -362,7 +380,7 @@ impl Default for PeerOptions {
             passive: false,
             enabled: true,
             local_address: None,
-            local_asn: None,
+            local_as: None,
             interface: None,
             port: 179,
             multihop: None,
@@ -377,6 +395,8 @@ impl Default for PeerOptions {
             rr_client: false,
             rs_client: false,
             allow_local_as: 0,
+            remove_private_as: PrivateAs::Keep,
+            as_override: false,
             allow_as_sets: false,
             extended_next_hop: false,
             graceful_restart: None,

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bgp_core::Family;
 use bgp_core::capability::{AddPathMode, Capability, GracefulRestart};
 use bgp_core::family::PerFamily;
-use bgp_fsm::{Fsm, PeerAs, Session, Side, State};
+use bgp_core::{Code, Family};
+use bgp_fsm::{End, Fsm, PeerAs, Session, Side, State};
 use rib::PeerId;
 use rib::peer::LocalAddresses;
 
@@ -35,6 +35,8 @@ pub(crate) struct Peer {
     pub(crate) accepted: bool,
     /// Not kept down by the operator.
     pub(crate) enabled: bool,
+    /// We are the router's own AS to it for now, in spite of `local-as`.
+    pub(crate) as_router: bool,
     pub(crate) fsm: Fsm,
     conns: [Option<Conn>; 2],
     pub(crate) since: Instant,
@@ -88,12 +90,14 @@ impl Peer {
         now: Instant,
         seed: u64,
     ) -> Self {
-        let config = fsm_config(&asn, &options, router, restart);
+        let local_asn = own_asn(&options, router, false);
+        let config = fsm_config(&asn, &options, (router, local_asn), restart);
         Self {
             id,
             name,
             asn,
             enabled: options.enabled,
+            as_router: false,
             options,
             range: None,
             accepted: false,
@@ -158,7 +162,24 @@ impl Peer {
 
     /// Our AS number towards the peer.
     pub(crate) fn local_asn(&self, router: &Router) -> u32 {
-        self.options.local_asn.unwrap_or(router.asn)
+        own_asn(&self.options, router, self.as_router)
+    }
+
+    /// What the state machine needs of its configuration.
+    pub(crate) fn fsm_config(&self, router: &Router, restart: Restart) -> bgp_fsm::Config {
+        let local_asn = self.local_asn(router);
+        fsm_config(&self.asn, &self.options, (router, local_asn), restart)
+    }
+
+    /// A peer that knows us by two AS numbers did not know the one we said: it is tried with the other.
+    pub(crate) fn is_told(&mut self, end: &End) {
+        let dual = self.options.local_as.is_some_and(|local| local.dual_as);
+        match end {
+            End::Told(told) if dual && told.meaning() == Some(Code::BadPeerAs) => {
+                self.as_router = !self.as_router;
+            }
+            End::Told(_) | End::Fault(_) | End::Lost | End::Stopped(_) => {}
+        }
     }
 
     /// Where to connect to.
@@ -221,14 +242,18 @@ impl Peer {
     }
 }
 
-/// What the state machine needs of a peer's configuration.
-pub(crate) fn fsm_config(
+/// Our AS number towards a peer with these options.
+fn own_asn(options: &PeerOptions, router: &Router, as_router: bool) -> u32 {
+    let local = options.local_as.filter(|_| !as_router);
+    local.map_or(router.asn, |local| local.asn)
+}
+
+fn fsm_config(
     asn: &PeerAs,
     options: &PeerOptions,
-    router: &Router,
+    (router, local_asn): (&Router, u32),
     restart: Restart,
 ) -> bgp_fsm::Config {
-    let local_asn = options.local_asn.unwrap_or(router.asn);
     bgp_fsm::Config {
         local_asn,
         identifier: router.router_id,

@@ -12,7 +12,7 @@ use crate::command::{PeerCommand, PeerName, Refusal};
 use crate::config::{self, Config, PeerOptions, Router};
 use crate::event::{Effect, ListenKey};
 use crate::notice::{Notice, PeerChange};
-use crate::peer::{Peer, fsm_config};
+use crate::peer::Peer;
 use crate::restart::Restart;
 use crate::speaker::{check, rib_config};
 
@@ -192,9 +192,12 @@ impl Speaker {
         };
         let before = (peer.asn.clone(), peer.options.clone());
         let agreed = agreed_on(peer, old);
+        if peer.options.local_as != options.local_as {
+            peer.as_router = false;
+        }
         (peer.asn, peer.options, peer.range) = (asn, options, range);
-        peer.fsm
-            .set_config(fsm_config(&peer.asn, &peer.options, router, self.restart));
+        let config = peer.fsm_config(router, self.restart);
+        peer.fsm.set_config(config);
         let anew = agreed != agreed_on(peer, router);
         let enable = peer.options.enabled != before.1.enabled;
         if anew {
@@ -389,7 +392,7 @@ impl Speaker {
 /// judge again without hearing them again. Timers and policies are not among it.
 fn agreed_on(peer: &Peer, router: &Router) -> impl PartialEq + use<> {
     let options = &peer.options;
-    let fsm = fsm_config(&peer.asn, options, router, Restart::default());
+    let fsm = peer.fsm_config(router, Restart::default());
     let open = (
         fsm.local_asn,
         fsm.identifier,
@@ -400,6 +403,6 @@ fn agreed_on(peer: &Peer, router: &Router) -> impl PartialEq + use<> {
     );
     let socket = (peer.gate(router), peer.remote(), options.local_address);
     let reflection = (router.cluster_id, options.rr_client, options.rs_client);
-    let reading = (options.aigp, options.allow_as_sets);
+    let reading = (options.aigp, options.allow_as_sets, options.local_as);
     (open, socket, reflection, reading)
 }

@@ -11,7 +11,7 @@ use rib::{PeerId, PeerSession};
 use crate::Speaker;
 use crate::config::PeerOptions;
 use crate::event::Effect;
-use crate::peer::{Peer, fsm_config};
+use crate::peer::Peer;
 
 /// How long a peer that is back may take to its End-of-RIB, before its stale routes go all the same (RFC 4724 §4.2).
 const STALE_MAX: Duration = Duration::from_secs(360);
@@ -317,8 +317,7 @@ impl Speaker {
     pub(crate) fn tell_restart(&mut self) {
         for id in self.peers.ids() {
             if let Some(peer) = self.peers.get_mut(id) {
-                let router = &self.config.router;
-                let config = fsm_config(&peer.asn, &peer.options, router, self.restart);
+                let config = peer.fsm_config(&self.config.router, self.restart);
                 peer.fsm.set_config(config);
             }
         }

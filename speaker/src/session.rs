@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use bgp_core::family::PerFamily;
 use bgp_core::update::DecodeContext;
 use bgp_fsm::Session;
-use rib::peer::{LocalAddresses, NextHopRule};
+use rib::peer::{AsPathRules, LocalAddresses, NextHopRule};
 use rib::policy::Chain;
 use rib::{PeerId, PeerSession};
 
 use crate::Speaker;
 use crate::config::NextHopMode;
 use crate::event::Effect;
-use crate::peer::Place;
+use crate::peer::{Peer, Place};
 
 /// RFC 4271 §4.
 const MESSAGE_MAX: usize = 4096;
@@ -62,6 +62,7 @@ impl Speaker {
             rr_client: options.rr_client && internal,
             rs_client: options.rs_client,
             allow_local_as: options.allow_local_as,
+            as_path: as_path_rules(peer, self.config.router.asn, internal),
             aigp: options.aigp,
             role: options.role,
             drain: self.draining.stage(),
@@ -137,6 +138,22 @@ impl Speaker {
         };
         // The configuration was checked: a name that is not there rejects, rather than letting through.
         self.policies.chain(names).ok()
+    }
+}
+
+/// What is done with the paths of an external peer.
+fn as_path_rules(peer: &Peer, router_asn: u32, internal: bool) -> AsPathRules {
+    if internal {
+        return AsPathRules::default();
+    }
+    let options = &peer.options;
+    let local = options.local_as.filter(|_| !peer.as_router);
+    let local = local.filter(|local| local.asn != router_asn);
+    AsPathRules {
+        inbound: local.filter(|l| !l.no_prepend).map(|l| l.asn),
+        outbound: local.filter(|l| !l.replace_as).map(|_| router_asn),
+        private: options.remove_private_as,
+        override_peer: options.as_override,
     }
 }
 

@@ -346,6 +346,9 @@ impl Speaker {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
+        peer.is_told(end);
+        let config = peer.fsm_config(&self.config.router, self.restart);
+        peer.fsm.set_config(config);
         let why = end.to_string();
         peer.last_error = Some((why.clone(), now));
         let peer = peer.name.clone();

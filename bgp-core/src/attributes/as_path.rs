@@ -139,6 +139,17 @@ impl AsPath {
         path
     }
 
+    /// The path with each AS number as `change` has it; `None` takes it out, and with the last one its segment.
+    #[must_use]
+    pub fn map(&self, change: impl Fn(u32) -> Option<u32>) -> Self {
+        let mut path = Self::default();
+        for segment in self.segments() {
+            let asns: SmallVec<[u32; 16]> = segment.asns().filter_map(&change).collect();
+            path.push(segment.kind, &asns);
+        }
+        path
+    }
+
     /// Its segments as they travel to a peer that knows AS numbers of four octets.
     #[must_use]
     pub fn octets(&self) -> &[u8] {

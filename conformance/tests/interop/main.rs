@@ -10,6 +10,7 @@
 )]
 
 mod add_path;
+mod as_paths;
 mod attributes;
 mod bad_configurations;
 mod bad_peers;

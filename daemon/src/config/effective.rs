@@ -10,11 +10,11 @@ use rib::policy::{
     Action, CommunitiesConfig, MatchConfig, PolicyConfig, RuleConfig, SetConfig, SetsConfig, Then,
 };
 use speaker::config::{
-    Config, Fib, MaxPrefixesAction, NextHopMode, Originate, PeerOptions, Router, Secret, Static,
-    StaticVia, When,
+    Config, Fib, LocalAs, MaxPrefixesAction, NextHopMode, Originate, PeerOptions, Router, Secret,
+    Static, StaticVia, When,
 };
 
-use super::options::ROLES;
+use super::options::{PRIVATE_AS, ROLES};
 use super::peers::show;
 use super::values::show_duration;
 use super::{DaemonConfig, LoadedConfig};
@@ -274,7 +274,7 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
     lines.put("passive", options.passive);
     lines.put("enabled", options.enabled);
     lines.maybe_text("local-address", options.local_address);
-    lines.maybe("local-as", options.local_asn);
+    lines.maybe("local-as", options.local_as.map(local_as));
     lines.maybe_text("interface", options.interface.as_ref());
     lines.put("port", options.port);
     lines.maybe("multihop", options.multihop);
@@ -296,6 +296,10 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
     lines.put("rr-client", options.rr_client);
     lines.put("rs-client", options.rs_client);
     lines.put("allow-local-as", options.allow_local_as);
+    let private = PRIVATE_AS.iter();
+    let mut private = private.filter(|(_, known)| *known == options.remove_private_as);
+    lines.maybe_text("remove-private-as", private.next().map(|(word, _)| word));
+    lines.put("as-override", options.as_override);
     lines.put("allow-as-sets", options.allow_as_sets);
     lines.put("extended-next-hop", options.extended_next_hop);
     graceful_restart(options, lines);
@@ -338,6 +342,19 @@ fn graceful_restart(options: &PeerOptions, lines: &mut Lines) {
         }
         None => lines.put("graceful-restart", false),
     }
+}
+
+fn local_as(local: LocalAs) -> String {
+    let (no_prepend, replace_as, dual_as) = (local.no_prepend, local.replace_as, local.dual_as);
+    if no_prepend && replace_as && !dual_as {
+        return local.asn.to_string();
+    }
+    let mut inner = Lines::default();
+    inner.put("asn", local.asn);
+    inner.put("no-prepend", no_prepend);
+    inner.put("replace-as", replace_as);
+    inner.put("dual-as", dual_as);
+    inner.inline()
 }
 
 fn max_prefixes(options: &PeerOptions, lines: &mut Lines) {

@@ -9,8 +9,9 @@ use std::time::Duration;
 use bgp_core::Family;
 use bgp_core::capability::Role;
 use bgp_core::family::PerFamily;
+use rib::peer::PrivateAs;
 use speaker::config::{
-    GracefulRestart, MaxPrefixes, MaxPrefixesAction, NextHopMode, PeerOptions, Secret,
+    GracefulRestart, LocalAs, MaxPrefixes, MaxPrefixesAction, NextHopMode, PeerOptions, Secret,
 };
 
 use super::inert;
@@ -37,6 +38,12 @@ const HOLD_MIN: Duration = Duration::from_secs(3);
 const LOCAL_AS_MAX: i64 = 10;
 /// Others may read the file of a password if it has one of these bits.
 const MODE_OTHERS: u32 = 0o007;
+
+pub(super) const PRIVATE_AS: &[(&str, PrivateAs)] = &[
+    ("none", PrivateAs::Keep),
+    ("all", PrivateAs::Remove),
+    ("replace", PrivateAs::Replace),
+];
 
 pub(super) const ROLES: &[(&str, Role)] = &[
     ("provider", Role::Provider),
@@ -152,7 +159,7 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
         passive: switch("passive", default.passive),
         enabled: switch("enabled", default.enabled),
         local_address: reader.read("local-address", values::address),
-        local_asn: reader.read("local-as", values::asn),
+        local_as: local_as(reader),
         interface: reader.read("interface", values::interface),
         port: reader.read("port", values::port).unwrap_or(default.port),
         multihop: reader.read("multihop", number(1..=255)),
@@ -180,6 +187,10 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
         allow_as_sets: reader
             .read("allow-as-sets", flag)
             .unwrap_or(default.allow_as_sets),
+        remove_private_as: reader
+            .read("remove-private-as", word(PRIVATE_AS))
+            .unwrap_or(default.remove_private_as),
+        as_override: switch("as-override", default.as_override),
         extended_next_hop: switch("extended-next-hop", default.extended_next_hop),
         graceful_restart: graceful_restart(reader),
         add_path_receive,
@@ -229,6 +240,13 @@ fn check(reader: &Reader<'_>, options: &PeerOptions) {
             "add `role`, or take `strict-role` out",
         );
     }
+    for (key, there) in rewrites(options) {
+        if there && options.rs_client {
+            let what =
+                format!("`{key}` changes paths, which a route server leaves alone (RFC 7947)");
+            reader.error(key, &what, "take one of `rs-client` and this out");
+        }
+    }
     if options.rr_client && options.rs_client {
         let instead = "keep `rr-client` for an internal peer, `rs-client` for an external one";
         reader.error(
@@ -237,6 +255,40 @@ fn check(reader: &Reader<'_>, options: &PeerOptions) {
             instead,
         );
     }
+}
+
+/// The keys that change the paths an external peer is told, and whether each is there.
+pub(super) const fn rewrites(options: &PeerOptions) -> [(&'static str, bool); 2] {
+    let private = !matches!(options.remove_private_as, PrivateAs::Keep);
+    [
+        ("remove-private-as", private),
+        ("as-override", options.as_override),
+    ]
+}
+
+/// A number is another name for us, and no more; a table says how paths show it.
+fn local_as(reader: &Reader<'_>) -> Option<LocalAs> {
+    let node = reader.node("local-as")?;
+    let alone = |asn| LocalAs {
+        asn,
+        no_prepend: true,
+        replace_as: true,
+        dual_as: false,
+    };
+    if !matches!(node.value, Value::Table(_)) {
+        return reader.read("local-as", values::asn).map(alone);
+    }
+    let table = reader.table("local-as")?;
+    let asn = table.require("asn", "write `asn = 65001`", values::asn);
+    let switch = |key, default| table.read(key, flag).unwrap_or(default);
+    let local = LocalAs {
+        no_prepend: switch("no-prepend", true),
+        replace_as: switch("replace-as", true),
+        dual_as: switch("dual-as", false),
+        ..alone(asn.unwrap_or_default())
+    };
+    table.finish();
+    asn.map(|_| local)
 }
 
 fn families(reader: &Reader<'_>) -> Option<PerFamily<bool>> {

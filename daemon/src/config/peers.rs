@@ -145,7 +145,7 @@ fn peer(
         (None, _) => {}
     }
     check_local_address(&reader, address, &options);
-    let own_asn = options.local_asn.unwrap_or(router.asn);
+    let own_asn = options.local_as.map_or(router.asn, |local| local.asn);
     let external = asn.filter(|_| own_asn != 0).map(|asn| asn != own_asn);
     check_kind(&reader, external, &options);
     let at = reader.at("address");
@@ -220,6 +220,13 @@ fn check_kind(reader: &Reader<'_>, external: Option<bool>, options: &PeerOptions
                 "only external peers are `rs-client` (RFC 7947)",
                 instead,
             );
+        }
+        for (key, there) in options::rewrites(options) {
+            if there {
+                let what =
+                    format!("an internal peer's paths are left alone (RFC 4271 §5.1.2): `{key}`");
+                report.error(reader.at(key), &what, &format!("take `{key}` out"));
+            }
         }
         if options.role.is_some() {
             let what = "only external sessions have a role (RFC 9234 §4)";
@@ -297,7 +304,7 @@ fn range(
             ..options.clone()
         },
     );
-    let own_asn = options.local_asn.unwrap_or(router.asn);
+    let own_asn = options.local_as.map_or(router.asn, |local| local.asn);
     // Where both kinds may come, what only one of them can have is right for some.
     let external = own_asn != 0 && asns.iter().all(|asn| *asn != own_asn);
     let internal = asns.iter().all(|asn| *asn == own_asn);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use speaker::Speaker;
-use speaker::config::{NextHopMode, Secret, StaticVia, When};
+use speaker::config::{LocalAs, NextHopMode, Secret, StaticVia, When};
 
 use super::*;
 
@@ -284,6 +284,21 @@ fn peer_rules_between_keys() {
         &format!("{internal}rs-client = true\n"),
         "only external peers are `rs-client`",
     );
+    for (key, value) in [("as-override", "true"), ("remove-private-as", "\"all\"")] {
+        let line = format!("{key} = {value}\n");
+        let what = "an internal peer's paths are left alone";
+        wrong(&format!("{internal}{line}"), what);
+        let what = "which a route server leaves alone (RFC 7947)";
+        wrong_peer(&format!("rs-client = true\n{line}"), what);
+    }
+    wrong_peer("remove-private-as = true", "a word is expected");
+    wrong_peer("local-as = \"65100\"", "a number is expected");
+    wrong_peer("local-as = { asn = 0 }", "AS 0 is nobody's");
+    wrong_peer("local-as = { replace-as = true }", "`asn` is missing");
+    wrong_peer(
+        "local-as = { asn = 65100, replace-sa = true }",
+        "did you mean `replace-as`?",
+    );
     wrong(
         &format!("{internal}role = \"peer\"\n"),
         "only external sessions have a role",
@@ -293,6 +308,43 @@ fn peer_rules_between_keys() {
     wrong(
         "[peer]\naddress = \"10.0.0.2\"\n",
         "write `[[peer]]` above its keys",
+    );
+}
+
+#[test]
+fn a_local_as_is_a_number_or_says_how_paths_show_it() {
+    let group = "[[peer-group]]\nname = \"g\"\nlocal-as = { asn = 65100, replace-as = false }\n";
+    let of = |keys: &str| {
+        let config = good(&format!("{ROUTER}{group}{PEER}{keys}\n"));
+        config.speaker.peers[0].options.local_as.unwrap()
+    };
+    let number = LocalAs {
+        asn: 65100,
+        no_prepend: true,
+        replace_as: true,
+        dual_as: false,
+    };
+    assert_eq!(of("local-as = 65100"), number);
+    assert_eq!(of("local-as = { asn = 65100 }"), number);
+    let both = LocalAs {
+        replace_as: false,
+        ..number
+    };
+    assert_eq!(of("group = \"g\""), both);
+    let all = LocalAs {
+        no_prepend: false,
+        dual_as: true,
+        ..both
+    };
+    let text = "local-as = { asn = 65100, no-prepend = false, replace-as = false, dual-as = true }";
+    assert_eq!(of(text), all);
+    // What is shown can be read again.
+    let loaded = good(&format!("{ROUTER}{PEER}{text}\n"));
+    assert!(effective(&loaded).lines().any(|line| line == text));
+    // It decides who is external.
+    wrong_peer(
+        "local-as = 65002\nrs-client = true",
+        "only external peers are `rs-client`",
     );
 }
 
@@ -809,6 +861,9 @@ fn a_diff_tells_what_the_speaker_will_do() {
         "passive = true",
         "local-address = \"10.0.0.1\"",
         "local-as = 65100",
+        "local-as = { asn = 65001, replace-as = false }",
+        "remove-private-as = \"replace\"",
+        "as-override = true",
         "interface = \"eth0\"",
         "port = 1179",
         "multihop = 2",

@@ -9,10 +9,11 @@ use bgp_core::update::{DecodeContext, EncodeContext, announce, encode_attributes
 use bytes::BytesMut;
 
 use super::*;
-use crate::peer::{Drain, LocalAddresses, NextHopRule};
+use crate::peer::{AsPathRules, Drain, LocalAddresses, NextHopRule, PrivateAs};
 use crate::policy::Chain;
 
 mod add_path;
+mod as_paths;
 mod attributes;
 mod groups;
 mod model;
@@ -83,6 +84,7 @@ fn session(peer: u32, sort: Sort) -> PeerSession {
         rr_client: sort == Sort::Client,
         rs_client: false,
         allow_local_as: 0,
+        as_path: AsPathRules::default(),
         aigp: true,
         role: None,
         drain: Drain::None,

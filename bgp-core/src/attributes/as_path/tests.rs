@@ -132,3 +132,19 @@ fn a_seam_longer_than_a_segment_stays_a_seam() {
     assert_eq!(merged.len_for_decision(), 455);
     assert_eq!(AsPath::decode(merged.octets(), true), Some(merged));
 }
+
+#[test]
+fn numbers_are_changed_or_taken_out_wherever_they_stand() {
+    let path: AsPath = "1 2 {3,4} (5) 2".parse().unwrap();
+    let without = |gone: &'static [u32]| path.map(|asn| (!gone.contains(&asn)).then_some(asn));
+    assert_eq!(without(&[]), path);
+    assert_eq!(without(&[2]).to_string(), "1 {3,4} (5)");
+    assert_eq!(without(&[3, 4, 5]).to_string(), "1 2 2");
+    assert!(without(&[1, 2, 3, 4, 5]).is_empty());
+    assert_eq!(
+        path.map(|asn| Some(asn * 10)).to_string(),
+        "10 20 {30,40} (50) 20"
+    );
+    let long = AsPath::sequence(0..300);
+    assert_eq!(long.map(|asn| Some(asn + 1)), AsPath::sequence(1..301));
+}

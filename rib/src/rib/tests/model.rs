@@ -131,6 +131,26 @@ struct ModelPeer {
 /// Whose it is, and what it costs.
 type Route<'a> = (u32, &'a ModelPeer, Attributes, u64);
 
+/// Stands beside our AS number where a session has it so.
+const LOCAL: u32 = 64_998;
+
+/// The path with its AS numbers for private use and the peer's own as the peer's rules have them.
+fn rewritten(path: &AsPath, listener: &PeerSession) -> AsPath {
+    let rules = listener.as_path;
+    let mut asns = Vec::new();
+    for asn in path.asns() {
+        let private = (64512..65535).contains(&asn);
+        if asn == listener.asn {
+            asns.push(if rules.override_peer { OURS } else { asn });
+        } else if !private || rules.private == PrivateAs::Keep {
+            asns.push(asn);
+        } else if rules.private == PrivateAs::Replace {
+            asns.push(OURS);
+        }
+    }
+    AsPath::sequence(asns)
+}
+
 struct World {
     seed: u64,
     rib: Rib,
@@ -231,6 +251,17 @@ impl World {
                 ipv6: Some(limit),
             };
         }
+        let any = |random: &mut Random| random.below(4) == 0;
+        session.as_path = AsPathRules {
+            inbound: any(&mut self.random).then_some(LOCAL),
+            outbound: any(&mut self.random).then_some(LOCAL),
+            private: [PrivateAs::Keep, PrivateAs::Remove, PrivateAs::Replace]
+                [usize::try_from(self.random.below(3)).unwrap()],
+            override_peer: any(&mut self.random),
+        };
+        if session.is_internal() {
+            session.as_path.inbound = None;
+        }
         self.rib.peer_up(PeerId(peer), session.clone());
         let model = ModelPeer {
             sort,
@@ -293,6 +324,9 @@ impl World {
         let mut attributes = attributes;
         if model.sort == Sort::External {
             attributes.local_pref = None;
+        }
+        if let Some(asn) = model.session.as_path.inbound {
+            attributes.as_path.prepend(asn, 1);
         }
         model.told.insert(prefix, attributes);
         self.tell_costs();
@@ -490,6 +524,9 @@ impl World {
         if !listener.is_internal() && !local {
             told.med = None;
         }
+        if !listener.is_internal() {
+            told.as_path = rewritten(&told.as_path, listener);
+        }
         let mut told = rule.apply(prefix, &told)?;
         let from_internal = from.session.is_internal() && !local;
         let hidden = attributes.communities.contains(&Community::NO_EXPORT);
@@ -507,6 +544,9 @@ impl World {
                 return None;
             }
             told.local_pref = None;
+            if let Some(asn) = listener.as_path.outbound {
+                told.as_path.prepend(asn, 1);
+            }
             told.as_path.prepend(OURS, 1);
         }
         if !listener.is_internal() || local {
