@@ -25,6 +25,8 @@ pub struct DecodeContext {
     pub external: bool,
     /// An external session whose peer is in our confederation: AS_CONFED segments are right there (RFC 5065 §5).
     pub confederation: bool,
+    /// The AS that AS_PATH must begin with (RFC 4271 §6.3); `None`: any.
+    pub first_as: Option<u32>,
     /// AIGP is enabled on the session; else it is discarded (RFC 7311 §3.1).
     pub aigp: bool,
     /// Families that were agreed on; prefixes of others are ignored (RFC 4760 §8).

@@ -207,6 +207,7 @@ fn router(root: &Reader<'_>) -> Router {
         router_id: Ipv4Addr::UNSPECIFIED,
         listen: default,
         cluster_id: Ipv4Addr::UNSPECIFIED,
+        client_to_client: true,
         multipath: MULTIPATH,
         multipath_cost_tolerance: 0,
     };
@@ -235,6 +236,9 @@ fn router(root: &Reader<'_>) -> Router {
         cluster_id: reader
             .read("cluster-id", values::identifier)
             .unwrap_or(router_id),
+        client_to_client: reader
+            .read("client-to-client", values::flag)
+            .unwrap_or(none.client_to_client),
         multipath: reader
             .read("multipath", values::number(1..=MULTIPATH_MAX))
             .unwrap_or(none.multipath),

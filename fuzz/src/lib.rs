@@ -79,6 +79,7 @@ fn context(bits: u8) -> DecodeContext {
             ipv6: bit(5),
         },
         extended_next_hop: bit(6),
+        first_as: bit(7).then_some(65001),
         no_sets: bit(7),
     }
 }

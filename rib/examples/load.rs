@@ -148,6 +148,7 @@ fn main() -> Result<(), String> {
         local_asn: 64999,
         identifier: Ipv4Addr::new(10, 255, 0, 1),
         cluster_id: Ipv4Addr::new(10, 255, 0, 1),
+        client_to_client: true,
         multipath: 1,
         seed: 1,
         assume_reachable: true,

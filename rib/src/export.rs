@@ -15,6 +15,7 @@ use crate::peer::{
     AsPathRules, Drain, Kind, LocalAddresses, NextHopRule, PeerSession, PrivateAs, Source,
 };
 use crate::policy::{Chain, RouteContext};
+use crate::rib::Config;
 
 /// RFC 6996 §5.
 const fn is_private(asn: u32) -> bool {
@@ -26,7 +27,8 @@ const fn is_private(asn: u32) -> bool {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct View {
     pub(crate) family: Family,
-    /// Up to how many paths a prefix are told (RFC 7911); `None`: the best one alone.
+    /// Up to how many paths a prefix are told (RFC 7911), or 1 where each member is told the best one that may be told to
+    /// it; `None`: the Loc-RIB's best alone.
     pub(crate) paths: Option<u8>,
     internal: bool,
     local_asn: u32,
@@ -36,6 +38,7 @@ pub(crate) struct View {
     /// The peer's AS number, if its paths are rewritten around it, and whether ours takes its place.
     around: Option<(u32, bool)>,
     cluster_id: Ipv4Addr,
+    client_to_client: bool,
     rr_client: bool,
     rs_client: bool,
     next_hop: NextHopRule,
@@ -51,10 +54,12 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn of(session: &PeerSession, family: Family, cluster_id: Ipv4Addr) -> Self {
+    pub(crate) fn of(session: &PeerSession, family: Family, config: &Config) -> Self {
         let chain = session.export.clone();
         let looks_at_peer = chain.as_ref().is_some_and(Chain::looks_at_peer);
-        let paths = *session.add_path_send.get(family);
+        let add_path = *session.add_path_send.get(family);
+        // RFC 7947 §2.3: a route server has no choice of its own that could hide a route from a client.
+        let paths = add_path.or(session.rs_client.then_some(1));
         let AsPathRules {
             private,
             override_peer,
@@ -69,7 +74,8 @@ impl View {
             outbound: session.as_path.outbound,
             private: session.as_path.private,
             around: rewrites.then_some((session.asn, session.as_path.override_peer)),
-            cluster_id,
+            cluster_id: config.cluster_id,
+            client_to_client: config.client_to_client,
             rr_client: session.rr_client,
             rs_client: session.rs_client,
             next_hop: session.next_hop,
@@ -82,10 +88,15 @@ impl View {
             peer: looks_at_peer.then(|| (session.address, session.group.clone())),
             encode: EncodeContext {
                 four_octet_as: session.four_octet_as,
-                add_path: paths.is_some(),
+                add_path: add_path.is_some(),
                 max_message: session.max_message,
             },
         }
+    }
+
+    /// Whether each member is told the best path that may be told to it, instead of the Loc-RIB's.
+    pub(crate) const fn is_for_each(&self) -> bool {
+        self.paths.is_some() && !self.encode.add_path
     }
 
     /// What export policies see of a route.
@@ -103,13 +114,19 @@ impl View {
 
     /// Whether a route may be told at all, as far as that can be said without its attributes.
     pub(crate) fn admits(&self, facts: &Facts, source: &Source) -> bool {
+        let transparent = self.is_transparent(source);
         // RFC 1997: NO_ADVERTISE is for nobody, NO_EXPORT and NO_EXPORT_SUBCONFED not for external peers.
-        if facts.has(Has::NoAdvertise) || self.drain == Drain::Withdrawn {
+        if facts.has(Has::NoAdvertise) && !transparent || self.drain == Drain::Withdrawn {
             return false;
         }
         if self.internal {
-            // RFC 4271 §9.2: what an internal peer told is not passed on to another, unless we reflect (RFC 4456 §6).
-            return source.kind != Kind::Internal || self.rr_client;
+            return match source.kind {
+                Kind::Local | Kind::External => true,
+                // RFC 4456 §6: to all, unless the clients tell each other.
+                Kind::Client => self.client_to_client || !self.rr_client,
+                // RFC 4271 §9.2: not from one to another, but RFC 4456 §6 has us reflect to clients.
+                Kind::Internal => self.rr_client,
+            };
         }
         // RFC 9234 §5: a route with OTC is not passed on to providers, peers and route servers.
         let up = matches!(
@@ -117,7 +134,7 @@ impl View {
             Some(Role::Customer | Role::Peer | Role::RouteServerClient)
         );
         let inside = facts.has(Has::NoExport) || facts.has(Has::NoExportSubconfed);
-        !(inside || up && facts.has(Has::OnlyToCustomer))
+        !(inside && !transparent || up && facts.has(Has::OnlyToCustomer))
     }
 
     /// What is done before export policy has its say.
@@ -149,7 +166,7 @@ impl View {
         if self.internal {
             self.for_internal(attributes, source);
         } else {
-            self.for_external(attributes);
+            self.for_external(attributes, self.is_transparent(source));
         }
         if self.drain != Drain::None {
             self.for_drain(attributes);
@@ -180,13 +197,20 @@ impl View {
         }
     }
 
-    fn for_external(&self, attributes: &mut Attributes) {
+    /// RFC 7947 §2.2.4: what clients say to each other by communities is not for the route server to read or take out.
+    fn is_transparent(&self, source: &Source) -> bool {
+        self.rs_client && source.kind == Kind::External
+    }
+
+    fn for_external(&self, attributes: &mut Attributes, transparent: bool) {
         // RFC 4271 §5.1.5: LOCAL_PREF is not for external peers; RFC 4456 §8: nor are these two.
         attributes.local_pref = None;
         attributes.originator_id = None;
         attributes.cluster_list.clear();
         // RFC 4360 §6: what is not transitive stays in the AS.
-        attributes.ext_communities.retain(|c| c.is_transitive());
+        attributes
+            .ext_communities
+            .retain(|c| transparent || c.is_transitive());
         if attributes.as_path.has_confederation() {
             attributes.as_path = attributes.as_path.without_confederation();
         }

@@ -8,6 +8,7 @@ use crate::attribute_store::{AttrId, AttributeStore};
 use crate::export::View;
 use crate::journal::Version;
 use crate::peer::PeerId;
+use crate::plane::each::for_member;
 use crate::several::{Several, ToldPath};
 use crate::slab::Chunks;
 
@@ -128,11 +129,14 @@ pub(crate) struct Group {
     /// While members walk.
     pub(crate) wave: Option<Wave>,
     told: Chunks<Told>,
-    /// In its place, where several paths a prefix are told.
+    /// In its place, where several paths a prefix are told, or one of several.
     pub(crate) several: Option<Several>,
     /// Routes told, all and by source.
     routes: u32,
     by_source: Vec<u32>,
+    /// Where each member is told one of several: second paths, and by source the nets that have none.
+    seconds: u32,
+    lacking: Vec<u32>,
     cache: VecDeque<Batch>,
     cached: usize,
 }
@@ -154,6 +158,8 @@ impl Group {
             several,
             routes: 0,
             by_source: Vec::new(),
+            seconds: 0,
+            lacking: Vec::new(),
             cache: VecDeque::new(),
             cached: 0,
         }
@@ -187,13 +193,29 @@ impl Group {
             return;
         };
         let old = several.replace(net, told);
-        for (attrs, source) in told.iter().filter_map(|path| path.get()) {
+        for (attrs, _) in told.iter().filter_map(|path| path.get()) {
             store.acquire(attrs);
-            self.count(source, 1);
         }
-        for (attrs, source) in old.iter().filter_map(|path| path.get()) {
+        for (attrs, _) in old.iter().filter_map(|path| path.get()) {
             store.release(attrs);
-            self.count(source, -1);
+        }
+        self.count_paths(told, 1);
+        self.count_paths(&old, -1);
+    }
+
+    fn count_paths(&mut self, told: &[ToldPath], by: i32) {
+        let known = || told.iter().filter_map(|path| path.get());
+        for (_, source) in known() {
+            self.count(source, by);
+        }
+        if !self.view.is_for_each() {
+            return;
+        }
+        let mut sources = known().map(|(_, source)| source);
+        match (sources.next(), sources.next()) {
+            (Some(alone), None) => add(&mut self.lacking, alone, by),
+            (_, Some(_)) => self.seconds = self.seconds.saturating_add_signed(by),
+            (None, None) => {}
         }
     }
 
@@ -213,7 +235,19 @@ impl Group {
 
     /// How many routes `member` has been told, once it has heard all that the group has.
     pub(crate) fn advertised_to(&self, member: PeerId) -> u32 {
+        if self.view.is_for_each() {
+            let alone = self.lacking.get(member.0 as usize).copied();
+            return self.routes - self.seconds - alone.unwrap_or_default();
+        }
         self.routes - self.by_source(member)
+    }
+
+    /// The route that `member` was told of a net, where it is told one.
+    pub(crate) fn told_to(&self, net: u32, member: PeerId) -> Option<(AttrId, PeerId)> {
+        match &self.several {
+            None => self.told(net).get().filter(|(_, source)| *source != member),
+            Some(several) => for_member(&several.told(net), member)?.get(),
+        }
     }
 
     /// How many routes of `source` are told.
@@ -315,13 +349,17 @@ impl Group {
     }
 
     fn count(&mut self, source: PeerId, by: i32) {
-        let at = source.0 as usize;
-        if self.by_source.len() <= at {
-            self.by_source.resize(at + 1, 0);
-        }
         self.routes = self.routes.saturating_add_signed(by);
-        if let Some(count) = self.by_source.get_mut(at) {
-            *count = count.saturating_add_signed(by);
-        }
+        add(&mut self.by_source, source, by);
+    }
+}
+
+fn add(counts: &mut Vec<u32>, source: PeerId, by: i32) {
+    let at = source.0 as usize;
+    if counts.len() <= at {
+        counts.resize(at + 1, 0);
+    }
+    if let Some(count) = counts.get_mut(at) {
+        *count = count.saturating_add_signed(by);
     }
 }

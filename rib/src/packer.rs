@@ -60,8 +60,13 @@ pub(crate) struct Packer<P> {
     last: Option<Memo>,
     announced: Vec<Announced<P>>,
     withdrawn: Vec<(u32, (u32, P))>,
+    /// For one member alone, sorted by: it is told a route, or a withdrawal.
+    only: Vec<(u32, Option<BlockId>, (u32, P))>,
     hasher: FixedState,
     out: BytesMut,
+    /// Attribute sets written so far.
+    #[cfg(test)]
+    pub(crate) encodings: usize,
 }
 
 impl<P: Prefix> Packer<P> {
@@ -74,8 +79,11 @@ impl<P: Prefix> Packer<P> {
             last: None,
             announced: Vec::new(),
             withdrawn: Vec::new(),
+            only: Vec::new(),
             hasher: FixedState::with_seed(seed),
             out: BytesMut::new(),
+            #[cfg(test)]
+            encodings: 0,
         }
     }
 
@@ -141,6 +149,11 @@ impl<P: Prefix> Packer<P> {
         self.withdrawn.push((except, (path, prefix)));
     }
 
+    /// One member alone is told a route, or its withdrawal.
+    pub(crate) fn tell_only(&mut self, member: PeerId, block: Option<BlockId>, prefix: (u32, P)) {
+        self.only.push((member.0, block, prefix));
+    }
+
     /// Writes the messages, and begins anew.
     pub(crate) fn finish(&mut self, view: &View) -> Vec<Segment> {
         let mut segments = Vec::new();
@@ -174,6 +187,7 @@ impl<P: Prefix> Packer<P> {
                 instead: self.out.split().freeze(),
             });
         }
+        self.finish_only(view, &mut segments);
         withdrawn.clear();
         announced.clear();
         (self.withdrawn, self.announced) = (withdrawn, announced);
@@ -190,13 +204,44 @@ impl<P: Prefix> Packer<P> {
         self.last = None;
     }
 
+    fn finish_only(&mut self, view: &View, segments: &mut Vec<Segment>) {
+        let mut only = std::mem::take(&mut self.only);
+        only.sort_by_key(|(member, block, _)| (*member, *block));
+        for part in only.chunk_by(|a, b| a.0 == b.0) {
+            for shared in part.chunk_by(|a, b| a.1 == b.1) {
+                let prefixes = shared.iter().map(|(.., prefix)| *prefix);
+                match shared.first() {
+                    Some((_, Some(block), _)) => self.write_block(*block, prefixes, view),
+                    Some((_, None, _)) | None => withdraw(prefixes, &view.encode, &mut self.out),
+                }
+            }
+            segments.push(Segment {
+                bytes: Bytes::new(),
+                except: part.first().map(|(member, ..)| PeerId(*member)),
+                instead: self.out.split().freeze(),
+            });
+        }
+        only.clear();
+        self.only = only;
+    }
+
     fn write(&mut self, shared: &[Announced<P>], view: &View) {
-        let block = shared
-            .first()
-            .and_then(|a| self.blocks.get(a.block.0 as usize));
-        let Some(block) = block else { return };
+        if let Some(first) = shared.first() {
+            let prefixes = shared.iter().map(|a| (a.path, a.prefix));
+            self.write_block(first.block, prefixes, view);
+        }
+    }
+
+    fn write_block(
+        &mut self,
+        block: BlockId,
+        prefixes: impl Iterator<Item = (u32, P)>,
+        view: &View,
+    ) {
+        let Some(block) = self.blocks.get(block.0 as usize) else {
+            return;
+        };
         let octets = self.arena.get(block.start..block.end).unwrap_or_default();
-        let prefixes = shared.iter().map(|a| (a.path, a.prefix));
         // It fits: see `MESSAGE_OVERHEAD`.
         let _ = announce(
             octets,
@@ -208,6 +253,10 @@ impl<P: Prefix> Packer<P> {
     }
 
     fn block(&mut self, attributes: &Attributes, view: &View) -> Option<BlockId> {
+        #[cfg(test)]
+        {
+            self.encodings += 1;
+        }
         let start = self.arena.len();
         encode_attributes(attributes, view.encode.four_octet_as, &mut self.arena);
         let (before, new) = self.arena.split_at_checked(start)?;

@@ -116,7 +116,7 @@ pub struct PeerSession {
     pub next_hop: NextHopRule,
     /// A client of ours (RFC 4456 §2).
     pub rr_client: bool,
-    /// A client of our route server (RFC 7947).
+    /// A client of our route server (RFC 7947): it is told the best path that may be told to it, its own aside.
     pub rs_client: bool,
     /// How often our own AS may stand in an AS_PATH.
     pub allow_local_as: u8,

@@ -15,6 +15,7 @@ use crate::query::Ahead;
 use crate::rib::Core;
 use crate::table::{Flags, NONE, Path, Table};
 
+pub(crate) mod each;
 pub(crate) mod member;
 mod several;
 
@@ -76,6 +77,12 @@ impl<P: Prefix> Plane<P> {
             routes: 0,
             changes: 0,
         }
+    }
+
+    /// Attribute sets written for members so far.
+    #[cfg(test)]
+    pub(crate) fn encodings(&self) -> usize {
+        self.packer.encodings
     }
 
     /// A peer told a route.

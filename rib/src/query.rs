@@ -16,6 +16,7 @@ use crate::next_hop::{NextHopKey, Reach};
 use crate::packer::exported;
 use crate::peer::PeerId;
 use crate::plane::Plane;
+use crate::plane::each::for_member;
 use crate::rib::{Core, Rib};
 use crate::several::{ToldPath, ToldPaths};
 use crate::table::{Flags, Path};
@@ -332,6 +333,9 @@ impl<P: Prefix> Plane<P> {
             return Vec::new();
         };
         let told: ToldPaths = match &group.several {
+            Some(several) if group.view.is_for_each() => {
+                for_member(&several.told(net), peer).into_iter().collect()
+            }
             Some(several) => several.told(net),
             None => {
                 let told = group.told(net).get().into_iter();
@@ -345,7 +349,14 @@ impl<P: Prefix> Plane<P> {
                 let path = self.table.find_path(net, row.peer, row.path_id);
                 path.is_some_and(|path| self.table.number_of(path) == told.number)
             };
-            let right = if told.number == 0 {
+            let has_attributes = || {
+                let path = self.table.find_path(net, row.peer, row.path_id);
+                let attrs = path.and_then(|path| Some(self.table.path(path)?.attrs));
+                attrs == told.get().map(|(attrs, _)| attrs)
+            };
+            let right = if group.view.is_for_each() {
+                has_attributes()
+            } else if told.number == 0 {
                 row.best
             } else {
                 numbered()
@@ -357,7 +368,11 @@ impl<P: Prefix> Plane<P> {
             let attributes = exported(core, &group.view, told.get()?, prefix)?;
             Some(PathRow {
                 attributes,
-                path_id: told.number,
+                path_id: if group.view.encode.add_path {
+                    told.number
+                } else {
+                    0
+                },
                 ..rows.iter().find(|row| is_it(row, told))?.clone()
             })
         };

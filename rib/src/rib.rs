@@ -33,6 +33,8 @@ pub struct Config {
     pub identifier: Ipv4Addr,
     /// RFC 4456 §7.
     pub cluster_id: Ipv4Addr,
+    /// What a client told is reflected to the others (RFC 4456 §6). Views are made anew by [`Rib::update_peer`].
+    pub client_to_client: bool,
     /// How many paths may share the traffic, `1..=128`.
     pub multipath: u8,
     /// Seeds the hashes, so that nobody can aim at them. Taken when the RIB is made.
@@ -228,7 +230,7 @@ impl Rib {
                 plane.decide_all(core);
                 plane.source_changed(core, peer);
             }
-            let view = View::of(&new, plane.family(), core.config.cluster_id);
+            let view = View::of(&new, plane.family(), &core.config);
             plane.change_view(core, peer, view);
         });
     }
@@ -503,7 +505,7 @@ impl<P: Prefix> Plane<P> {
             return;
         };
         if *session.decode.families.get(P::FAMILY) {
-            let view = View::of(&session, P::FAMILY, core.config.cluster_id);
+            let view = View::of(&session, P::FAMILY, &core.config);
             self.join(core, peer, view);
         }
     }

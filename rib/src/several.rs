@@ -1,5 +1,5 @@
-//! What a group was told that is told several paths a prefix (RFC 7911): for each net a list of paths, each under
-//! its Path Identifier.
+//! What a group was told that is told several paths a prefix (RFC 7911), or one of several: for each net a list of
+//! paths, each under its Path Identifier.
 
 use smallvec::SmallVec;
 
@@ -35,6 +35,11 @@ impl ToldPath {
     /// The attributes and the source, if it is known what was told.
     pub(crate) fn get(self) -> Option<(AttrId, PeerId)> {
         (self.attrs != UNKNOWN).then_some((self.attrs, self.source))
+    }
+
+    /// Whose it is, if it is known what was told. If not, the source may be another by now that has the same number.
+    pub(crate) fn of(self) -> Option<PeerId> {
+        self.get().map(|(_, source)| source)
     }
 
     /// The same, to be said again.

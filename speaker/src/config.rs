@@ -43,6 +43,7 @@ impl Config {
             router_id,
             listen: Vec::new(),
             cluster_id: router_id,
+            client_to_client: true,
             multipath: 16,
             multipath_cost_tolerance: 10,
         };
@@ -70,6 +71,8 @@ pub struct Router {
     pub listen: Vec<SocketAddr>,
     /// RFC 4456 §7.
     pub cluster_id: Ipv4Addr,
+    /// What a client told is reflected to the other clients (RFC 4456 §6).
+    pub client_to_client: bool,
     /// ECMP width, 1..=128.
     pub multipath: u8,
     /// Per cent within which AIGP and costs still count as equal.
@@ -125,6 +128,8 @@ pub struct PeerOptions {
     pub remove_private_as: PrivateAs,
     /// Our AS number takes the place of an external peer's in what it is told.
     pub as_override: bool,
+    /// The AS_PATHs of an external peer must begin with its AS (RFC 4271 §6.3). Those of a route server do not.
+    pub enforce_first_as: bool,
     /// Routes whose AS_PATH has an AS_SET are taken all the same (RFC 9774 §3 says otherwise).
     pub allow_as_sets: bool,
     /// RFC 8950 is offered.
@@ -397,6 +402,7 @@ impl Default for PeerOptions {
             allow_local_as: 0,
             remove_private_as: PrivateAs::Keep,
             as_override: false,
+            enforce_first_as: true,
             allow_as_sets: false,
             extended_next_hop: false,
             graceful_restart: None,

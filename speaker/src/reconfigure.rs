@@ -403,6 +403,11 @@ fn agreed_on(peer: &Peer, router: &Router) -> impl PartialEq + use<> {
     );
     let socket = (peer.gate(router), peer.remote(), options.local_address);
     let reflection = (router.cluster_id, options.rr_client, options.rs_client);
-    let reading = (options.aigp, options.allow_as_sets, options.local_as);
+    let reading = (
+        options.aigp,
+        options.allow_as_sets,
+        options.enforce_first_as,
+        options.local_as,
+    );
     (open, socket, reflection, reading)
 }

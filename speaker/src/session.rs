@@ -39,6 +39,7 @@ impl Speaker {
                 four_octet_as: session.four_octet_as,
                 external: !internal,
                 confederation: false,
+                first_as: (options.enforce_first_as && !internal).then_some(session.peer_asn),
                 aigp: options.aigp,
                 families: session.families,
                 add_path: session.add_path_receive,

@@ -414,6 +414,7 @@ pub(crate) fn rib_config(config: &Config, seed: u64) -> rib::Config {
         local_asn: config.router.asn,
         identifier: config.router.router_id,
         cluster_id: config.router.cluster_id,
+        client_to_client: config.router.client_to_client,
         multipath: config.router.multipath,
         seed,
         // Off the way of the packets, as a reflector is, next hops are others' business.

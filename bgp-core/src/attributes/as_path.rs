@@ -111,6 +111,13 @@ impl AsPath {
         (first.kind == SegmentKind::Sequence).then(|| first.asns().next())?
     }
 
+    /// The leftmost AS, if it is in an AS_SEQUENCE: an external peer's own (RFC 4271 §5.1.2 b).
+    #[must_use]
+    pub fn first_as(&self) -> Option<u32> {
+        let first = self.segments().next()?;
+        (first.kind == SegmentKind::Sequence).then(|| first.asns().next())?
+    }
+
     /// The AS that originated the route: the rightmost, if it is in an AS_SEQUENCE.
     #[must_use]
     pub fn origin_as(&self) -> Option<u32> {

@@ -187,6 +187,13 @@ impl<'a> Draft<'a> {
                 self.fault(kind, code, Remedy::TreatAsWithdraw, &[]);
             }
         }
+        // RFC 4271 §6.3, as RFC 7606 §7.2 revises. Not where AS_PATH is missing or could not be read.
+        let first = || self.attributes.as_path.first_as();
+        let wrong = |wanted: &u32| self.serious.is_none() && first() != Some(*wanted);
+        if self.context.first_as.as_ref().is_some_and(wrong) {
+            let (kind, code) = (table::AS_PATH, Code::MalformedAsPath);
+            self.fault(kind, code, Remedy::TreatAsWithdraw, &[]);
+        }
         if matches!(self.reach, Some(Reach { next_hop: None, .. })) {
             let (kind, code) = (table::MP_REACH_NLRI, Code::InvalidNextHop);
             self.fault(kind, code, Remedy::TreatAsWithdraw, &[]);

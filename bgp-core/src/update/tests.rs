@@ -178,6 +178,52 @@ fn a_malformed_as_path_is_treated_as_withdraw() {
     }
 }
 
+// RFC 4271 §6.3: "the local system MAY check whether the leftmost ... AS in the AS_PATH attribute is equal to the AS number
+// of the peer that sent the message." RFC 7606 §7.2 has such routes treated as withdrawn.
+#[test]
+fn a_path_that_does_not_begin_with_the_peer_is_treated_as_withdraw() {
+    let from = |context| DecodeContext {
+        first_as: Some(65001),
+        ..context
+    };
+    let of_path = |path: &[u8], more: &[u8]| {
+        let path = attr(0x40, 2, path);
+        body(&[], &[ORIGIN, &path, NEXT_HOP, more], NLRI)
+    };
+    let fits = of_path(&[2, 2, 0, 0, 0xfd, 0xe9, 0, 0, 0, 9], &[]);
+    assert!(discards(&fits, &from(external())).1.is_empty());
+    let others = [
+        of_path(&[2, 2, 0, 0, 0, 9, 0, 0, 0xfd, 0xe9], &[]),
+        of_path(&[1, 1, 0, 0, 0xfd, 0xe9], &[]),
+        of_path(&[], &[]),
+    ];
+    for other in others {
+        let fault = (2, Code::MalformedAsPath);
+        assert_eq!(withdraws(&other, &from(external())), fault);
+        assert!(discards(&other, &external()).1.is_empty());
+    }
+    // What AS_TRANS hides is seen first.
+    let wide = DecodeContext {
+        first_as: Some(70_000),
+        ..two_octets()
+    };
+    let hidden = attr(0xc0, 17, &[2, 1, 0, 1, 0x11, 0x70]);
+    let hidden = of_path(&[2, 1, 0x5b, 0xa0], &hidden);
+    assert!(discards(&hidden, &wide).1.is_empty());
+    // Nothing is announced: there is nothing to check, and a path that is missing or malformed is one fault.
+    let nothing = body(&[16, 10, 1], &[], &[]);
+    assert!(
+        !decode(&nothing, &from(external()))
+            .unwrap()
+            .treat_as_withdraw
+    );
+    for path in [&[][..], &attr(0x40, 2, &[9, 1, 0, 0, 0, 1])] {
+        let message = body(&[], &[ORIGIN, path, NEXT_HOP], NLRI);
+        let update = decode(&message, &from(external())).unwrap();
+        assert!(update.treat_as_withdraw && update.faults.len() == 1);
+    }
+}
+
 // RFC 9774 §3: "Upon receipt of such messages, conformant BGP speakers MUST use the "treat-as-withdraw" error handling
 // behavior".
 #[test]

@@ -149,13 +149,20 @@ fn read(path: &Value) -> Path {
             .map(|words| words.replacen(' ', ":", 1))
             .collect(),
         path_id: number("/path_id"),
-        originator_id: path
-            .pointer("/originator")
-            .and_then(Value::as_str)
+        originator_id: attributes(path)
+            .find_map(|a| a.pointer("/originator")?.as_str())
             .map(str::to_owned),
-        cluster_list: texts(path, "/cluster_list").map(str::to_owned).collect(),
+        cluster_list: attributes(path)
+            .flat_map(|a| texts(a, "/cluster_list"))
+            .map(str::to_owned)
+            .collect(),
         ..Path::default()
     }
+}
+
+/// Attributes that it shows in full.
+fn attributes(path: &Value) -> impl Iterator<Item = &Value> {
+    array(path, "/attributes").iter()
 }
 
 fn text<'a>(value: &'a Value, at: &str) -> &'a str {

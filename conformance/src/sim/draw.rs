@@ -134,6 +134,7 @@ pub(super) fn config(host: usize, topology: &Topology, chance: &mut Chance) -> C
             listen: Vec::new(),
             // Two reflectors are of one cluster, or of two.
             cluster_id: Ipv4Addr::new(10, 255, 0, if topology.open { 1 } else { last }),
+            client_to_client: true,
             multipath: if chance.one_in(2) { 1 } else { 4 },
             multipath_cost_tolerance: 0,
         },

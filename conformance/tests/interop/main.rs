@@ -22,6 +22,7 @@ mod kernel;
 mod lab_itself;
 mod monitoring;
 mod peers;
+mod reflection;
 mod restarts;
 mod sessions;
 mod star;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use conformance::lab::{Bird, Frr, OpenBgpd, Windrosed};
+use conformance::lab::{Bird, ExaBgp, Frr, OpenBgpd, Windrosed};
 
-use crate::star::{ROUTER, Star, bird, frr, openbgpd, peer};
+use crate::star::{ROUTER, Star, bird, exabgp, frr, openbgpd, peer};
 
 const FRR: &str = "/usr/lib/frr/bgpd";
 
@@ -413,4 +413,59 @@ fn peers_come_and_go_over_the_api() -> Result<()> {
         "the file's peer can be deleted"
     );
     windrosed.established("192.0.1.2")
+}
+
+/// RFC 4271 §6.3, RFC 7606 §7.2: a path that begins with another AS than its peer's is treated as withdrawn, and the session
+/// stays. RFC 7947 §2.2.2.2: a route server's paths do, and are taken.
+#[test]
+fn a_path_must_begin_with_its_peer_unless_that_is_a_route_server() -> Result<()> {
+    let Some(star) = Star::new(&["bird", "exabgp"], 2)? else {
+        return Ok(());
+    };
+    let config = |keys: &str| {
+        let server = peer(
+            "192.0.2.2",
+            65003,
+            "role = \"rs-client\"\nstrict-role = true",
+        );
+        format!("{ROUTER}{}{server}", peer("192.0.1.2", 65002, keys))
+    };
+    let windrosed = star.windrosed(&config(""))?;
+    let options = "local role rs_server; rs client;";
+    let config_of_bird = bird(2, 65003, options, &["10.4.0.0/16"]);
+    let _bird = Bird::start(&star.lab, &star.spokes[1], &config_of_bird)?;
+    let config_of_exabgp = exabgp(1, 65002, "");
+    let exabgp = ExaBgp::start(&star.lab, &star.spokes[0], "192.0.1.2", &config_of_exabgp)?;
+    let announce = |prefix: &str, path: &str| {
+        let route = format!("announce route {prefix} next-hop 192.0.1.2 as-path [ {path} ]");
+        exabgp.tell(&route)
+    };
+    announce("10.2.0.0/16", "65002 65009")?;
+    announce("10.3.0.0/16", "65002 65009")?;
+    let has = |prefix: &str, there: bool| {
+        ensure!(windrosed.path(prefix).is_ok() == there, "{prefix}");
+        Ok(())
+    };
+    star.soon("both", || {
+        has("10.2.0.0/16", true).and(has("10.3.0.0/16", true))
+    })?;
+    let path = star.soon("the route server's", || windrosed.path("10.4.0.0/16"))?;
+    ensure!(path.as_path.is_empty(), "{path:?}");
+
+    announce("10.3.0.0/16", "65009 65002")?;
+    star.soon("the loss of one", || has("10.3.0.0/16", false))?;
+    has("10.2.0.0/16", true)?;
+    let row = windrosed.peer("192.0.1.2")?;
+    ensure!(row["established_count"] == 1, "{row}");
+    let log = std::fs::read_to_string(star.hub.dir().join("windrosed.log"))?;
+    ensure!(
+        log.contains("10.3.0.0/16") && log.contains("MalformedAsPath"),
+        "{log}"
+    );
+
+    // What is not checked is heard anew.
+    windrosed.reload(&config("enforce-first-as = false"))?;
+    star.soon("both again", || {
+        has("10.2.0.0/16", true).and(has("10.3.0.0/16", true))
+    })
 }

@@ -19,6 +19,7 @@ fn config() -> Config {
             router_id: id,
             listen: Vec::new(),
             cluster_id: id,
+            client_to_client: true,
             multipath: 1,
             multipath_cost_tolerance: 0,
         },

@@ -9,12 +9,13 @@ use super::effective::{Line, Section, sections};
 
 /// Keys of peers and ranges whose change takes a new session: they are agreed on in OPEN, are the socket's, or
 /// decided what was made of the routes heard so far. All others take effect in place.
-const OF_THE_SESSION: [&str; 19] = [
+const OF_THE_SESSION: [&str; 20] = [
     "add-path",
     "aigp",
     "allow-as-sets",
     "asn",
     "asns",
+    "enforce-first-as",
     "extended-next-hop",
     "families",
     "graceful-restart",

@@ -214,6 +214,7 @@ fn router(router: &Router, lines: &mut Lines) {
     lines.text("router-id", router.router_id);
     lines.texts("listen", &router.listen);
     lines.text("cluster-id", router.cluster_id);
+    lines.put("client-to-client", router.client_to_client);
     lines.put("multipath", router.multipath);
     lines.text(
         "multipath-cost-tolerance",
@@ -300,6 +301,7 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
     let mut private = private.filter(|(_, known)| *known == options.remove_private_as);
     lines.maybe_text("remove-private-as", private.next().map(|(word, _)| word));
     lines.put("as-override", options.as_override);
+    lines.put("enforce-first-as", options.enforce_first_as);
     lines.put("allow-as-sets", options.allow_as_sets);
     lines.put("extended-next-hop", options.extended_next_hop);
     graceful_restart(options, lines);

@@ -152,6 +152,7 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
     let timer = || duration(TIMER_MIN..=TIMER_MAX);
     let switch = |key, default| reader.read(key, flag).unwrap_or(default);
     let (add_path_receive, add_path_send) = add_path(reader);
+    let role = reader.read("role", word(ROLES));
     let options = PeerOptions {
         group,
         description: reader.read("description", text),
@@ -184,6 +185,8 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
         allow_local_as: reader
             .read("allow-local-as", number(0..=LOCAL_AS_MAX))
             .unwrap_or(default.allow_local_as),
+        // RFC 7947 §2.2.2.2: a route server does not put itself into the path.
+        enforce_first_as: switch("enforce-first-as", role != Some(Role::RouteServerClient)),
         allow_as_sets: reader
             .read("allow-as-sets", flag)
             .unwrap_or(default.allow_as_sets),
@@ -205,7 +208,7 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
         import: policies(reader, "import", names),
         export: policies(reader, "export", names),
         max_prefixes: max_prefixes(reader),
-        role: reader.read("role", word(ROLES)),
+        role,
         strict_role: switch("strict-role", default.strict_role),
     };
     check(reader, &options);

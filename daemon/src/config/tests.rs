@@ -120,6 +120,36 @@ fn values_arrive_where_they_belong() {
     assert_eq!(config.fib.prefsrc_v6, Some("2001:db8::1".parse().unwrap()));
 }
 
+/// A route server's AS is in no path (RFC 7947 §2.2.2.2): whoever says that the peer is one need not say more.
+#[test]
+fn the_first_as_of_all_but_a_route_server_is_checked() {
+    for (keys, checked) in [
+        ("", true),
+        ("role = \"peer\"", true),
+        ("role = \"rs-server\"", true),
+        ("role = \"rs-client\"", false),
+        ("role = \"rs-client\"\nenforce-first-as = true", true),
+        ("enforce-first-as = false", false),
+    ] {
+        let config = good(&format!("{ROUTER}{PEER}{keys}\n"));
+        let options = &config.speaker.peers[0].options;
+        assert_eq!(options.enforce_first_as, checked, "{keys}");
+    }
+}
+
+/// Whether clients are told of each other changes without a session noticing.
+#[test]
+fn client_to_client_reflection_is_on_and_turned_off_in_place() {
+    let old = good(ROUTER);
+    assert!(old.speaker.router.client_to_client);
+    let new = good(&format!("{ROUTER}client-to-client = false\n"));
+    let changes = diff(&old, &new);
+    assert_eq!(
+        changes,
+        ["[router]: client-to-client true -> false (in place)"]
+    );
+}
+
 #[test]
 fn defaults_are_those_of_the_speaker() {
     let config = good(&format!("{ROUTER}{PEER}"));
@@ -876,6 +906,7 @@ fn a_diff_tells_what_the_speaker_will_do() {
         "send-hold = \"9m\"",
         "rs-client = true",
         "allow-local-as = 1",
+        "enforce-first-as = false",
         "allow-as-sets = true",
         "extended-next-hop = true",
         "add-path = \"both\"",

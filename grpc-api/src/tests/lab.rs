@@ -186,6 +186,7 @@ fn config() -> Config {
             router_id: Ipv4Addr::new(10, 255, 0, 1),
             listen: Vec::new(),
             cluster_id: Ipv4Addr::new(10, 255, 0, 1),
+            client_to_client: true,
             multipath: 16,
             multipath_cost_tolerance: 0,
         },

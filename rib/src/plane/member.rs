@@ -224,6 +224,9 @@ impl<P: Prefix> Plane<P> {
         if self.tells_several(id) {
             return self.tell_several(core, id, to);
         }
+        if self.tells_each(id) {
+            return self.tell_each(core, id, to);
+        }
         let Self {
             table,
             journal,
@@ -310,7 +313,7 @@ impl<P: Prefix> Plane<P> {
             let comes_again = |v: Version| v != version && stretch.contains(&v);
             let net = self.table.net(at).filter(|n| !comes_again(n.version));
             let Some(net) = net else { continue };
-            let told = group.told(at).get().filter(|(_, source)| *source != peer);
+            let told = group.told_to(at, peer);
             let block = told.and_then(|t| self.packer.export(core, &group.view, t, net.prefix));
             match block {
                 Some(block) => self.packer.announce(None, block, (0, net.prefix), false),
@@ -377,6 +380,9 @@ impl<P: Prefix> Plane<P> {
     ) -> Vec<Segment> {
         if self.tells_several(id) {
             return self.tell_stretch_several(core, id, stretch, known, peer);
+        }
+        if self.tells_each(id) {
+            return self.tell_stretch_each(core, id, stretch, known, peer);
         }
         let Self {
             table,

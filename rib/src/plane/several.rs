@@ -18,15 +18,24 @@ use crate::rib::Core;
 use crate::several::{ToldPath, ToldPaths};
 use crate::table::Table;
 
+/// In place of Path Identifiers, where none are told.
+const THE_ONE: u32 = 1;
+
 /// Most paths of a prefix that are looked at, for those that may be told.
 const RANKED_MAX: usize = 1024;
 
-type Ranked = SmallVec<[(ToldPath, BlockId); 8]>;
+pub(super) type Ranked = SmallVec<[(ToldPath, BlockId); 8]>;
 
 impl<P: Prefix> Plane<P> {
     /// Whether the group is told several paths a prefix.
     pub(super) fn tells_several(&self, id: usize) -> bool {
-        self.group(id).is_some_and(|group| group.several.is_some())
+        let group = self.group(id);
+        group.is_some_and(|group| group.several.is_some() && !group.view.is_for_each())
+    }
+
+    /// Whether each member of the group is told the best path that may be told to it.
+    pub(super) fn tells_each(&self, id: usize) -> bool {
+        self.group(id).is_some_and(|group| group.view.is_for_each())
     }
 
     /// See [`Plane::tell`].
@@ -57,15 +66,15 @@ impl<P: Prefix> Plane<P> {
             for (path, block) in &new {
                 let before = old.iter().find(|before| before.number == path.number);
                 if before != Some(path) {
-                    // Its number was another's, which this source had been told.
-                    let instead = before.is_some_and(|before| before.source != path.source);
+                    // Its number was another's, which this source had been told, or who knows.
+                    let instead = before.is_some_and(|before| before.of() != Some(path.source));
                     let except = Some(path.source).filter(is_member);
                     packer.announce(except, *block, (path.number, net.prefix), instead);
                 }
             }
             for before in &old {
                 if new.iter().all(|(path, _)| path.number != before.number) {
-                    let except = Some(before.source).filter(is_member);
+                    let except = before.of().filter(is_member);
                     packer.withdraw(except, (before.number, net.prefix));
                 }
             }
@@ -174,13 +183,15 @@ impl<P: Prefix> Plane<P> {
     }
 }
 
-fn told(group: &Group, net: u32) -> ToldPaths {
+/// What the group was told of a net.
+pub(super) fn told(group: &Group, net: u32) -> ToldPaths {
     let several = group.several.as_ref();
     several.map(|told| told.told(net)).unwrap_or_default()
 }
 
-/// The best paths of a net that may be told. The first one is the Loc-RIB's, if it may.
-fn rank<P: Prefix>(
+/// The best paths of a net that may be told. The first one is the Loc-RIB's, if it may. Where members are told one each,
+/// it is that one, and the best that has another source.
+pub(super) fn rank<P: Prefix>(
     table: &Table<P>,
     packer: &mut Packer<P>,
     core: &Core,
@@ -199,15 +210,23 @@ fn rank<P: Prefix>(
     let Some(prefix) = table.net(net).map(|net| net.prefix) else {
         return Ranked::new();
     };
-    Ranking::of(&candidates)
-        .take(RANKED_MAX)
-        .filter_map(|at| {
-            let index = *paths.get(at)?;
-            let path = table.path(index)?;
-            let block = packer.export(core, view, (path.attrs, path.peer()), prefix)?;
-            let number = table.number_of(index);
-            Some((ToldPath::new(number, path.attrs, path.peer()), block))
-        })
-        .take(view.paths.unwrap_or(1).into())
-        .collect()
+    let ranking = Ranking::of(&candidates).take(RANKED_MAX);
+    let mut ranked = ranking.filter_map(|at| {
+        let index = *paths.get(at)?;
+        let path = table.path(index)?;
+        let block = packer.export(core, view, (path.attrs, path.peer()), prefix)?;
+        let number = match view.is_for_each() {
+            true => THE_ONE,
+            false => table.number_of(index),
+        };
+        Some((ToldPath::new(number, path.attrs, path.peer()), block))
+    });
+    if !view.is_for_each() {
+        return ranked.take(view.paths.unwrap_or(1).into()).collect();
+    }
+    let Some(first) = ranked.next() else {
+        return Ranked::new();
+    };
+    let second = ranked.find(|(path, _)| path.source != first.0.source);
+    std::iter::once(first).chain(second).collect()
 }

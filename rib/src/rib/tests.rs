@@ -18,6 +18,7 @@ mod attributes;
 mod groups;
 mod model;
 mod queries;
+mod served;
 
 const OURS: u32 = 64999;
 const OUR_ID: Ipv4Addr = Ipv4Addr::new(10, 255, 0, 1);
@@ -28,6 +29,8 @@ enum Sort {
     External,
     Internal,
     Client,
+    /// External, and a route server's client.
+    Served,
 }
 
 fn config() -> Config {
@@ -35,6 +38,7 @@ fn config() -> Config {
         local_asn: OURS,
         identifier: OUR_ID,
         cluster_id: OUR_ID,
+        client_to_client: true,
         multipath: 1,
         seed: 1,
         assume_reachable: true,
@@ -48,7 +52,7 @@ fn address(peer: u32) -> Ipv4Addr {
 
 fn session(peer: u32, sort: Sort) -> PeerSession {
     let asn = match sort {
-        Sort::External => 65000 + peer,
+        Sort::External | Sort::Served => 65000 + peer,
         Sort::Internal | Sort::Client => OURS,
     };
     let families = PerFamily {
@@ -69,7 +73,7 @@ fn session(peer: u32, sort: Sort) -> PeerSession {
         interface: None,
         decode: DecodeContext {
             four_octet_as: true,
-            external: sort == Sort::External,
+            external: matches!(sort, Sort::External | Sort::Served),
             aigp: true,
             families,
             ..DecodeContext::default()
@@ -82,7 +86,7 @@ fn session(peer: u32, sort: Sort) -> PeerSession {
         export: Some(Chain::accept_all()),
         next_hop: NextHopRule::Standard,
         rr_client: sort == Sort::Client,
-        rs_client: false,
+        rs_client: sort == Sort::Served,
         allow_local_as: 0,
         as_path: AsPathRules::default(),
         aigp: true,
@@ -151,7 +155,7 @@ struct Listener {
 impl Listener {
     fn of(sort: Sort) -> Self {
         Self {
-            external: sort == Sort::External,
+            external: matches!(sort, Sort::External | Sort::Served),
             ..Self::default()
         }
     }

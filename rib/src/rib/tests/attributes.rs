@@ -150,6 +150,81 @@ fn a_reflector_marks_what_it_reflects() {
     );
 }
 
+/// RFC 4456 §10: a reflector does not modify NEXT_HOP, AS_PATH, LOCAL_PREF and MED.
+#[test]
+fn what_is_reflected_is_else_unchanged() {
+    let sent = Attributes {
+        local_pref: Some(200),
+        med: Some(7),
+        communities: [Community(9)].into_iter().collect(),
+        ..route([65000, 65009])
+    };
+    let reflected = told((Sort::Client, Sort::Internal), &sent).unwrap();
+    assert_eq!(
+        reflected,
+        Attributes {
+            originator_id: Some(address(0)),
+            cluster_list: [OUR_ID].into_iter().collect(),
+            ..sent
+        }
+    );
+}
+
+/// RFC 4456 §8: ORIGINATOR_ID and CLUSTER_LIST are for the AS alone.
+#[test]
+fn neither_originator_nor_clusters_leave_the_as() {
+    let first = Ipv4Addr::new(1, 1, 1, 1);
+    let sent = Attributes {
+        originator_id: Some(first),
+        cluster_list: [first].into_iter().collect(),
+        ..route([65000])
+    };
+    let outside = told((Sort::Client, Sort::External), &sent).unwrap();
+    assert_eq!(outside.originator_id, None);
+    assert!(outside.cluster_list.is_empty());
+}
+
+/// RFC 4456 §6 has a reflector pass on what a client told to all; clients that tell each other need none of it. A switch
+/// that turns withdraws and tells, and touches nobody else.
+#[test]
+fn clients_that_tell_each_other_are_told_nothing_of_each_other() {
+    let mut rib = Rib::new(config());
+    let sorts = [Sort::Client, Sort::Client, Sort::Internal, Sort::External];
+    for (peer, sort) in (0..).zip(sorts) {
+        rib.peer_up(PeerId(peer), session(peer, sort));
+    }
+    let mut listeners = sorts.map(Listener::of);
+    for peer in [0, 2, 3] {
+        let prefix = format!("10.{peer}.0.0/16");
+        rib.receive(PeerId(peer), &update(&prefix, Some(&route([65003]))))
+            .unwrap();
+    }
+    for on in [true, false, true] {
+        rib.set_config(Config {
+            client_to_client: on,
+            ..config()
+        });
+        for (peer, sort) in (0..).zip(sorts) {
+            rib.update_peer(PeerId(peer), session(peer, sort));
+            drain(&mut rib, peer, &mut listeners[peer as usize]);
+        }
+        let known = |peer: usize| -> Vec<String> {
+            let prefixes = listeners[peer].routes.keys();
+            prefixes.map(ToString::to_string).collect()
+        };
+        let of_client = |others: &[&str]| -> Vec<String> {
+            let own = on.then_some("10.0.0.0/16");
+            own.iter().chain(others).map(ToString::to_string).collect()
+        };
+        assert_eq!(known(0), ["10.2.0.0/16", "10.3.0.0/16"]);
+        assert_eq!(known(1), of_client(&["10.2.0.0/16", "10.3.0.0/16"]));
+        assert_eq!(known(2), ["10.0.0.0/16", "10.3.0.0/16"]);
+        assert_eq!(known(3), ["10.0.0.0/16", "10.2.0.0/16"]);
+    }
+    let withdrawn: Vec<usize> = listeners.iter().map(|l| l.withdrawals).collect();
+    assert_eq!(withdrawn, [0, 1, 0, 0]);
+}
+
 /// RFC 4271 §9.1.2: "If the AS_PATH attribute of a BGP route contains an AS loop, the BGP route should be excluded".
 /// RFC 4456 §8: a route with our identifier as ORIGINATOR_ID, or our cluster in CLUSTER_LIST, is ignored.
 #[test]
@@ -308,6 +383,26 @@ fn a_route_server_is_transparent() {
     };
     let told = told_with(EBGP, &sent, |_, to| to.rs_client = true).unwrap();
     assert_eq!(told, sent);
+}
+
+/// RFC 7947 §2.2.4: communities "SHOULD NOT be modified, processed, or removed" by a route server. What is our own, or came
+/// from within our AS, is no client's word.
+#[test]
+fn a_route_server_does_not_read_what_clients_tell_each_other() {
+    let own = ExtendedCommunity([0x40, 2, 0, 1, 0, 0, 0, 5]);
+    assert!(!own.is_transitive());
+    for community in [Community::NO_EXPORT, Community::NO_ADVERTISE] {
+        let sent = Attributes {
+            communities: [community].into_iter().collect(),
+            ext_communities: [own].into_iter().collect(),
+            ..route([65000])
+        };
+        let passed = told((Sort::Served, Sort::Served), &sent).unwrap();
+        assert_eq!(passed.communities.as_slice(), [community]);
+        assert_eq!(passed.ext_communities.as_slice(), [own]);
+        assert_eq!(told((Sort::Client, Sort::Served), &sent), None);
+        assert_eq!(told((Sort::Served, Sort::External), &sent), None);
+    }
 }
 
 /// RFC 4271 §5: optional transitive attributes are passed on; RFC 4360 §6: not the communities that are not transitive.

@@ -47,6 +47,28 @@ fn members_at_the_same_place_share_bytes() {
     );
 }
 
+/// One encoding for all members of a group at the same place, however many they are: of the table as of what changes.
+#[test]
+fn a_thousand_members_cost_the_encodings_of_one() {
+    let encodings = |clients: u32| {
+        let mut rib = filled(clients, 20);
+        let all = |rib: &mut Rib| {
+            let before = rib.ipv4.encodings();
+            let told: usize = (1..=clients).map(|client| said(rib, client).len()).sum();
+            (rib.ipv4.encodings() - before, told / clients as usize)
+        };
+        let table = all(&mut rib);
+        tell(&mut rib, 5..9, 64000);
+        (table, all(&mut rib))
+    };
+    let alone = encodings(1);
+    let ((table, _), (change, _)) = alone;
+    assert!(table > 0 && change > 0);
+    for clients in [2, 30, 1000] {
+        assert_eq!(encodings(clients), alone, "{clients} clients");
+    }
+}
+
 #[test]
 fn members_that_walk_at_the_same_time_share_bytes() {
     let mut rib = filled(0, 20);
