@@ -14,6 +14,7 @@ mod reader;
 mod report;
 mod routes;
 mod rules;
+mod secrets;
 mod surface;
 mod tree;
 mod values;

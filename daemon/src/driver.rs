@@ -163,7 +163,7 @@ impl Driver {
         let mut current = self.listen_keys.borrow_mut();
         for listener in self.listeners.borrow().iter() {
             if let Err(error) = gate::set_listen_keys(listener, &current, &keys) {
-                tracing::error!(%error, "cannot set the TCP MD5 keys of a listening socket");
+                tracing::error!(%error, "cannot set the TCP MD5 or TCP-AO keys of a listening socket");
             }
         }
         *current = keys;

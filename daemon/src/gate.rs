@@ -1,5 +1,6 @@
 //! The gate: the one place that turns a stream into a session's and sets its socket options, both directions.
 
+mod ao;
 mod holder;
 mod md5;
 
@@ -9,9 +10,10 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use speaker::event::{Gate, ListenKey};
+use speaker::event::{Auth, Gate, ListenKey};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+pub(crate) use ao::ao_refusal;
 pub(crate) use holder::who_listens;
 
 /// How long a connect may take before it counts as failed.
@@ -38,6 +40,9 @@ pub(crate) async fn connect(
     if let Some(key) = &gate.md5 {
         md5::set_peer_key(socket.as_fd(), remote.ip(), key)?;
     }
+    if let Some(key) = &gate.ao {
+        ao::set_peer_key(socket.as_fd(), remote.ip(), key)?;
+    }
     if let Some(interface) = &gate.interface {
         options.bind_device(Some(interface.as_bytes()))?;
     }
@@ -53,7 +58,7 @@ pub(crate) async fn connect(
     Ok(stream)
 }
 
-/// Sets the options of a connection that was accepted. Its TCP MD5 key came with the listener.
+/// Sets the options of a connection that was accepted. Its key came with the listener.
 pub(crate) fn admit(stream: &TcpStream, gate: &Gate) -> io::Result<()> {
     stream.set_nodelay(true)?;
     set_options(&SockRef::from(stream), stream.peer_addr()?, gate)
@@ -89,7 +94,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Makes `new` the TCP MD5 keys of `listener`, given that `old` are there.
+/// Makes `new` the keys of `listener`, given that `old` are there.
 pub(crate) fn set_listen_keys(
     listener: &TcpListener,
     old: &[ListenKey],
@@ -102,16 +107,23 @@ pub(crate) fn set_listen_keys(
         .filter(of_family)
         .filter(|key| !new.contains(key))
     {
-        md5::set_listen_key(listener.as_fd(), gone, false)?;
+        set_listen_key(listener, gone, false)?;
     }
     for key in new
         .iter()
         .filter(of_family)
         .filter(|key| !old.contains(key))
     {
-        md5::set_listen_key(listener.as_fd(), key, true)?;
+        set_listen_key(listener, key, true)?;
     }
     Ok(())
+}
+
+fn set_listen_key(listener: &TcpListener, key: &ListenKey, present: bool) -> io::Result<()> {
+    match &key.key {
+        Auth::Md5(secret) => md5::set_listen_key(listener.as_fd(), key, secret, present),
+        Auth::Ao(ao) => ao::set_listen_key(listener.as_fd(), key.remote, ao, present),
+    }
 }
 
 fn set_options(socket: &SockRef<'_>, remote: SocketAddr, gate: &Gate) -> io::Result<()> {

@@ -106,6 +106,8 @@ pub struct PeerOptions {
     pub gtsm: bool,
     /// RFC 2385, TCP MD5.
     pub password: Option<Secret>,
+    /// RFC 5925, TCP-AO.
+    pub tcp_ao: Option<TcpAo>,
     /// Hold Time, zero or at least three seconds.
     pub hold_time: Duration,
     /// KEEPALIVE interval; `None` is a third of the agreed hold time.
@@ -266,7 +268,29 @@ pub enum MaxPrefixesAction {
     Restart(Duration),
 }
 
-/// A TCP MD5 key. Never printed.
+/// `tcp-ao`: a Master Key Tuple (RFC 5925 §3.1) for all connections with a peer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct TcpAo {
+    /// The master key.
+    pub key: Secret,
+    /// SendID: the KeyID of what we send.
+    pub send_id: u8,
+    /// RecvID: the KeyID of what we take.
+    pub receive_id: u8,
+    /// How segments are authenticated.
+    pub algorithm: AoAlgorithm,
+}
+
+/// The algorithms that all implementations have (RFC 5926 §3.1): a MAC of 96 bits, and the derivation of its keys.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AoAlgorithm {
+    /// HMAC-SHA-1-96.
+    HmacSha1,
+    /// AES-128-CMAC-96.
+    Aes128Cmac,
+}
+
+/// A key of TCP MD5 or TCP-AO. Never printed.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Secret(pub Vec<u8>);
 
@@ -391,6 +415,7 @@ impl Default for PeerOptions {
             multihop: None,
             gtsm: false,
             password: None,
+            tcp_ao: None,
             hold_time: Duration::from_secs(90),
             keepalive: None,
             connect_retry: Duration::from_secs(5),

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use ipnet::IpNet;
 
-use crate::config::Secret;
+use crate::config::{Secret, TcpAo};
 use crate::notice::Notice;
 
 /// Names a TCP connection for as long as it lives. Never used again; late events of a closed one are ignored.
@@ -86,7 +86,7 @@ pub enum Effect {
         /// Which.
         conn: ConnId,
     },
-    /// The TCP MD5 keys of the listening sockets are now these and no others.
+    /// The TCP MD5 and TCP-AO keys of the listening sockets are now these and no others.
     ListenKeys(Vec<ListenKey>),
     /// Give the kernel these changes, or dump its state anew.
     Kernel(fib_netlink::Output),
@@ -105,11 +105,13 @@ pub struct Gate {
     pub min_ttl: Option<u8>,
     /// TCP MD5 (RFC 2385).
     pub md5: Option<Secret>,
+    /// TCP-AO (RFC 5925).
+    pub ao: Option<TcpAo>,
     /// The device to which the socket is bound.
     pub interface: Option<String>,
 }
 
-/// One TCP MD5 key of the listening sockets.
+/// One key of the listening sockets.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ListenKey {
     /// For whom.
@@ -117,5 +119,14 @@ pub struct ListenKey {
     /// The device of a link-local address.
     pub interface: Option<String>,
     /// The key.
-    pub key: Secret,
+    pub key: Auth,
+}
+
+/// How segments of TCP are authenticated.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Auth {
+    /// TCP MD5 (RFC 2385).
+    Md5(Secret),
+    /// TCP-AO (RFC 5925).
+    Ao(TcpAo),
 }

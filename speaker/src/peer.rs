@@ -215,6 +215,7 @@ impl Peer {
                 .gtsm
                 .then(|| TTL_GTSM - (hops.unwrap_or(1).max(1) - 1)),
             md5: self.options.password.clone(),
+            ao: self.options.tcp_ao.clone(),
             interface: self.interface().map(str::to_owned),
         }
     }

@@ -10,7 +10,7 @@ use rib::PeerId;
 use crate::Speaker;
 use crate::command::{PeerCommand, PeerName, Refusal};
 use crate::config::{self, Config, PeerOptions, Router};
-use crate::event::{Effect, ListenKey};
+use crate::event::{Auth, Effect, ListenKey};
 use crate::notice::{Notice, PeerChange};
 use crate::peer::Peer;
 use crate::restart::Restart;
@@ -116,7 +116,7 @@ impl Speaker {
         Ok(())
     }
 
-    /// Tells the driver which TCP MD5 keys the listening sockets need.
+    /// Tells the driver which keys of TCP the listening sockets need.
     pub(crate) fn tell_listen_keys(&self, out: &mut Vec<Effect>) {
         let of_peers = self
             .peers
@@ -126,14 +126,14 @@ impl Speaker {
                 Some(ListenKey {
                     remote: peer.name.address.into(),
                     interface: peer.name.interface.clone(),
-                    key: peer.options.password.clone()?,
+                    key: auth(&peer.options)?,
                 })
             });
         let of_ranges = self.config.ranges.iter().filter_map(|range| {
             Some(ListenKey {
                 remote: range.prefix,
                 interface: None,
-                key: range.options.password.clone()?,
+                key: auth(&range.options)?,
             })
         });
         let keys: Vec<_> = of_peers.chain(of_ranges).collect();
@@ -386,6 +386,11 @@ impl Speaker {
             }
         }
     }
+}
+
+fn auth(options: &PeerOptions) -> Option<Auth> {
+    let md5 = options.password.clone().map(Auth::Md5);
+    md5.or_else(|| options.tcp_ao.clone().map(Auth::Ao))
 }
 
 /// What a session is built upon: what OPENs said, the socket's options, and what the RIB judged routes by and cannot

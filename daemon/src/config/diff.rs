@@ -9,7 +9,7 @@ use super::effective::{Line, Section, sections};
 
 /// Keys of peers and ranges whose change takes a new session: they are agreed on in OPEN, are the socket's, or
 /// decided what was made of the routes heard so far. All others take effect in place.
-const OF_THE_SESSION: [&str; 20] = [
+const OF_THE_SESSION: &[&str] = &[
     "add-path",
     "aigp",
     "allow-as-sets",
@@ -30,6 +30,7 @@ const OF_THE_SESSION: [&str; 20] = [
     "role",
     "rr-client",
     "rs-client",
+    "tcp-ao",
 ];
 
 /// Keys of `[router]` that all sessions are made of.

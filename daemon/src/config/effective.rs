@@ -1,5 +1,7 @@
 //! The configuration in force as TOML: defaults filled in, inheritance resolved, secrets left out.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,14 +12,15 @@ use rib::policy::{
     Action, CommunitiesConfig, MatchConfig, PolicyConfig, RuleConfig, SetConfig, SetsConfig, Then,
 };
 use speaker::config::{
-    Config, Fib, LocalAs, MaxPrefixesAction, NextHopMode, Originate, PeerOptions, Router, Secret,
-    Static, StaticVia, When,
+    Config, Fib, NextHopMode, Originate, PeerOptions, Router, Secret, Static, StaticVia, When,
 };
 
 use super::options::{PRIVATE_AS, ROLES};
 use super::peers::show;
 use super::values::show_duration;
 use super::{DaemonConfig, LoadedConfig};
+
+use keys::{local_as, max_prefixes, tcp_ao};
 
 /// Stands for a secret.
 const SECRET: &str = "\"…\"";
@@ -288,6 +291,7 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
             secret,
         });
     }
+    lines.0.extend(options.tcp_ao.as_ref().map(tcp_ao));
     lines.time("hold-time", options.hold_time);
     lines.maybe_text("keepalive", options.keepalive.map(show_duration));
     lines.time("connect-retry", options.connect_retry);
@@ -344,37 +348,6 @@ fn graceful_restart(options: &PeerOptions, lines: &mut Lines) {
         }
         None => lines.put("graceful-restart", false),
     }
-}
-
-fn local_as(local: LocalAs) -> String {
-    let (no_prepend, replace_as, dual_as) = (local.no_prepend, local.replace_as, local.dual_as);
-    if no_prepend && replace_as && !dual_as {
-        return local.asn.to_string();
-    }
-    let mut inner = Lines::default();
-    inner.put("asn", local.asn);
-    inner.put("no-prepend", no_prepend);
-    inner.put("replace-as", replace_as);
-    inner.put("dual-as", dual_as);
-    inner.inline()
-}
-
-fn max_prefixes(options: &PeerOptions, lines: &mut Lines) {
-    let Some(max) = options.max_prefixes else {
-        return;
-    };
-    let mut inner = Lines::default();
-    inner.put("limit", max.limit);
-    inner.text("warn-at", format!("{}%", max.warn_at));
-    match max.then {
-        MaxPrefixesAction::Warn => inner.text("then", "warn"),
-        MaxPrefixesAction::Stop => inner.text("then", "stop"),
-        MaxPrefixesAction::Restart(after) => {
-            inner.text("then", "restart");
-            inner.time("restart-after", after);
-        }
-    }
-    lines.put("max-prefixes", inner.inline());
 }
 
 fn originated(route: &Originate, lines: &mut Lines) {

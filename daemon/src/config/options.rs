@@ -1,9 +1,7 @@
 //! What peers, ranges and groups have in common: the keys, and how a group's are inherited.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use bgp_core::Family;
@@ -11,19 +9,16 @@ use bgp_core::capability::Role;
 use bgp_core::family::PerFamily;
 use rib::peer::PrivateAs;
 use speaker::config::{
-    GracefulRestart, LocalAs, MaxPrefixes, MaxPrefixesAction, NextHopMode, PeerOptions, Secret,
+    GracefulRestart, LocalAs, MaxPrefixes, MaxPrefixesAction, NextHopMode, PeerOptions,
 };
 
 use super::inert;
 use super::reader::{Reader, Wrong, names};
-use super::report::{Report, closest};
-use super::tree::{At, Node, Table, Value};
+use super::report::closest;
+use super::secrets::{PASSWORDS, password, tcp_ao};
+use super::tree::{Node, Table, Value};
 use super::values::{self, Parsed, duration, explained, flag, number, text, word};
 
-/// TCP MD5 takes no more octets (`TCP_MD5SIG_MAXKEYLEN`).
-const PASSWORD_MAX: usize = 80;
-/// Octets read of a password's file: more cannot be a password.
-const PASSWORD_FILE_MAX: u64 = 1024;
 /// Longest timer of a session: the Hold Time field's end (RFC 4271 §4.2).
 const TIMER_MAX: Duration = Duration::from_secs(65535);
 /// How long peers keep our routes, if the configuration does not say.
@@ -36,8 +31,6 @@ const TIMER_MIN: Duration = Duration::from_millis(10);
 const HOLD_MIN: Duration = Duration::from_secs(3);
 /// How often our own AS may stand in an AS_PATH, at most.
 const LOCAL_AS_MAX: i64 = 10;
-/// Others may read the file of a password if it has one of these bits.
-const MODE_OTHERS: u32 = 0o007;
 
 pub(super) const PRIVATE_AS: &[(&str, PrivateAs)] = &[
     ("none", PrivateAs::Keep),
@@ -67,8 +60,6 @@ pub(super) type Groups<'a> = BTreeMap<String, Reader<'a>>;
 
 /// Keys of a group that are not inherited.
 const OF_THE_GROUP: [&str; 2] = ["group", "name"];
-/// Keys that stand for each other: whoever has one inherits none of them.
-const PASSWORDS: [&str; 2] = ["password", "password-file"];
 
 /// The keys of `own` and, where it has none, those of its group, that one's group, and so on.
 pub(super) fn inherit(own: &Table, groups: &Groups<'_>) -> Table {
@@ -166,6 +157,7 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
         multihop: reader.read("multihop", number(1..=255)),
         gtsm: switch("gtsm", default.gtsm),
         password: password(reader),
+        tcp_ao: tcp_ao(reader),
         hold_time: reader
             .read("hold-time", hold_time)
             .unwrap_or(default.hold_time),
@@ -455,84 +447,6 @@ fn max_prefixes(reader: &Reader<'_>) -> Option<MaxPrefixes> {
         warn_at,
         then,
     })
-}
-
-fn password(reader: &Reader<'_>) -> Option<Secret> {
-    let given = reader.read("password", |node| secret(text(node)?.into_bytes()));
-    let kept = reader.read("password-file", |node| {
-        let path = text(node)?;
-        let path = Path::new(&path);
-        let mut octets = Vec::new();
-        let file = std::fs::File::open(path);
-        file.and_then(|file| file.take(PASSWORD_FILE_MAX).read_to_end(&mut octets))
-            .map_err(|error| {
-                let instead = "write the path of a file that windrosed may read";
-                Wrong::new(
-                    format!("{} cannot be read: {error}", path.display()),
-                    instead,
-                )
-            })?;
-        let end = octets
-            .iter()
-            .rposition(|octet| !b"\r\n".contains(octet))
-            .map_or(0, |last| last + 1);
-        secret(octets.into_iter().take(end).collect())
-    });
-    if let (
-        Some(_),
-        Some((
-            at,
-            Node {
-                value: Value::Text(path),
-                ..
-            },
-        )),
-    ) = (&kept, reader.table.get("password-file"))
-    {
-        check_mode(path, at, reader.report);
-    }
-    if reader.table.contains_key("password") && reader.table.contains_key("password-file") {
-        let instead = "keep one of them";
-        reader.error(
-            "password-file",
-            "there are both `password` and `password-file`",
-            instead,
-        );
-    }
-    given.or(kept)
-}
-
-fn secret(octets: Vec<u8>) -> Parsed<Secret> {
-    if octets.is_empty() {
-        return Err(Wrong::new(
-            "the password is empty",
-            "write one, or take the key out",
-        ));
-    }
-    if octets.len() > PASSWORD_MAX {
-        let what = format!(
-            "the password has {} octets, TCP MD5 takes {PASSWORD_MAX}",
-            octets.len()
-        );
-        return Err(Wrong::new(
-            what,
-            format!("agree with the peer on one of at most {PASSWORD_MAX}"),
-        ));
-    }
-    Ok(Secret(octets))
-}
-
-fn check_mode(path: &str, at: &At, report: &Report) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & MODE_OTHERS != 0 {
-        let instead = format!("chmod o= {path}");
-        report.error(
-            at.clone(),
-            &format!("everybody may read or change {path}"),
-            &instead,
-        );
-    }
 }
 
 /// The family an address belongs to.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use speaker::Speaker;
-use speaker::config::{LocalAs, NextHopMode, Secret, StaticVia, When};
+use speaker::config::{AoAlgorithm, LocalAs, NextHopMode, Secret, StaticVia, When};
 
 use super::*;
 
@@ -269,7 +269,7 @@ fn peer_rules() {
     wrong_peer("password = \"\"", "the password is empty");
     wrong_peer(
         &format!("password = \"{}\"", "x".repeat(81)),
-        "TCP MD5 takes 80",
+        "TCP takes 80",
     );
     wrong_peer("port = 0", "write a number from 1 to 65535");
     wrong_peer("multihop = 0", "0 is out of range");
@@ -424,7 +424,7 @@ fn passwords_in_files() {
         &format!("{key}\npassword = \"x\""),
         "both `password` and `password-file`",
     );
-    wrong_peer("password-file = \"/dev/zero\"", "TCP MD5 takes 80");
+    wrong_peer("password-file = \"/dev/zero\"", "TCP takes 80");
 }
 
 #[test]
@@ -879,6 +879,72 @@ fn mistakes_beyond_the_bound_are_counted() {
         report.ends_with("80 mistakes in w.toml; 30 of them not shown"),
         "{report}"
     );
+}
+
+#[test]
+fn tcp_ao_has_a_key_and_two_ids() {
+    let read = |keys: &str| {
+        let report = Report::default();
+        let tree = tree::parse(&format!("tcp-ao = {keys}"), &report);
+        let root = Reader::new(&tree, At::File(0, 0), &report);
+        let ao = secrets::read_tcp_ao(&root);
+        ao.filter(|_| report.is_clean())
+            .ok_or_else(|| report.render(keys, "w.toml"))
+    };
+    let ao = read("{ password = \"compass\" }").unwrap();
+    assert_eq!((ao.send_id, ao.receive_id), (1, 1));
+    assert_eq!(ao.key, Secret(b"compass".to_vec()));
+    assert_eq!(ao.algorithm, AoAlgorithm::HmacSha1);
+    let all =
+        "{ password = \"x\", send-id = 0, receive-id = 255, algorithm = \"aes-128-cmac-96\" }";
+    let ao = read(all).unwrap();
+    assert_eq!((ao.send_id, ao.receive_id), (0, 255));
+    assert_eq!(ao.algorithm, AoAlgorithm::Aes128Cmac);
+    for (keys, what) in [
+        ("true", "a table is expected"),
+        ("{ send-id = 1 }", "`password` is missing"),
+        ("{ password = \"\" }", "the password is empty"),
+        ("{ password = \"x\", send-id = 256 }", "256 is out of range"),
+        ("{ password = \"x\", algorithm = \"md5\" }", "hmac-sha-1-96"),
+        (
+            "{ password = \"x\", recieve-id = 1 }",
+            "did you mean `receive-id`?",
+        ),
+    ] {
+        let report = read(keys).unwrap_err();
+        assert!(report.contains(what), "{what} is not in\n{report}");
+    }
+}
+
+/// A key that does nothing would be believed in: where the kernel has no TCP-AO, there is no session.
+#[test]
+fn tcp_ao_is_refused_where_the_kernel_has_none() {
+    let text = format!("{ROUTER}{PEER}tcp-ao = {{ password = \"compass\" }}\n");
+    match (read_text(&text), crate::gate::ao_refusal()) {
+        (Ok(loaded), None) => {
+            let shown = effective(&loaded);
+            assert!(shown.contains("tcp-ao = { password = \"…\""), "{shown}");
+        }
+        (Err(report), Some(_)) => {
+            assert!(
+                report.contains("w.toml:9:10: this kernel has no TCP-AO"),
+                "{report}"
+            );
+            assert!(report.contains("CONFIG_TCP_AO"), "{report}");
+            assert!(!report.contains("compass"), "{report}");
+        }
+        (loaded, refusal) => panic!("{loaded:?} but {refusal:?}"),
+    }
+    let both = bad(&format!("{text}password = \"x\"\n"));
+    assert!(both.contains("a session has TCP MD5 or TCP-AO"), "{both}");
+    // Who has one inherits none of the others.
+    let group = "[[peer-group]]\nname = \"g\"\npassword = \"y\"\n";
+    let one = read_text(&format!(
+        "{ROUTER}{group}{}",
+        text.replace(ROUTER, "")
+            .replace("tcp-ao", "group = \"g\"\ntcp-ao")
+    ));
+    assert!(one.err().is_none_or(|report| !report.contains("not both")));
 }
 
 /// What `diff` says of a change is what the speaker does with it.

@@ -1,4 +1,4 @@
-//! Socket options that no crate wraps: TCP MD5 (RFC 2385) and the least TTL (RFC 5082).
+//! Socket options that no crate wraps: TCP MD5 (RFC 2385), the least TTL (RFC 5082), and the call for TCP-AO's.
 //!
 //! This file holds the daemon's only `unsafe`: `setsockopt` with a `repr(C)` value that lives on the stack
 //! for the call, its size given. The kernel reads it and keeps nothing of it.
@@ -37,8 +37,13 @@ pub(super) fn set_peer_key(fd: BorrowedFd<'_>, remote: IpAddr, key: &Secret) -> 
 }
 
 /// Sets (`present`) or deletes the key of a peer, or of a range of them, on a listening socket.
-pub(super) fn set_listen_key(fd: BorrowedFd<'_>, key: &ListenKey, present: bool) -> io::Result<()> {
-    let secret = if present { &key.key.0[..] } else { &[] };
+pub(super) fn set_listen_key(
+    fd: BorrowedFd<'_>,
+    key: &ListenKey,
+    secret: &Secret,
+    present: bool,
+) -> io::Result<()> {
+    let secret = if present { &secret.0[..] } else { &[] };
     let mut value = signature(key.remote.addr(), secret)?;
     value.flags = FLAG_PREFIX;
     value.prefix_len = key.remote.prefix_len();
@@ -84,7 +89,7 @@ fn signature(remote: IpAddr, secret: &[u8]) -> io::Result<Md5Sig> {
 }
 
 /// The octets of a `sockaddr_in` or `sockaddr_in6` with port 0.
-fn storage(address: IpAddr) -> [u8; 128] {
+pub(super) fn storage(address: IpAddr) -> [u8; 128] {
     let (family, at, octets) = match address {
         IpAddr::V4(v4) => (libc::AF_INET, 4, v4.octets().to_vec()),
         IpAddr::V6(v6) => (libc::AF_INET6, 8, v6.octets().to_vec()),
@@ -100,7 +105,7 @@ fn storage(address: IpAddr) -> [u8; 128] {
     whole
 }
 
-fn set<T>(fd: BorrowedFd<'_>, level: i32, option: i32, value: &T) -> io::Result<()> {
+pub(super) fn set<T>(fd: BorrowedFd<'_>, level: i32, option: i32, value: &T) -> io::Result<()> {
     let size = libc::socklen_t::try_from(size_of::<T>()).unwrap_or_default();
     // SAFETY: `value` is a live reference to a `repr(C)` value or an integer of `size` bytes, which the
     // kernel only reads during the call; the descriptor is borrowed, so it is open.

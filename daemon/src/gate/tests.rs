@@ -17,7 +17,7 @@ fn listen_key(key: &str) -> ListenKey {
     ListenKey {
         remote: "127.0.0.0/8".parse().unwrap(),
         interface: None,
-        key: Secret(key.into()),
+        key: Auth::Md5(Secret(key.into())),
     }
 }
 
