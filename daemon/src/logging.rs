@@ -125,6 +125,7 @@ fn log_fib(notice: &FibNotice) {
         | FibNotice::CompatModeOff
         | FibNotice::Adopted { .. }
         | FibNotice::StaleRemoved { .. } => info!("FIB: {notice}"),
+        FibNotice::StrangersHaveOurNumber { .. } => warn!("FIB: {notice}"),
         FibNotice::InstallFailed { .. }
         | FibNotice::ForeignInTheWay { .. }
         | FibNotice::Contested { .. }

@@ -178,6 +178,12 @@ pub enum Notice {
         /// Which.
         prefix: IpNet,
     },
+    /// Another program has our protocol number: its routes point to nexthop objects that are not ours. They are left
+    /// alone. Said once.
+    StrangersHaveOurNumber {
+        /// The number.
+        protocol: u8,
+    },
     /// Something keeps changing a route of ours; we put it back more slowly.
     Contested {
         /// Which.
@@ -227,6 +233,11 @@ impl fmt::Display for Notice {
             Self::ForeignInTheWay { prefix } => write!(
                 f,
                 "another program's route to {prefix} has our metric: ours waits"
+            ),
+            Self::StrangersHaveOurNumber { protocol } => write!(
+                f,
+                "another program's routes have our protocol number {protocol}: they are left alone where they point to \
+                 its own nexthop objects; give `[fib]` another `protocol`"
             ),
             Self::Contested { prefix } => {
                 write!(f, "something keeps changing our route to {prefix}")

@@ -6,6 +6,7 @@ mod configure;
 mod contest;
 mod observe;
 mod show;
+mod strangers;
 mod write;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +24,7 @@ use crate::source::{SourceId, Sources};
 use crate::table::{Key, Place, Row, Slot, Table};
 use crate::{Input, NextHop, Notice, Output, Placement, PreferredSource, Resolution, Wanted};
 use contest::Contests;
+use strangers::Strangers;
 
 /// Changes in one batch, at most: under 16 KiB of netlink.
 pub const OPS_MAX: usize = 250;
@@ -87,6 +89,7 @@ pub struct Fib {
     nexthops: Nexthops,
     retries: Retries,
     contests: Contests,
+    strangers: Strangers,
     /// Next hops of which somebody wants to hear, counted.
     tracked: BTreeMap<NextHop, u32>,
     flights: VecDeque<Flight>,
@@ -165,6 +168,7 @@ impl Fib {
             nexthops: Nexthops::new(config.nexthop_groups),
             retries: Retries::default(),
             contests: Contests::default(),
+            strangers: Strangers::default(),
             tracked: BTreeMap::new(),
             flights: VecDeque::new(),
             next_batch: 0,

@@ -28,6 +28,8 @@ pub struct Status {
     pub failed: usize,
     /// Routes of an earlier life that nobody wants yet.
     pub stale: usize,
+    /// Routes of others that have our protocol number.
+    pub strangers: usize,
     /// Nexthop objects and groups of ours in the kernel.
     pub nexthops: usize,
     /// Changes sent to the kernel since start.

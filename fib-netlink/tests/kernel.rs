@@ -642,6 +642,63 @@ fn foreign_routes_are_not_touched() {
     });
 }
 
+/// As zebra installs FRR's BGP routes: with the number of BGP, and nexthop objects of its own.
+#[test]
+fn routes_of_another_program_with_our_number_are_left_alone() {
+    in_namespace(|| {
+        std::fs::write("/proc/sys/net/ipv4/nexthop_compat_mode", "0").unwrap();
+        ip("nexthop add id 7 via 10.0.3.2 dev d3 proto zebra");
+        ip("nexthop add id 8 via fd00:3::2 dev d3 proto zebra");
+        let theirs = ["192.0.2.0/24", "192.0.3.0/24"];
+        for prefix in theirs {
+            ip(&format!("route add {prefix} nhid 7 proto bgp metric 20"));
+        }
+        ip("-6 route add 2001:db8::/32 nhid 8 proto bgp metric 20");
+        let shown = || ip("route show proto bgp") + &ip("-6 route show proto bgp");
+        let before = shown();
+        let mut rig = Rig::new(FibConfig::default());
+        let said = Notice::StrangersHaveOurNumber { protocol: 186 };
+        assert!(rig.notices.contains(&said), "{:?}", rig.notices);
+        assert!(
+            !rig.notices
+                .iter()
+                .any(|n| matches!(n, Notice::Adopted { .. }))
+        );
+        assert_eq!(rig.fib.status().strangers, 3);
+        rig.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+        rig.want("2001:db8::/32", via(&[("fd00:1::2", 1)]));
+        rig.input(Input::StartupDone);
+        rig.until("refusals", |rig| rig.fib.status().failed == 2);
+        rig.quiet();
+        assert_eq!(shown(), before);
+        let there = at(None, Some(30), None);
+        rig.want_at("192.0.3.0/24", via(&[("10.0.1.2", 1)]), there);
+        rig.until("room beside it", |rig| rig.fib.status().installed == 1);
+        assert!(shown().contains("192.0.3.0/24 nhid 7"), "{}", shown());
+
+        // Once it is out of the way, ours takes its place at once. Then somebody takes ours' place.
+        ip("route del 192.0.2.0/24 proto bgp metric 20");
+        rig.until("its place", |rig| rig.fib.status().installed == 2);
+        ip("route replace 192.0.2.0/24 nhid 7 proto bgp metric 20");
+        rig.until("refusal", |rig| {
+            matches!(rig.state("192.0.2.0/24"), Some(RouteState::Foreign { .. }))
+        });
+        rig.want("192.0.2.0/24", None);
+        rig.quiet();
+        assert!(shown().contains("192.0.2.0/24 nhid 7"), "{}", shown());
+
+        // With their nexthop objects go their routes.
+        rig.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+        rig.until("refusal", |rig| rig.fib.status().failed == 2);
+        ip("nexthop del id 7");
+        ip("nexthop del id 8");
+        rig.settle();
+        rig.input(Input::Shutdown);
+        rig.until("ended", |rig| rig.ended);
+        assert_eq!(shown(), "");
+    });
+}
+
 #[test]
 fn a_device_without_gateways_reaches_what_is_routed_to_it() {
     in_namespace(|| {

@@ -40,6 +40,7 @@ impl Speaker {
             installed: fib.installed,
             pending: fib.pending,
             failed: fib.failed,
+            strangers: fib.strangers,
         };
         Status {
             asn: self.config.router.asn,
@@ -216,6 +217,12 @@ impl Speaker {
             problems.push(format!(
                 "{} routes could not be installed: see `windrose fib list --diff`",
                 fib.failed
+            ));
+        }
+        if fib.install && fib.strangers > 0 {
+            problems.push(format!(
+                "{} routes of another program have our protocol number {}: give `[fib]` another `protocol`",
+                fib.strangers, self.config.fib.protocol
             ));
         }
         let down = self

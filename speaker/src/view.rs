@@ -64,6 +64,8 @@ pub struct FibStatus {
     pub pending: usize,
     /// Routes the kernel refused, waiting for the next try.
     pub failed: usize,
+    /// Routes of another program that have our protocol number.
+    pub strangers: usize,
 }
 
 /// A row of `windrose peer list`.

@@ -120,11 +120,11 @@ impl Fib {
     ) {
         match (pending, errno) {
             // There is one that we do not know of. It may be ours.
-            (Pending::Put { swept: false, .. }, libc::EEXIST) => {
+            (Pending::Put { swept: false, .. }, libc::EEXIST) if !self.may_be_strangers(key) => {
                 self.set_actual(key, UNKNOWN, true)
             }
             // It is not.
-            (Pending::Put { swept: true, .. }, libc::EEXIST) if !report.unswept => {
+            (Pending::Put { swept, .. }, libc::EEXIST) if !(*swept && report.unswept) => {
                 self.set_actual(key, NOTHING, false);
                 if self.retries.failed(now, Subject::Row(key), Why::Foreign) == 1 {
                     let prefix = key.prefix;

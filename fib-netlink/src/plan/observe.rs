@@ -61,7 +61,11 @@ impl Fib {
             Fact::NexthopGone { id } if self.nexthops.by_id(id).is_some() => {
                 self.nexthops.gone(id, &Presence::Absent)
             }
-            Fact::Nexthop(_) | Fact::NexthopGone { .. } => return self.resolver.learn(fact),
+            Fact::NexthopGone { id } => {
+                self.strangers_gone_with(id);
+                return self.resolver.learn(fact);
+            }
+            Fact::Nexthop(_) => return self.resolver.learn(fact),
             Fact::Route(route) => return self.route_told(now, route, out),
             Fact::RouteGone(route) => return self.route_gone(now, route, out),
         }
@@ -70,6 +74,7 @@ impl Fib {
 
     fn dump_begins(&mut self) {
         self.resolver.forget();
+        self.strangers.forget();
         self.nexthops.unseen();
         self.table.scan(|_, row| {
             row.set_seen(false);
@@ -159,10 +164,11 @@ impl Fib {
     }
 
     fn route_told(&mut self, now: Instant, route: KernelRoute, out: &mut Vec<Output>) -> bool {
-        if route.protocol == self.config.protocol {
+        if self.is_ours(&route) {
             self.our_route(now, &route, out);
             return false;
         }
+        self.stranger_told(&route, out);
         // It may have taken the place of ours.
         if let Some(key) = self.key_of(&route)
             && self.table.row(key).actual != Slot::NOTHING
@@ -183,6 +189,7 @@ impl Fib {
         };
         // It may have taken the place of a foreign one.
         self.resolver.learn(Fact::RouteGone(route.clone()));
+        self.stranger_gone(route.prefix, place_of(route));
         let actual = self.actual_of(route);
         let row = self.table.row(key);
         let known = (row.actual, row.actual_source) == actual;
@@ -199,7 +206,8 @@ impl Fib {
 
     fn route_gone(&mut self, now: Instant, route: KernelRoute, out: &mut Vec<Output>) -> bool {
         let key = self.key_of(&route);
-        if route.protocol != self.config.protocol {
+        if !self.is_ours(&route) {
+            self.stranger_gone(route.prefix, place_of(&route));
             if let Some(key) = key
                 && self.retries.forget(&Subject::Row(key))
             {
@@ -310,7 +318,7 @@ impl Fib {
     }
 }
 
-fn place_of(route: &KernelRoute) -> Place {
+pub(super) fn place_of(route: &KernelRoute) -> Place {
     Place {
         table: route.table,
         metric: route.metric,

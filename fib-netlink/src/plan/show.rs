@@ -20,6 +20,7 @@ impl Fib {
             permitted: self.permitted,
             nexthop_objects: self.nexthops.objects_used,
             synchronized: self.is_synchronized(),
+            strangers: self.strangers.len(),
             nexthops: self.nexthops.count(),
             changes: self.totals.changes,
             refused: self.totals.refused,

@@ -116,6 +116,7 @@ impl Fib {
             self.set_flight(key, RowFlight::SentLookAgain);
             return;
         }
+        let row = self.without_strangers(key, row);
         let stale = row.is_adopted() && self.phase == Phase::Starting;
         let waits = !self.retries.is_empty() && self.retries.is_waiting(&Subject::Row(key), now);
         let actual = (row.actual, row.actual_source);
@@ -145,6 +146,16 @@ impl Fib {
             row.flight = RowFlight::Sent;
             false
         });
+    }
+
+    /// What is in doubt and may be a stranger's counts as not there: it is not removed, and ours is made only if there is
+    /// room.
+    fn without_strangers(&mut self, key: Key, mut row: Row) -> Row {
+        if row.actual == Slot::UNKNOWN && self.may_be_strangers(key) {
+            self.set_actual(key, NOTHING, false);
+            (row.actual, row.actual_source) = NOTHING;
+        }
+        row
     }
 
     /// What should be in the kernel.
