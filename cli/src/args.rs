@@ -272,6 +272,8 @@ pub(crate) enum FibCommand {
         #[arg(long)]
         diff: bool,
     },
+    /// One prefix: table, metric and source, what policy said, how its next hops are reached
+    Show { prefix: String },
 }
 
 #[derive(Debug, Subcommand)]

@@ -2,7 +2,7 @@
 
 use proto::v1::fib_route::State;
 use proto::v1::fib_service_client::FibServiceClient;
-use proto::v1::{FibRoute, ListFibRequest};
+use proto::v1::{FibNextHop, FibRoute, ListFibRequest, ShowFibRequest, ShowFibResponse};
 use serde::Serialize;
 use tonic::transport::Channel;
 
@@ -15,8 +15,36 @@ pub(crate) async fn run(
     channel: Channel,
     printer: &mut Printer<'_>,
 ) -> Result<(), Failure> {
-    let FibCommand::List { diff } = command;
-    let mut client = FibServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX);
+    let client = FibServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX);
+    match command {
+        FibCommand::List { diff } => list(diff, client, printer).await,
+        FibCommand::Show { prefix } => show(&prefix, client, printer).await,
+    }
+}
+
+async fn show(
+    prefix: &str,
+    mut client: FibServiceClient<Channel>,
+    printer: &mut Printer<'_>,
+) -> Result<(), Failure> {
+    let request = ShowFibRequest {
+        prefix: prefix.to_owned(),
+    };
+    let detail = Shown::of(prefix, client.show_fib(request).await?.into_inner());
+    if printer.format().is_json() {
+        return Ok(printer.done(&detail, String::new)?);
+    }
+    for line in detail.lines() {
+        printer.line(&line)?;
+    }
+    Ok(())
+}
+
+async fn list(
+    diff: bool,
+    mut client: FibServiceClient<Channel>,
+    printer: &mut Printer<'_>,
+) -> Result<(), Failure> {
     let mut request = ListFibRequest {
         diff_only: diff,
         ..ListFibRequest::default()
@@ -44,6 +72,97 @@ struct FibRow {
     actual: Option<String>,
     state: &'static str,
     error: Option<String>,
+    table: u32,
+    metric: u32,
+    prefsrc: Option<String>,
+}
+
+/// `fib show`, as JSON has it.
+#[derive(Debug, Serialize)]
+struct Shown {
+    prefix: String,
+    routes: Vec<FibRow>,
+    /// What the policy of `[fib]` did with it.
+    policy: Vec<String>,
+    /// It keeps it out of the kernel.
+    rejected: bool,
+    next_hops: Vec<Hop>,
+}
+
+#[derive(Debug, Serialize)]
+struct Hop {
+    address: String,
+    /// Null: it cannot be reached.
+    gateway: Option<String>,
+    interface: Option<String>,
+    cost: Option<u32>,
+}
+
+impl Shown {
+    fn of(prefix: &str, answer: ShowFibResponse) -> Self {
+        let hop = |hop: FibNextHop| Hop {
+            address: hop.address,
+            gateway: hop.gateway,
+            interface: hop.interface,
+            cost: hop.cost,
+        };
+        Self {
+            prefix: prefix.to_owned(),
+            routes: answer.routes.into_iter().map(FibRow::from).collect(),
+            policy: answer.policy,
+            rejected: answer.rejected,
+            next_hops: answer.next_hops.into_iter().map(hop).collect(),
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let nothing = || "nothing".to_owned();
+        let mut lines = vec![self.prefix.clone()];
+        if self.rejected {
+            lines.push("  not installed: the policy of [fib] rejects it".to_owned());
+        }
+        for row in &self.routes {
+            lines.push(format!("  {}, {}", row.place(), row.state));
+            let [wanted, there] = [&row.wanted, &row.actual];
+            lines.push(format!(
+                "    wanted: {}",
+                wanted.clone().unwrap_or_else(nothing)
+            ));
+            lines.push(format!(
+                "    there: {}",
+                there.clone().unwrap_or_else(nothing)
+            ));
+            lines.extend(row.error.iter().map(|error| format!("    error: {error}")));
+        }
+        lines.extend(self.policy.iter().map(|line| format!("  policy: {line}")));
+        lines.extend(self.next_hops.iter().map(Hop::line));
+        lines
+    }
+}
+
+impl Hop {
+    fn line(&self) -> String {
+        let Some(gateway) = &self.gateway else {
+            return format!("  next hop {}: not reachable", self.address);
+        };
+        let device = self.interface.as_deref().unwrap_or("?");
+        let cost = self.cost.unwrap_or_default();
+        format!(
+            "  next hop {}: via {gateway} dev {device}, cost {cost}",
+            self.address
+        )
+    }
+}
+
+impl FibRow {
+    /// As iproute2 says it.
+    fn place(&self) -> String {
+        let source = self.prefsrc.as_ref();
+        let source = source
+            .map(|source| format!(" src {source}"))
+            .unwrap_or_default();
+        format!("table {} metric {}{source}", self.table, self.metric)
+    }
 }
 
 impl From<FibRoute> for FibRow {
@@ -61,6 +180,9 @@ impl From<FibRoute> for FibRow {
             wanted: route.wanted,
             actual: route.actual,
             error: route.error,
+            table: route.table,
+            metric: route.metric,
+            prefsrc: route.prefsrc,
         }
     }
 }
@@ -69,8 +191,11 @@ impl Row for FibRow {
     const COLUMNS: &'static [Column] = &[
         Column::text("PREFIX"),
         Column::text("STATE"),
+        Column::number("TABLE"),
+        Column::number("METRIC"),
         Column::text("WANTED"),
         Column::text("THERE"),
+        Column::text("SOURCE").wide(),
         Column::text("ERROR"),
     ];
 
@@ -83,8 +208,11 @@ impl Row for FibRow {
         vec![vec![
             self.prefix.as_str().into(),
             Word::new(self.state, tone),
+            u64::from(self.table).into(),
+            u64::from(self.metric).into(),
             self.wanted.clone().into(),
             self.actual.clone().into(),
+            self.prefsrc.clone().into(),
             self.error.clone().into(),
         ]]
     }

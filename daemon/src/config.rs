@@ -154,6 +154,7 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Adde
     inert::sections(root);
     let names = Names {
         policies: policy::names(root),
+        placing: policy::placing(root),
         profiles: inert::bfd_profiles(root),
     };
     let router = router(root);
@@ -163,7 +164,7 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Adde
     let mut own = Vec::new();
     let originate = routes::originate(root, &mut own);
     let statics = routes::statics(root, &mut own);
-    let fib = routes::fib(root);
+    let fib = routes::fib(root, &names);
     let sets = policy::sets(root);
     let policies = policy::policies(root, &names);
     let daemon = DaemonConfig {

@@ -36,4 +36,18 @@ impl FibService for Fib {
             next_page_token,
         }))
     }
+
+    async fn show_fib(
+        &self,
+        request: Request<v1::ShowFibRequest>,
+    ) -> Result<Response<v1::ShowFibResponse>, Status> {
+        let prefix =
+            convert::prefix("prefix", &request.into_inner().prefix).map_err(convert::status)?;
+        let detail = self
+            .0
+            .ask(move |speaker, _, _| speaker.fib_detail(prefix))
+            .await?;
+        let detail = detail.ok_or_else(|| convert::no_route(prefix))?;
+        Ok(Response::new(convert::fib_detail(detail)))
+    }
 }

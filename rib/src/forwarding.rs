@@ -1,13 +1,18 @@
 //! What the kernel is to do with packets: the best paths and those that share their traffic, as next hops.
 
-use bgp_core::Prefix;
+use std::sync::Arc;
+
+use bgp_core::{Attributes, Prefix};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
+use crate::attribute_store::AttrId;
 use crate::local::{LocalForwarding, LocalSource};
 use crate::next_hop::NextHopKey;
-use crate::peer::Kind;
+use crate::peer::{Kind, PeerId, PeerSession};
 use crate::plane::Plane;
+use crate::policy::{Placement, RouteContext, Trace, Verdict};
+use crate::query::family_of;
 use crate::rib::Core;
 use crate::table::{Flags, Path};
 
@@ -24,20 +29,33 @@ pub enum Forwarding {
     Prohibit,
 }
 
+/// What `[fib]`'s policy said last: most routes in a row have the attributes of the one before.
+#[derive(Debug, Default)]
+struct Said {
+    of: Option<(AttrId, PeerId)>,
+    placement: Option<Placement>,
+}
+
 impl<P: Prefix> Plane<P> {
     /// Gives the FIB what changed, over at most `max` prefixes. Says whether there is more.
     pub(crate) fn fib_next(
         &mut self,
         core: &Core,
         max: usize,
-        wanted: &mut dyn FnMut(IpNet, Option<Forwarding>),
+        wanted: &mut dyn FnMut(IpNet, Option<(Forwarding, Placement)>),
     ) -> bool {
+        let mut said = Said::default();
         let Some(mut reader) = self.fib.take() else {
             return false;
         };
         let more = self.read(&mut reader, max, |net| {
             if let Some(prefix) = self.table.net(net).map(|n| n.prefix.into()) {
-                wanted(prefix, self.forwarding(core, net));
+                let forwarding = self.forwarding(core, net);
+                let placed = forwarding.and_then(|forwarding| {
+                    let placement = self.placement(core, net, &mut said)?;
+                    Some((forwarding, placement))
+                });
+                wanted(prefix, placed);
             }
         });
         self.fib = Some(reader);
@@ -66,6 +84,63 @@ impl<P: Prefix> Plane<P> {
         hops.sort_unstable();
         hops.dedup_by_key(|(key, _)| *key);
         (!hops.is_empty()).then_some(Forwarding::Via(hops))
+    }
+
+    /// The same for a prefix, whatever the policy of `[fib]` says of it.
+    pub(crate) fn forwarding_of(&self, core: &Core, prefix: P) -> Option<Forwarding> {
+        self.forwarding(core, self.table.find(prefix)?)
+    }
+
+    /// Where in the kernel the route is to be, by the policy of `[fib]`; `None`: nowhere.
+    fn placement(&self, core: &Core, net: u32, said: &mut Said) -> Option<Placement> {
+        if core.fib.is_accept_all() {
+            return Some(Placement::default());
+        }
+        let best = self.table.best(net)?;
+        let of = Some((best.attrs, best.peer()));
+        if said.of == of && !core.fib.looks_at_prefix() {
+            return said.placement;
+        }
+        let prefix = self.table.net(net)?.prefix.into();
+        let placement = core.on_the_way_to_the_kernel(prefix, best, |route, attributes| {
+            core.policies.place(&core.fib, route, attributes)
+        });
+        *said = Said {
+            of,
+            placement: placement.flatten(),
+        };
+        said.placement
+    }
+
+    /// What the policy of `[fib]` does with the best route to a prefix.
+    pub(crate) fn explain_fib(&self, core: &Core, prefix: P) -> Option<(Verdict, Trace)> {
+        let best = self.table.best(self.table.find(prefix)?)?;
+        core.on_the_way_to_the_kernel(prefix.into(), best, |route, attributes| {
+            core.policies.explain(&core.fib, route, attributes)
+        })
+    }
+}
+
+impl Core {
+    /// What the policy of `[fib]` sees of a route: the one who told it counts as its peer.
+    fn on_the_way_to_the_kernel<T>(
+        &self,
+        prefix: IpNet,
+        path: &Path,
+        look: impl FnOnce(&RouteContext<'_>, &mut Attributes) -> T,
+    ) -> Option<T> {
+        let peer = self.peers.get(path.peer())?;
+        let session: Option<&Arc<PeerSession>> = peer.session.as_ref();
+        let route = RouteContext {
+            prefix,
+            peer: session.map(|session| session.address),
+            group: session.and_then(|session| session.group.as_deref()),
+            source: peer.source.route,
+            family: family_of(prefix),
+            local_asn: self.config.local_asn,
+            tag: self.store.facts(path.attrs)?.tag,
+        };
+        Some(look(&route, &mut self.store.attributes(path.attrs)?))
     }
 }
 

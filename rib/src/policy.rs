@@ -101,6 +101,17 @@ pub enum RouteSource {
     Aggregate,
 }
 
+/// Where in the kernel a route is to be; what is absent, `[fib]` says for all.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub struct Placement {
+    /// The kernel's table.
+    pub table: Option<u32>,
+    /// The route's metric there.
+    pub metric: Option<u32>,
+    /// Its preferred source, of the route's family.
+    pub prefsrc: Option<IpAddr>,
+}
+
 /// What becomes of a route.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Verdict {
@@ -153,7 +164,20 @@ impl Policies {
         route: &RouteContext<'_>,
         attributes: &mut Attributes,
     ) -> (Verdict, u32) {
-        chain.run(route, attributes, &mut ())
+        let (verdict, tag, _) = chain.run(route, attributes, &mut ());
+        (verdict, tag)
+    }
+
+    /// Sends a route through `chain` on its way to the kernel. Says where it is to be there; `None`: nowhere.
+    #[must_use]
+    pub fn place(
+        &self,
+        chain: &Chain,
+        route: &RouteContext<'_>,
+        attributes: &mut Attributes,
+    ) -> Option<Placement> {
+        let (verdict, _, placement) = chain.run(route, attributes, &mut ());
+        (verdict == Verdict::Accept).then_some(placement)
     }
 
     /// The same, and tells which rules spoke and what they set.
@@ -164,8 +188,8 @@ impl Policies {
         attributes: &mut Attributes,
     ) -> (Verdict, Trace) {
         let mut trace = Trace::default();
-        let (verdict, tag) = chain.run(route, attributes, &mut trace);
-        trace.tag = tag;
+        let (verdict, tag, placement) = chain.run(route, attributes, &mut trace);
+        (trace.tag, trace.placement) = (tag, placement);
         (verdict, trace)
     }
 }
@@ -243,11 +267,12 @@ impl Chain {
         route: &RouteContext<'_>,
         attributes: &mut Attributes,
         witness: &mut impl Witness,
-    ) -> (Verdict, u32) {
+    ) -> (Verdict, u32, Placement) {
         let mut subject = Subject {
             route,
             attributes,
             tag: route.tag,
+            placement: Placement::default(),
             text: None,
         };
         let mut policies = self.policies.iter();
@@ -259,7 +284,7 @@ impl Chain {
             },
             Verdict::from,
         );
-        (verdict, subject.tag)
+        (verdict, subject.tag, subject.placement)
     }
 }
 

@@ -380,6 +380,8 @@ pub struct Fib {
     pub nexthop_groups: bool,
     /// Routes stay when the daemon ends.
     pub keep_on_exit: bool,
+    /// Policies that say which routes are installed, and where; `None`: all, as said above.
+    pub policy: Option<Vec<String>>,
 }
 
 impl Default for Fib {
@@ -393,6 +395,7 @@ impl Default for Fib {
             prefsrc_v6: None,
             nexthop_groups: true,
             keep_on_exit: false,
+            policy: None,
         }
     }
 }

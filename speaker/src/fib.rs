@@ -72,13 +72,12 @@ impl Speaker {
             return;
         }
         let mut changes = std::mem::take(&mut self.fib_changes);
-        self.fib_behind = self.rib.fib_next(CHUNK, &mut |prefix, forwarding| {
-            let route = forwarding.map(wanted);
-            changes.push(Input::Wanted {
-                prefix,
-                route,
-                at: Placement::default(),
-            });
+        self.fib_behind = self.rib.fib_next(CHUNK, &mut |prefix, placed| {
+            let (route, at) = placed
+                .map(|(forwarding, at)| (wanted(forwarding), placement(at)))
+                .unzip();
+            let at = at.unwrap_or_default();
+            changes.push(Input::Wanted { prefix, route, at });
         });
         self.fib_inputs(now, changes.drain(..), out);
         self.fib_changes = changes;
@@ -150,6 +149,14 @@ fn wanted(forwarding: Forwarding) -> Wanted {
         Forwarding::Blackhole => Wanted::Blackhole,
         Forwarding::Unreachable => Wanted::Unreachable,
         Forwarding::Prohibit => Wanted::Prohibit,
+    }
+}
+
+const fn placement(at: rib::policy::Placement) -> Placement {
+    Placement {
+        table: at.table,
+        metric: at.metric,
+        prefsrc: at.prefsrc,
     }
 }
 

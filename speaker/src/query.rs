@@ -5,19 +5,22 @@ use std::sync::{Arc, Weak};
 use bgp_core::Family;
 use bgp_core::capability::Capability;
 use bgp_core::family::PerFamily;
-use fib_netlink::RouteState;
+use fib_netlink::{FibRow, RouteState};
 use ipnet::IpNet;
+use rib::policy::Verdict;
 use rib::query::{PathRow, RouteRow};
 use rib::{PeerId, Watcher};
 
 use crate::Speaker;
 use crate::command::{PeerName, Refusal};
 use crate::config::Config;
+use crate::fib::next_hop;
 use crate::originate::{ORIGINATE, STATIC};
 use crate::peer::Peer;
 use crate::view::{
-    Explanation, FibPage, FibStatus, FibView, MessageCounts, PathView, PeerView, PrefixCounts,
-    RouteChange, RoutePage, RouteQuery, RouteView, SessionView, Source, Status,
+    Explanation, FibDetail, FibPage, FibStatus, FibView, MessageCounts, NextHopView, PathView,
+    PeerView, PrefixCounts, RouteChange, RoutePage, RouteQuery, RouteView, SessionView, Source,
+    Status,
 };
 
 /// Watchers of routes, each with who holds it: nobody has to say that a client went away.
@@ -138,17 +141,48 @@ impl Speaker {
         let next = (rows.len() >= limit)
             .then(|| rows.last().map(|row| row.prefix))
             .flatten();
-        let rows = rows.into_iter().map(|row| FibView {
-            prefix: row.prefix,
-            wanted: row.wanted,
-            actual: row.actual,
-            state: row.state.name(),
-            error: view_error(&row.state),
-        });
         FibPage {
-            rows: rows.collect(),
+            rows: rows.into_iter().map(view_fib).collect(),
             next,
         }
+    }
+
+    /// All there is to say of one prefix in the kernel. `None`: it is not wanted there, nor is it there, nor would it be
+    /// if the policy of `[fib]` let it.
+    #[must_use]
+    pub fn fib_detail(&self, prefix: IpNet) -> Option<FibDetail> {
+        let rows: Vec<_> = self.fib.rows_of(prefix).into_iter().map(view_fib).collect();
+        let (rejected, policy) = self.fib_policy_trace(prefix);
+        if rows.is_empty() && !rejected {
+            return None;
+        }
+        let keys = self.rib.next_hops_of(prefix).into_iter();
+        Some(FibDetail {
+            rows,
+            policy,
+            rejected,
+            next_hops: keys.map(|key| self.view_next_hop(key)).collect(),
+        })
+    }
+
+    fn view_next_hop(&self, key: rib::NextHopKey) -> NextHopView {
+        let way = self.fib.resolve(next_hop(key));
+        let name = |index: u32| self.fib.interface_name(index).map(str::to_owned);
+        NextHopView {
+            address: key.address,
+            gateway: way.and_then(|way| way.gateway),
+            interface: way.and_then(|way| name(way.interface)),
+            cost: way.map(|way| way.metric),
+        }
+    }
+
+    fn fib_policy_trace(&self, prefix: IpNet) -> (bool, Vec<String>) {
+        let said = self.config.fib.policy.as_ref();
+        let Some((verdict, trace)) = said.and_then(|_| self.rib.explain_fib(prefix)) else {
+            return (false, Vec::new());
+        };
+        let lines = trace.steps.iter().map(ToString::to_string);
+        (verdict == Verdict::Reject, lines.collect())
     }
 
     /// Watches the best routes: all of them come first, then what changes.
@@ -332,6 +366,19 @@ fn view_counts(counts: rib::PeerCounts) -> PrefixCounts {
         received: counts.received.into(),
         accepted: counts.accepted.into(),
         advertised: counts.advertised.into(),
+    }
+}
+
+fn view_fib(row: FibRow) -> FibView {
+    FibView {
+        prefix: row.prefix,
+        table: row.table,
+        metric: row.metric,
+        prefsrc: row.prefsrc,
+        wanted: row.wanted,
+        actual: row.actual,
+        state: row.state.name(),
+        error: view_error(&row.state),
     }
 }
 

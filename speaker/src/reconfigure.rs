@@ -14,7 +14,7 @@ use crate::event::{Auth, Effect, ListenKey};
 use crate::notice::{Notice, PeerChange};
 use crate::peer::Peer;
 use crate::restart::Restart;
-use crate::speaker::{check, rib_config};
+use crate::speaker::{check, fib_chain, rib_config};
 
 /// What a new configuration did to peers.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -47,13 +47,16 @@ impl Speaker {
         }
         self.refuse_at_end()?;
         let policies = check(&config).map_err(Refusal::Precondition)?;
-        let another_fib = config.fib != self.config.fib;
+        let chain = |config, policies| fib_chain(config, policies).ok();
+        let another_fib = config.fib != self.config.fib
+            || chain(&config, &policies) != chain(&self.config, &self.policies);
         if another_fib {
             self.feed_fib_all(now, out);
         }
         let old = std::mem::replace(&mut self.config, config);
         self.policies = policies.into();
         self.rib.set_policies(self.policies.clone());
+        self.use_fib_policy();
         self.rib.set_config(rib_config(&self.config, self.seed));
         if another_fib {
             self.reconfigure_fib(now, &old.fib, out);

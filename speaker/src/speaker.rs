@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bgp_fsm::{Input, Output, PeerAs, Side, State, Stop};
 use bytes::Bytes;
 use fib_netlink::Fib;
-use rib::policy::{Policies, RouteSource};
+use rib::policy::{Chain, Policies, PolicyError, RouteSource};
 use rib::{PeerId, Rib};
 
 use crate::command::{PeerName, Refusal};
@@ -111,11 +111,19 @@ impl Speaker {
             config,
         };
         speaker.rib.set_policies(Arc::clone(&speaker.policies));
+        speaker.use_fib_policy();
         speaker
             .rib
             .declare_local(ORIGINATE.peer, RouteSource::Originate);
         speaker.rib.declare_local(STATIC.peer, RouteSource::Static);
         Ok(speaker)
+    }
+
+    /// The policy of `[fib]` as it is now. Says whether it is another one.
+    pub(crate) fn use_fib_policy(&mut self) -> bool {
+        // The names were checked with the configuration.
+        let chain = fib_chain(&self.config, &self.policies);
+        chain.is_ok_and(|chain| self.rib.set_fib_policy(chain))
     }
 
     /// Begins: peers are started, local routes announced, the kernel is asked for what it has.
@@ -399,6 +407,7 @@ pub(crate) fn check(config: &Config) -> Result<Policies, String> {
             policies.chain(names).map_err(|error| error.to_string())?;
         }
     }
+    fib_chain(config, &policies).map_err(|error| error.to_string())?;
     let mut names = BTreeSet::new();
     for peer in &config.peers {
         let name = peer.name();
@@ -407,6 +416,12 @@ pub(crate) fn check(config: &Config) -> Result<Policies, String> {
         }
     }
     Ok(policies)
+}
+
+/// What may enter the kernel.
+pub(crate) fn fib_chain(config: &Config, policies: &Policies) -> Result<Chain, PolicyError> {
+    let names = config.fib.policy.as_ref();
+    names.map_or_else(|| Ok(Chain::accept_all()), |names| policies.chain(names))
 }
 
 pub(crate) fn rib_config(config: &Config, seed: u64) -> rib::Config {

@@ -241,6 +241,12 @@ pub struct Explanation {
 pub struct FibView {
     /// Where to.
     pub prefix: IpNet,
+    /// The kernel's table.
+    pub table: u32,
+    /// The route's metric there.
+    pub metric: u32,
+    /// Its preferred source: the one that is wanted, or else the one that is there.
+    pub prefsrc: Option<IpAddr>,
     /// What we want there, in the kernel's words; `None`: nothing.
     pub wanted: Option<String>,
     /// What is there; `None`: nothing.
@@ -249,6 +255,32 @@ pub struct FibView {
     pub state: &'static str,
     /// What the kernel said, and when the next try is.
     pub error: Option<String>,
+}
+
+/// `windrose fib show`.
+#[derive(Clone, Debug)]
+pub struct FibDetail {
+    /// Where the route is wanted and where it is; several while it moves.
+    pub rows: Vec<FibView>,
+    /// What the policy of `[fib]` did with the best path, a line a rule that spoke. Empty without a policy, or a path.
+    pub policy: Vec<String>,
+    /// The policy keeps it out of the kernel.
+    pub rejected: bool,
+    /// The next hops of the paths that share its traffic, and how each is reached.
+    pub next_hops: Vec<NextHopView>,
+}
+
+/// How a next hop is reached.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NextHopView {
+    /// The path's.
+    pub address: IpAddr,
+    /// Who takes the packets; `None`: the next hop cannot be reached.
+    pub gateway: Option<IpAddr>,
+    /// Over which link.
+    pub interface: Option<String>,
+    /// The interior cost.
+    pub cost: Option<u32>,
 }
 
 /// A page of [`FibView`]s.

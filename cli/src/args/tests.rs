@@ -41,6 +41,7 @@ fn all_commands_are_there_by_their_names() {
         "route withdraw 10.0.0.0/8 --owner me",
         "route owners",
         "fib list --diff",
+        "fib show 10.0.0.0/8",
         "drain",
         "drain --grace 5m --wait",
         "undrain",

@@ -32,6 +32,9 @@ impl FibService for Pages {
             actual: None,
             state: state.into(),
             error: (state == State::Failed).then(|| "No route to host, again in 4s".into()),
+            table: 254,
+            metric: 20,
+            prefsrc: None,
         };
         let (routes, next_page_token) = (vec![route], next.into());
         Ok(Response::new(ListFibResponse {
@@ -39,6 +42,54 @@ impl FibService for Pages {
             next_page_token,
         }))
     }
+
+    async fn show_fib(
+        &self,
+        request: Request<ShowFibRequest>,
+    ) -> Result<Response<ShowFibResponse>, Status> {
+        let hop = |address: &str, reached: bool| FibNextHop {
+            address: address.into(),
+            gateway: reached.then(|| "10.0.0.2".into()),
+            interface: reached.then(|| "eth0".into()),
+            cost: reached.then_some(20),
+        };
+        Ok(Response::new(ShowFibResponse {
+            routes: vec![FibRoute {
+                prefix: request.into_inner().prefix,
+                wanted: Some("via 10.9.0.1, via 10.9.0.2".into()),
+                actual: None,
+                state: State::Pending.into(),
+                error: None,
+                table: 1000,
+                metric: 7,
+                prefsrc: Some("10.200.0.1".into()),
+            }],
+            policy: vec!["to-kernel rule[0]: table 1000, metric 7; accept".into()],
+            rejected: false,
+            next_hops: vec![hop("10.9.0.1", true), hop("10.9.0.2", false)],
+        }))
+    }
+}
+
+#[tokio::test]
+async fn one_prefix_is_shown_with_its_place_its_policy_and_its_next_hops() {
+    let (channel, _dir) = serve(Routes::new(FibServiceServer::new(Pages))).await;
+    let mut out = Vec::new();
+    let mut printer = Printer::new(Format::Table, false, &mut out);
+    let prefix = "10.3.0.0/16".to_owned();
+    run(FibCommand::Show { prefix }, channel, &mut printer)
+        .await
+        .unwrap();
+    let expected = "\
+10.3.0.0/16
+  table 1000 metric 7 src 10.200.0.1, pending
+    wanted: via 10.9.0.1, via 10.9.0.2
+    there: nothing
+  policy: to-kernel rule[0]: table 1000, metric 7; accept
+  next hop 10.9.0.1: via 10.0.0.2 dev eth0, cost 20
+  next hop 10.9.0.2: not reachable
+";
+    assert_eq!(String::from_utf8(out).unwrap(), expected);
 }
 
 async fn list(format: Format) -> String {
@@ -54,10 +105,10 @@ async fn list(format: Format) -> String {
 #[tokio::test]
 async fn all_pages_are_one_table() {
     let expected = "\
-PREFIX       STATE      WANTED                 ERROR
-10.0.0.0/8   installed  via 10.0.0.2 dev eth0
-10.1.0.0/16  failed     via 10.0.0.2 dev eth0  No route to host, again in 4s
-10.2.0.0/16  foreign    via 10.0.0.2 dev eth0
+PREFIX       STATE      TABLE  METRIC  WANTED                 ERROR
+10.0.0.0/8   installed    254      20  via 10.0.0.2 dev eth0
+10.1.0.0/16  failed       254      20  via 10.0.0.2 dev eth0  No route to host, again in 4s
+10.2.0.0/16  foreign      254      20  via 10.0.0.2 dev eth0
 ";
     assert_eq!(list(Format::Table).await, expected);
 }
@@ -68,7 +119,7 @@ async fn json_has_the_names_that_scripts_rely_on() {
     assert_eq!(rows.as_array().unwrap().len(), 3);
     let expected = serde_json::json!({
         "prefix": "10.1.0.0/16", "wanted": "via 10.0.0.2 dev eth0", "actual": null, "state": "failed",
-        "error": "No route to host, again in 4s",
+        "error": "No route to host, again in 4s", "table": 254, "metric": 20, "prefsrc": null,
     });
     assert_eq!(rows[1], expected);
 }

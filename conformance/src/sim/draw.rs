@@ -142,10 +142,14 @@ pub(super) fn config(host: usize, topology: &Topology, chance: &mut Chance) -> C
         ranges,
         originate,
         statics: statics(host, topology, chance),
-        fib: Fib::default(),
+        fib: Fib {
+            policy: chance.one_in(2).then(kernel_chain),
+            ..Fib::default()
+        },
         policies: vec![
             policy("shape", false, chance),
             policy("shape-out", true, chance),
+            to_kernel(chance),
         ],
         sets: Default::default(),
     }
@@ -279,6 +283,47 @@ fn policy(name: &str, export: bool, chance: &mut Chance) -> PolicyConfig {
     }
     PolicyConfig {
         name: name.to_owned(),
+        default: None,
+        rules,
+    }
+}
+
+/// The chain of `[fib]`, where there is one.
+pub(super) fn kernel_chain() -> Vec<String> {
+    ["to-kernel", "accept"].map(str::to_owned).into()
+}
+
+/// Metrics that hosts give to their routes.
+pub(super) const METRICS: [u32; 2] = [20, 30];
+
+/// A policy for what enters the kernel, and where.
+pub(super) fn to_kernel(chance: &mut Chance) -> PolicyConfig {
+    let mut rules = Vec::new();
+    for third in 0..PREFIXES {
+        let mut set = SetConfig::default();
+        let mut then = Then::Next;
+        match chance.below(6) {
+            0 => then = Then::Decide(Action::Reject),
+            1 => set.table = Some(101),
+            2 => set.metric = chance.pick(&METRICS),
+            _ => continue,
+        }
+        let prefixes = [
+            numbered(100, third),
+            numbered(102, third),
+            numbered_v6(third),
+        ];
+        rules.push(RuleConfig {
+            matches: MatchConfig {
+                prefixes: prefixes.map(|prefix| prefix.to_string()).into(),
+                ..MatchConfig::default()
+            },
+            set,
+            then,
+        });
+    }
+    PolicyConfig {
+        name: "to-kernel".to_owned(),
         default: None,
         rules,
     }

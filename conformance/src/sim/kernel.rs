@@ -249,10 +249,11 @@ impl Kernel {
 
     /// The tables and metrics of windrose's routes.
     #[must_use]
-    pub fn places(&self) -> BTreeSet<(u32, u32)> {
+    pub fn places(&self) -> BTreeSet<(IpNet, u32, u32)> {
         let routes = self.routes.values();
         let ours = routes.filter(|route| route.protocol > PROTOCOL_STATIC);
-        ours.map(|route| (route.table, route.metric)).collect()
+        ours.map(|route| (route.prefix, route.table, route.metric))
+            .collect()
     }
 
     fn ways(&self, kind: &RouteKind) -> BTreeSet<String> {

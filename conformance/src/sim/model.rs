@@ -449,10 +449,17 @@ fn check_kernel(
         };
         expected.insert(route.prefix, ways);
     }
-    let place = (config.fib.table, config.fib.metric);
-    if let Some(other) = kernel.places().into_iter().find(|other| *other != place) {
+    let place = |prefix| policy::place(&config.policies, &config.fib, prefix);
+    expected.retain(|prefix, _| place(*prefix).is_some());
+    let places = expected.keys().filter_map(|prefix| {
+        let (table, metric) = place(*prefix)?;
+        Some((*prefix, table, metric))
+    });
+    let places: BTreeSet<_> = places.collect();
+    if kernel.places() != places {
         return Err(format!(
-            "routes are in (table, metric) {other:?}, and should be in {place:?}"
+            "routes are in (table, metric) {:?}, and should be in {places:?}",
+            kernel.places()
         ));
     }
     let actual = kernel.routes();

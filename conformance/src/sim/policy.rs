@@ -4,6 +4,7 @@ use bgp_core::Attributes;
 use bgp_core::attributes::Community;
 use ipnet::IpNet;
 use rib::policy::{Action, PolicyConfig, RuleConfig, Then};
+use speaker::config::Fib;
 
 /// Shapes `attributes` as `chain` says; false: the route is dropped.
 pub(super) fn apply(
@@ -27,6 +28,27 @@ pub(super) fn apply(
         }
     }
     false
+}
+
+/// The table and metric of a route in the kernel; `None`: it is kept out.
+pub(super) fn place(policies: &[PolicyConfig], fib: &Fib, prefix: IpNet) -> Option<(u32, u32)> {
+    let (mut table, mut metric) = (fib.table, fib.metric);
+    let Some(chain) = &fib.policy else {
+        return Some((table, metric));
+    };
+    let named = policies
+        .iter()
+        .filter(|policy| chain.contains(&policy.name));
+    for rule in named.flat_map(|policy| &policy.rules) {
+        if fits(rule, prefix) {
+            table = rule.set.table.unwrap_or(table);
+            metric = rule.set.metric.unwrap_or(metric);
+            if rule.then == Then::Decide(Action::Reject) {
+                return None;
+            }
+        }
+    }
+    Some((table, metric))
 }
 
 fn fits(rule: &RuleConfig, prefix: IpNet) -> bool {

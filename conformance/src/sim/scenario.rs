@@ -130,9 +130,6 @@ fn inject(world: &mut World, host: usize) {
     });
 }
 
-/// Metrics that hosts give to their routes.
-const METRICS: [u32; 2] = [20, 30];
-
 /// Changes what a host exports to or imports from one of its peers, what it originates, or where its routes are.
 fn reconfigure(world: &mut World, host: usize) {
     let Some(mut config) = world.hosts.get(host).map(|h| h.config.clone()) else {
@@ -140,7 +137,13 @@ fn reconfigure(world: &mut World, host: usize) {
     };
     if world.chance.one_in(4) {
         config.fib.table = world.chance.pick(&[254, 100]).unwrap_or(254);
-        config.fib.metric = world.chance.pick(&METRICS).unwrap_or(20);
+        config.fib.metric = world.chance.pick(&draw::METRICS).unwrap_or(20);
+        config.fib.policy = world.chance.one_in(2).then(draw::kernel_chain);
+        let to_kernel = draw::to_kernel(&mut world.chance);
+        config
+            .policies
+            .retain(|policy| policy.name != to_kernel.name);
+        config.policies.push(to_kernel);
     } else if world.chance.one_in(2) {
         let originate = draw::originate(&mut world.chance);
         config
@@ -205,7 +208,7 @@ fn peace(world: &mut World) {
     for host in 0..world.hosts.len() {
         if let Some(h) = world.hosts.get_mut(host) {
             h.kernel.set_link(now, true);
-            for metric in METRICS {
+            for metric in draw::METRICS {
                 h.kernel.remove_foreign(now, metric);
             }
         }

@@ -264,3 +264,113 @@ fn a_reload_moves_the_routes_and_no_packet_misses_them() -> Result<()> {
     })?;
     windrosed.established("192.0.1.2").map(drop)
 }
+
+/// Of what a peer tells, some enters another table, some gets another metric and source, some stays out.
+#[test]
+fn a_policy_says_what_enters_the_kernel_and_where() -> Result<()> {
+    let Some(star) = Star::new(&["bird"], 1)? else {
+        return Ok(());
+    };
+    star.hub.ip("addr add 10.200.0.1/32 dev lo")?;
+    star.hub.ip("addr add 2001:db8:200::1/128 dev lo")?;
+    let config = |rules: &str| {
+        format!(
+            "{ROUTER}{}[fib]\npolicy = [\"to-kernel\"]\n\
+             [[policy]]\nname = \"to-kernel\"\ndefault = \"accept\"\n{rules}",
+            peer("192.0.1.2", 65002, "")
+        )
+    };
+    let rules = r#"
+[[policy.rule]]
+match = { prefixes = ["10.3.0.0/16"] }
+then = "reject"
+[[policy.rule]]
+match = { prefixes = ["10.2.0.0/16", "2001:db8:100::/48"] }
+set = { table = 1000, metric = 7 }
+[[policy.rule]]
+match = { peer = ["192.0.1.2"] }
+set = { prefsrc = "10.200.0.1" }
+[[policy.rule]]
+set = { prefsrc = "2001:db8:200::1" }
+"#;
+    let windrosed = star.windrosed(&config(rules))?;
+    let routes = [
+        "10.1.0.0/16",
+        "10.2.0.0/16",
+        "10.3.0.0/16",
+        "2001:db8:100::/48",
+    ];
+    let _bird = Bird::start(&star.lab, &star.spokes[0], &bird(1, 65002, "", &routes))?;
+    let shown = || -> Result<String> {
+        let v4 = star.hub.ip("route show table all proto bgp")?;
+        Ok(v4 + &star.hub.ip("-6 route show table all proto bgp")?)
+    };
+    let line = |prefix: &str| -> Result<String> {
+        let all = shown()?;
+        let line = all.lines().find(|line| line.starts_with(prefix));
+        line.map(str::to_owned)
+            .with_context(|| format!("{prefix} is not there: {all}"))
+    };
+    let has = |prefix: &str, words: &[&str]| {
+        let line = line(prefix)?;
+        ensure!(words.iter().all(|word| line.contains(word)), "{line}");
+        Ok(())
+    };
+    star.soon("the routes where policy puts them", || {
+        has("10.1.0.0/16", &["src 10.200.0.1", "metric 20"])?;
+        has("10.2.0.0/16", &["table 1000", "src 10.200.0.1", "metric 7"])?;
+        has(
+            "2001:db8:100::/48",
+            &["table 1000", "src 2001:db8:200::1", "metric 7"],
+        )
+    })?;
+    ensure!(
+        line("10.3.0.0/16").is_err(),
+        "a rejected route is installed"
+    );
+    ensure!(!line("10.1.0.0/16")?.contains("table"), "{}", shown()?);
+    let row = windrosed.ask("fib show 10.2.0.0/16")?;
+    ensure!(
+        row.contains("table 1000 metric 7 src 10.200.0.1, installed"),
+        "{row}"
+    );
+    ensure!(
+        row.contains("policy: to-kernel rule[1]: table 1000, metric 7; next"),
+        "{row}"
+    );
+    let row = windrosed.ask("fib show 10.3.0.0/16")?;
+    ensure!(row.contains("the policy of [fib] rejects it"), "{row}");
+    let rows = windrosed.rows("fib list")?;
+    ensure!(rows.len() == 3, "{rows:?}");
+    ensure!(
+        rows.iter()
+            .any(|row| row["table"] == 1000 && row["metric"] == 7),
+        "{rows:?}"
+    );
+
+    // Another policy under the same name: routes move, come and go, and the session notices nothing.
+    windrosed.reload(&config(
+        r#"
+[[policy.rule]]
+match = { prefixes = ["10.1.0.0/16"] }
+then = "reject"
+[[policy.rule]]
+match = { prefixes = ["10.3.0.0/16"] }
+set = { metric = 5 }
+"#,
+    ))?;
+    star.soon("the routes where the new policy puts them", || {
+        has("10.2.0.0/16", &["metric 20"])?;
+        has("10.3.0.0/16", &["metric 5"])?;
+        has("2001:db8:100::/48", &["metric 20"])?;
+        let all = shown()?;
+        ensure!(
+            !all.contains("10.1.0.0/16") && !all.contains("table 1000"),
+            "{all}"
+        );
+        Ok(())
+    })?;
+    let peer = windrosed.peer("192.0.1.2")?;
+    ensure!(peer["state"] == "Established", "{peer}");
+    Ok(())
+}

@@ -264,6 +264,9 @@ fn fib(fib: &Fib, lines: &mut Lines) {
     lines.some_texts("prefsrc", &sources);
     lines.put("nexthop-groups", fib.nexthop_groups);
     lines.put("keep-on-exit", fib.keep_on_exit);
+    if let Some(policy) = &fib.policy {
+        lines.texts("policy", policy);
+    }
 }
 
 fn options(options: &PeerOptions, lines: &mut Lines) {
@@ -516,6 +519,9 @@ fn set_clause(set: &SetConfig) -> String {
     lines.maybe_text("origin", set.origin.as_ref());
     lines.maybe_text("next-hop", set.next_hop.as_ref());
     lines.maybe("tag", set.tag);
+    lines.maybe("table", set.table);
+    lines.maybe("metric", set.metric);
+    lines.maybe_text("prefsrc", set.prefsrc.as_ref());
     lines.inline()
 }
 

@@ -51,6 +51,8 @@ pub(super) const ROLES: &[(&str, Role)] = &[
 pub(super) struct Names {
     /// `[[policy]]`, and the two that are built in.
     pub(super) policies: Vec<String>,
+    /// Those that mean something to `[fib] policy` alone, and the key that shows it.
+    pub(super) placing: BTreeMap<String, &'static str>,
     /// `[bfd.profile.NAME]`.
     pub(super) profiles: Vec<String>,
 }
@@ -385,7 +387,16 @@ fn next_hop(node: &Node) -> Parsed<NextHopMode> {
 
 /// Names of policies, each of which must exist.
 fn policies(reader: &Reader<'_>, key: &'static str, names: &Names) -> Option<Vec<String>> {
-    reader.list(key, |node| policy(node, names))
+    reader.list(key, |node| {
+        let name = policy(node, names)?;
+        match names.placing.get(&name) {
+            None => Ok(name),
+            Some(set) => Err(Wrong::new(
+                format!("policy `{name}` sets `{set}`, which is the kernel's and no peer's"),
+                "write a policy without it, and this one at `[fib] policy`",
+            )),
+        }
+    })
 }
 
 /// The name of a policy that exists.

@@ -14,6 +14,8 @@ use super::values::{self, Parsed, explained, number, text};
 
 /// Policies that are always there.
 const BUILT_IN: [&str; 2] = ["accept", "reject"];
+/// Keys of `set` that mean something to `[fib] policy` alone.
+const PLACEMENT: [&str; 3] = ["table", "metric", "prefsrc"];
 /// How deep `not` may stand in `not`.
 const NOT_DEPTH_MAX: usize = 8;
 /// How often an AS number may be prepended.
@@ -26,6 +28,19 @@ pub(super) fn names(root: &Reader<'_>) -> Vec<String> {
         names.extend(policy.require("name", "write `name = \"from-nodes\"`", values::name));
     }
     names
+}
+
+/// Policies that say where in the kernel routes are, each with the key by which one of its rules does.
+pub(super) fn placing(root: &Reader<'_>) -> BTreeMap<String, &'static str> {
+    let mut placing = BTreeMap::new();
+    for policy in root.tables("policy") {
+        let rules = policy.tables("rule");
+        let sets = rules.iter().filter_map(|rule| rule.table("set"));
+        let key = |set: Reader<'_>| PLACEMENT.into_iter().find(|key| set.node(key).is_some());
+        let name = policy.read("name", values::name);
+        placing.extend(name.zip(sets.filter_map(key).next()));
+    }
+    placing
 }
 
 /// `[sets]`.
@@ -191,6 +206,9 @@ fn set_clause(reader: &Reader<'_>) -> SetConfig {
         origin: reader.read("origin", text),
         next_hop: reader.read("next-hop", text),
         tag: reader.read("tag", values::u32_number),
+        table: reader.read("table", values::u32_number),
+        metric: reader.read("metric", values::u32_number),
+        prefsrc: reader.read("prefsrc", text),
     };
     reader.finish();
     set

@@ -9,7 +9,7 @@ use ipnet::IpNet;
 use speaker::config::{Fib, Originate, Static, StaticNextHop, StaticVia, When};
 use speaker::inject::ourselves;
 
-use super::options::family_of;
+use super::options::{self, Names, family_of};
 use super::reader::{Reader, Wrong};
 use super::tree::{At, Node, Value};
 use super::values::{self, Parsed, explained, flag, number};
@@ -223,7 +223,7 @@ fn check_hop(hop: &StaticNextHop, prefix: Option<IpNet>) -> Parsed<()> {
     Ok(())
 }
 
-pub(super) fn fib(root: &Reader<'_>) -> Fib {
+pub(super) fn fib(root: &Reader<'_>, names: &Names) -> Fib {
     let default = Fib::default();
     let Some(reader) = root.table("fib") else {
         return default;
@@ -277,6 +277,7 @@ pub(super) fn fib(root: &Reader<'_>) -> Fib {
         keep_on_exit: reader
             .read("keep-on-exit", flag)
             .unwrap_or(default.keep_on_exit),
+        policy: reader.list("policy", |node| options::policy(node, names)),
     };
     reader.finish();
     fib

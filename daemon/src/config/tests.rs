@@ -118,6 +118,8 @@ fn values_arrive_where_they_belong() {
             .any(|route| route.via == StaticVia::Unreachable)
     );
     assert_eq!(config.fib.prefsrc_v6, Some("2001:db8::1".parse().unwrap()));
+    let chain = ["to-kernel", "accept"].map(str::to_owned);
+    assert_eq!(config.fib.policy, Some(chain.into()));
 }
 
 /// A route server's AS is in no path (RFC 7947 §2.2.2.2): whoever says that the peer is one need not say more.
@@ -189,6 +191,30 @@ fn the_effective_configuration_reads_back_as_itself() {
 #[test]
 fn the_packaged_example_loads_without_a_warning() {
     assert_eq!(good(EXAMPLE).warnings, Vec::<String>::new());
+}
+
+#[test]
+fn where_in_the_kernel_routes_are_is_for_the_policy_of_fib_to_say() {
+    let policy = |set: &str| {
+        format!("[[policy]]\nname = \"k\"\n[[policy.rule]]\nset = {{ {set} }}\nthen = \"accept\"\n")
+    };
+    let fib = "[fib]\npolicy = [\"k\"]\n";
+    good(&format!(
+        "{ROUTER}{fib}{}",
+        policy("table = 1000, prefsrc = \"::1\"")
+    ));
+    wrong(&format!("{fib}{}", policy("table = 0")), "0 is no table");
+    wrong(
+        &format!("{fib}{}", policy("prefsrc = \"eth0\"")),
+        "`eth0` is no preferred source",
+    );
+    wrong("[fib]\npolicy = [\"k\"]\n", "there is no policy `k`");
+    let peer =
+        "[[peer]]\naddress = \"10.0.0.2\"\nasn = 65002\nimport = [\"k\"]\nexport = [\"accept\"]\n";
+    wrong(
+        &format!("{peer}{}", policy("metric = 5")),
+        "policy `k` sets `metric`, which is the kernel's and no peer's",
+    );
 }
 
 #[test]

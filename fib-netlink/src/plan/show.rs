@@ -76,6 +76,16 @@ impl Fib {
         row.map(|(key, row)| self.show(key, row))
     }
 
+    /// The rows of a prefix: several while it moves.
+    #[must_use]
+    pub fn rows_of(&self, prefix: IpNet) -> Vec<FibRow> {
+        let rows = self.table.rows_of(prefix.trunc());
+        let something = |row: &Row| row.wanted != Slot::NOTHING || row.actual != Slot::NOTHING;
+        rows.filter(|(_, row)| something(row))
+            .map(|(key, row)| self.show(key, row))
+            .collect()
+    }
+
     fn state(&self, key: Key, row: Row) -> RouteState {
         if !self.retries.is_empty()
             && let Some(retry) = self.retries.get(&Subject::Row(key))

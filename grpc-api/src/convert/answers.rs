@@ -13,8 +13,8 @@ use proto::v1::source::Local;
 use speaker::command::{Injected, PeerName, Refusal};
 use speaker::drain::Drain;
 use speaker::view::{
-    DrainView, Explanation, FibStatus, FibView, OwnerView, PathView, PeerView, PrefixCounts,
-    RouteChange, RouteView, SessionView, Source, Status,
+    DrainView, Explanation, FibDetail, FibStatus, FibView, NextHopView, OwnerView, PathView, PeerView,
+    PrefixCounts, RouteChange, RouteView, SessionView, Source, Status,
 };
 use tonic::metadata::MetadataValue;
 
@@ -162,6 +162,24 @@ pub(crate) fn fib_route(view: FibView) -> v1::FibRoute {
         actual: view.actual,
         state: state.into(),
         error: view.error,
+        table: view.table,
+        metric: view.metric,
+        prefsrc: view.prefsrc.map(|address| address.to_string()),
+    }
+}
+
+pub(crate) fn fib_detail(detail: FibDetail) -> v1::ShowFibResponse {
+    let next_hop = |hop: NextHopView| v1::FibNextHop {
+        address: hop.address.to_string(),
+        gateway: hop.gateway.map(|gateway| gateway.to_string()),
+        interface: hop.interface,
+        cost: hop.cost,
+    };
+    v1::ShowFibResponse {
+        routes: detail.rows.into_iter().map(fib_route).collect(),
+        policy: detail.policy,
+        rejected: detail.rejected,
+        next_hops: detail.next_hops.into_iter().map(next_hop).collect(),
     }
 }
 

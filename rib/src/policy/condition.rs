@@ -16,7 +16,7 @@ use super::config::MatchConfig;
 use super::prefix_set::{Pattern, PrefixSet};
 use super::ranges::{self, Ranges};
 use super::sets::{Set, Sets};
-use super::{RouteContext, RouteSource};
+use super::{Placement, RouteContext, RouteSource};
 use crate::attribute_store::DEFAULT_LOCAL_PREF;
 
 /// One condition.
@@ -51,6 +51,8 @@ pub(super) struct Subject<'a> {
     pub(super) attributes: &'a mut Attributes,
     /// As rules have set it so far.
     pub(super) tag: u32,
+    /// As rules have set it so far.
+    pub(super) placement: Placement,
     /// AS_PATH as text, from when a rule first asked for it until one changes the path.
     pub(super) text: Option<Text>,
 }

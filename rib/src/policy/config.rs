@@ -120,6 +120,12 @@ pub struct SetConfig {
     pub next_hop: Option<String>,
     /// The tag that later rules see, and later policies: what import sets, export finds.
     pub tag: Option<u32>,
+    /// The kernel's table. Only what `[fib]` names does anything with it, and with the next two.
+    pub table: Option<u32>,
+    /// The route's metric there.
+    pub metric: Option<u32>,
+    /// Its preferred source, an address; routes of the other family keep theirs.
+    pub prefsrc: Option<String>,
 }
 
 /// A change of communities: first `replace`, then `remove`, then `add`.

@@ -34,6 +34,9 @@ enum Change {
     Origin(Origin),
     NextHop(IpAddr),
     Tag(u32),
+    Table(u32),
+    Metric(u32),
+    Prefsrc(IpAddr),
 }
 
 /// A change of a number.
@@ -78,6 +81,14 @@ impl Setting {
                 (Family::Ipv4Unicast | Family::Ipv6Unicast, IpAddr::V4(_) | IpAddr::V6(_)) => {}
             },
             Change::Tag(tag) => subject.tag = *tag,
+            Change::Table(table) => subject.placement.table = Some(*table),
+            Change::Metric(metric) => subject.placement.metric = Some(*metric),
+            Change::Prefsrc(address) => match (subject.route.family, address) {
+                (Family::Ipv4Unicast, IpAddr::V4(_)) | (Family::Ipv6Unicast, IpAddr::V6(_)) => {
+                    subject.placement.prefsrc = Some(*address);
+                }
+                (Family::Ipv4Unicast | Family::Ipv6Unicast, IpAddr::V4(_) | IpAddr::V6(_)) => {}
+            },
         }
     }
 }
@@ -200,7 +211,35 @@ impl Builder<'_> {
         if let Some(tag) = c.tag {
             push("tag", tag.to_string(), Some(Change::Tag(tag)));
         }
+        all.extend(self.placement(path, config));
         all.into()
+    }
+
+    /// Where the route is in the kernel.
+    fn placement(&mut self, path: &str, config: &SetConfig) -> Vec<Setting> {
+        let at = |key: &str| format!("{path}.{key}");
+        let table = config.table.and_then(|table| {
+            let wrong = "0 is no table: write one from 1 on, as `254`".to_owned();
+            let table = if table == 0 { Err(wrong) } else { Ok(table) };
+            self.check(|| at("table"), table)
+        });
+        let prefsrc = config.prefsrc.as_ref().and_then(|text| {
+            let wrong = format!(
+                "`{text}` is no preferred source: write an address, as `10.0.0.1` or `2001:db8::1`"
+            );
+            self.check(|| at("prefsrc"), text.parse().map_err(|_| wrong))
+        });
+        let settings = [
+            table.map(|table| (format!("table {table}"), Change::Table(table))),
+            config
+                .metric
+                .map(|metric| (format!("metric {metric}"), Change::Metric(metric))),
+            prefsrc.map(|address| (format!("prefsrc {address}"), Change::Prefsrc(address))),
+        ];
+        let settings = settings.into_iter().flatten();
+        settings
+            .map(|(text, change)| Setting { change, text })
+            .collect()
     }
 
     fn prepend(&mut self, path: &str, config: &PrependConfig) -> Option<Change> {

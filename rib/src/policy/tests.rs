@@ -233,7 +233,7 @@ fn settings() {
         }),
         origin: Some("incomplete".to_owned()),
         next_hop: Some("192.0.2.1".to_owned()),
-        tag: None,
+        ..SetConfig::default()
     };
     let got = after(set);
     assert_eq!(
@@ -676,7 +676,7 @@ fn the_first_decision_ends_everything() {
     let all = compiled(&[policy("p", rules)]);
     let chain = all.chain(&texts(&["p", "reject"])).unwrap();
     let mut steps = Steps::default();
-    let (verdict, _) = chain.run(&context("10.0.0.0/8"), &mut attributes(), &mut steps);
+    let (verdict, ..) = chain.run(&context("10.0.0.0/8"), &mut attributes(), &mut steps);
     assert_eq!((verdict, steps.0), (Verdict::Accept, 1));
 }
 
@@ -692,6 +692,7 @@ fn a_path_as_text_is_made_once_and_only_if_asked_for() {
         route: &route,
         attributes: &mut builder_sees,
         tag: 0,
+        placement: Placement::default(),
         text: None,
     };
     let all = compiled(&[

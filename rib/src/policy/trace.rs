@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Placement;
 use super::config::Action;
 use super::engine::{Next, Policy, Rule, Witness};
 
@@ -12,6 +13,8 @@ pub struct Trace {
     pub steps: Vec<TraceStep>,
     /// The route's tag at the end.
     pub tag: u32,
+    /// Where in the kernel it is to be.
+    pub placement: Placement,
 }
 
 /// One rule or default that spoke.

@@ -223,6 +223,7 @@ fn set() -> impl Strategy<Value = SetConfig> {
                 next_hop: None,
                 // Something is always set, so that no rule does nothing.
                 tag: Some(tag),
+                ..SetConfig::default()
             },
         )
 }

@@ -422,7 +422,7 @@ impl World {
         let fib = &mut self.fib;
         self.rib.fib_next(max, &mut |prefix, forwarding| {
             match forwarding {
-                Some(forwarding) => fib.insert(prefix, forwarding),
+                Some((forwarding, _)) => fib.insert(prefix, forwarding),
                 None => fib.remove(&prefix),
             };
         })

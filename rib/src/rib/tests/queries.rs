@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decision::Step;
+use crate::policy::{Action, MatchConfig, PolicyConfig, RuleConfig, SetConfig, Then};
 use crate::query::{PAGE_MAX, Reason, RouteQuery};
 
 fn filled(routes: u32) -> Rib {
@@ -226,7 +227,11 @@ fn the_fib_gets_next_hops_and_what_local_routes_say() {
     rib.announce_local(source, "192.0.3.0/24".parse().unwrap(), &ours, None);
     let mut fib = BTreeMap::new();
     rib.fib_next(100, &mut |prefix, forwarding| {
-        drop_in(&mut fib, prefix, forwarding)
+        drop_in(
+            &mut fib,
+            prefix,
+            forwarding.map(|(forwarding, _)| forwarding),
+        )
     });
     let hop = |peer| {
         let address = address(peer).into();
@@ -247,7 +252,11 @@ fn the_fib_gets_next_hops_and_what_local_routes_say() {
     // One way goes: the best path stays, the FIB hears of it all the same.
     rib.peer_down(PeerId(1));
     rib.fib_next(100, &mut |prefix, forwarding| {
-        drop_in(&mut fib, prefix, forwarding)
+        drop_in(
+            &mut fib,
+            prefix,
+            forwarding.map(|(forwarding, _)| forwarding),
+        )
     });
     assert_eq!(fib[&wide], Forwarding::Via(SmallVec::from_slice(&[hop(0)])));
 }
@@ -257,6 +266,107 @@ fn drop_in(fib: &mut BTreeMap<IpNet, Forwarding>, prefix: IpNet, forwarding: Opt
         Some(forwarding) => fib.insert(prefix, forwarding),
         None => fib.remove(&prefix),
     };
+}
+
+/// The route's placement by a policy of `[fib]`; `None`: it is kept out.
+fn placed(rib: &mut Rib) -> BTreeMap<IpNet, Option<Placement>> {
+    let mut fib = BTreeMap::new();
+    rib.fib_next(100, &mut |prefix, placed| {
+        fib.insert(prefix, placed.map(|(_, placement)| placement));
+    });
+    fib
+}
+
+fn to_kernel() -> PolicyConfig {
+    let rule = |matches, set, then| RuleConfig { matches, set, then };
+    PolicyConfig {
+        name: "to-kernel".to_owned(),
+        default: Some(Action::Accept),
+        rules: vec![
+            rule(
+                MatchConfig {
+                    communities: vec!["65000:666".to_owned()],
+                    ..MatchConfig::default()
+                },
+                SetConfig::default(),
+                Then::Decide(Action::Reject),
+            ),
+            rule(
+                MatchConfig {
+                    group: vec!["edge".to_owned()],
+                    ..MatchConfig::default()
+                },
+                SetConfig {
+                    table: Some(1000),
+                    metric: Some(7),
+                    prefsrc: Some("2001:db8::1".to_owned()),
+                    ..SetConfig::default()
+                },
+                Then::Next,
+            ),
+            rule(
+                MatchConfig::default(),
+                SetConfig {
+                    prefsrc: Some("10.100.0.1".to_owned()),
+                    ..SetConfig::default()
+                },
+                Then::Next,
+            ),
+        ],
+    }
+}
+
+#[test]
+fn a_policy_says_which_routes_the_fib_gets_and_where_they_are_to_be() {
+    let policies = Policies::compile(&Default::default(), &[to_kernel()]).unwrap();
+    let chain = policies.chain(&["to-kernel".to_owned()]).unwrap();
+    let mut rib = Rib::new(config());
+    rib.set_policies(Arc::new(policies));
+    assert!(rib.set_fib_policy(chain.clone()));
+    assert!(!rib.set_fib_policy(chain));
+    for (peer, group) in [(0, "edge"), (1, "core")] {
+        let mut session = session(peer, Sort::External);
+        session.group = Some(group.into());
+        rib.peer_up(PeerId(peer), session);
+    }
+    let tell = |rib: &mut Rib, peer: u32, prefix: &str, community: Option<u32>| {
+        let mut attributes = route([65000 + peer]);
+        attributes.next_hop = NextHop::V4(address(peer));
+        attributes.communities.extend(community.map(Community));
+        rib.receive(PeerId(peer), &update(prefix, Some(&attributes)))
+            .unwrap();
+    };
+    // Alternating, so that what was said of one peer's route is not taken for the other's.
+    for (n, peer) in [(1, 0), (2, 1), (3, 0), (4, 1)] {
+        tell(&mut rib, peer, &format!("10.{n}.0.0/16"), None);
+    }
+    tell(&mut rib, 0, "10.5.0.0/16", Some((65000 << 16) + 666));
+    let source = Some("10.100.0.1".parse().unwrap());
+    let at_edge = Placement {
+        table: Some(1000),
+        metric: Some(7),
+        prefsrc: source,
+    };
+    let edge = Some(at_edge);
+    let core = Some(Placement {
+        prefsrc: source,
+        ..Placement::default()
+    });
+    let prefix = |n: u32| format!("10.{n}.0.0/16").parse::<IpNet>().unwrap();
+    let expected = [(1, edge), (2, core), (3, edge), (4, core), (5, None)];
+    assert_eq!(
+        placed(&mut rib),
+        expected.map(|(n, placement)| (prefix(n), placement)).into()
+    );
+    // The community goes: now it is let in. Another policy, and all is told again.
+    tell(&mut rib, 0, "10.5.0.0/16", None);
+    assert_eq!(placed(&mut rib), BTreeMap::from([(prefix(5), edge)]));
+    let (verdict, trace) = rib.explain_fib(prefix(1)).unwrap();
+    assert_eq!((verdict, trace.placement), (Verdict::Accept, at_edge));
+    assert!(rib.set_fib_policy(Chain::accept_all()));
+    rib.fib_resync();
+    let all = (1..6).map(|n| (prefix(n), Some(Placement::default())));
+    assert_eq!(placed(&mut rib), all.collect());
 }
 
 #[test]
