@@ -143,13 +143,13 @@ pub(super) fn config(host: usize, topology: &Topology, chance: &mut Chance) -> C
         originate,
         statics: statics(host, topology, chance),
         fib: Fib {
-            policy: chance.one_in(2).then(kernel_chain),
+            policy: chance.clone().one_in(2).then(kernel_chain),
             ..Fib::default()
         },
         policies: vec![
             policy("shape", false, chance),
             policy("shape-out", true, chance),
-            to_kernel(chance),
+            to_kernel(&mut chance.clone()),
         ],
         sets: Default::default(),
     }
@@ -296,7 +296,7 @@ pub(super) fn kernel_chain() -> Vec<String> {
 /// Metrics that hosts give to their routes.
 pub(super) const METRICS: [u32; 2] = [20, 30];
 
-/// A policy for what enters the kernel, and where.
+/// A policy for what enters the kernel, and where. It is drawn aside, so that seeds name the worlds they did before.
 pub(super) fn to_kernel(chance: &mut Chance) -> PolicyConfig {
     let mut rules = Vec::new();
     for third in 0..PREFIXES {

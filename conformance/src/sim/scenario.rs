@@ -138,8 +138,9 @@ fn reconfigure(world: &mut World, host: usize) {
     if world.chance.one_in(4) {
         config.fib.table = world.chance.pick(&[254, 100]).unwrap_or(254);
         config.fib.metric = world.chance.pick(&draw::METRICS).unwrap_or(20);
-        config.fib.policy = world.chance.one_in(2).then(draw::kernel_chain);
-        let to_kernel = draw::to_kernel(&mut world.chance);
+        let mut aside = world.chance.clone();
+        config.fib.policy = aside.one_in(2).then(draw::kernel_chain);
+        let to_kernel = draw::to_kernel(&mut aside);
         config
             .policies
             .retain(|policy| policy.name != to_kernel.name);
