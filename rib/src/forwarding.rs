@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bgp_core::{Attributes, Prefix};
+use bgp_core::{Attributes, Ipv4Prefix, Ipv6Prefix, Prefix};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
@@ -11,9 +11,9 @@ use crate::local::{LocalForwarding, LocalSource};
 use crate::next_hop::NextHopKey;
 use crate::peer::{Kind, PeerId, PeerSession};
 use crate::plane::Plane;
-use crate::policy::{Placement, RouteContext, Trace, Verdict};
+use crate::policy::{Chain, Placement, RouteContext, Trace, Verdict};
 use crate::query::family_of;
-use crate::rib::Core;
+use crate::rib::{Core, Rib};
 use crate::table::{Flags, Path};
 
 /// What is to happen to packets for a prefix.
@@ -34,6 +34,40 @@ pub enum Forwarding {
 struct Said {
     of: Option<(AttrId, PeerId)>,
     placement: Option<Placement>,
+}
+
+impl Rib {
+    /// The policy of `[fib]`. What the FIB was given by another one stands until [`Rib::fib_resync`]. False: it is the same.
+    pub fn set_fib_policy(&mut self, chain: Chain) -> bool {
+        let before = std::mem::replace(&mut self.core.fib, chain);
+        before != self.core.fib
+    }
+
+    /// The next hops by which packets to exactly `prefix` go, if it is the kernel's.
+    #[must_use]
+    pub fn next_hops_of(&self, prefix: IpNet) -> Vec<NextHopKey> {
+        let forwarding = match Ipv4Prefix::from_net(prefix) {
+            Some(prefix) => self.ipv4.forwarding_of(&self.core, prefix),
+            None => Ipv6Prefix::from_net(prefix)
+                .and_then(|prefix| self.ipv6.forwarding_of(&self.core, prefix)),
+        };
+        match forwarding {
+            Some(Forwarding::Via(hops)) => hops.into_iter().map(|(key, _)| key).collect(),
+            Some(Forwarding::Blackhole | Forwarding::Unreachable | Forwarding::Prohibit) | None => {
+                Vec::new()
+            }
+        }
+    }
+
+    /// What the policy of `[fib]` does with the best route to exactly `prefix`.
+    #[must_use]
+    pub fn explain_fib(&self, prefix: IpNet) -> Option<(Verdict, Trace)> {
+        if let Some(prefix) = Ipv4Prefix::from_net(prefix) {
+            return self.ipv4.explain_fib(&self.core, prefix);
+        }
+        self.ipv6
+            .explain_fib(&self.core, Ipv6Prefix::from_net(prefix)?)
+    }
 }
 
 impl<P: Prefix> Plane<P> {

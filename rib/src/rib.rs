@@ -21,7 +21,7 @@ use crate::local::{LocalForwarding, LocalRoutes, LocalSource};
 use crate::next_hop::{NextHopChange, NextHopKey, Reach};
 use crate::peer::{Kind, PeerId, PeerSession, Peers};
 use crate::plane::{Arrival, Plane};
-use crate::policy::{Chain, Placement, Policies, RouteSource, Trace, Verdict};
+use crate::policy::{Chain, Placement, Policies, RouteSource};
 use crate::table::Flags;
 
 /// What holds for all peers.
@@ -375,38 +375,6 @@ impl Rib {
     #[must_use]
     pub fn has_pending(&self, peer: PeerId) -> bool {
         self.ipv4.has_pending(peer) || self.ipv6.has_pending(peer)
-    }
-
-    /// The policy of `[fib]`. What the FIB was given by another one stands until [`Rib::fib_resync`]. False: it is the same.
-    pub fn set_fib_policy(&mut self, chain: Chain) -> bool {
-        let before = std::mem::replace(&mut self.core.fib, chain);
-        before != self.core.fib
-    }
-
-    /// The next hops by which packets to exactly `prefix` go, if it is the kernel's.
-    #[must_use]
-    pub fn next_hops_of(&self, prefix: IpNet) -> Vec<NextHopKey> {
-        let forwarding = match Ipv4Prefix::from_net(prefix) {
-            Some(prefix) => self.ipv4.forwarding_of(&self.core, prefix),
-            None => Ipv6Prefix::from_net(prefix)
-                .and_then(|prefix| self.ipv6.forwarding_of(&self.core, prefix)),
-        };
-        match forwarding {
-            Some(Forwarding::Via(hops)) => hops.into_iter().map(|(key, _)| key).collect(),
-            Some(Forwarding::Blackhole | Forwarding::Unreachable | Forwarding::Prohibit) | None => {
-                Vec::new()
-            }
-        }
-    }
-
-    /// What the policy of `[fib]` does with the best route to exactly `prefix`.
-    #[must_use]
-    pub fn explain_fib(&self, prefix: IpNet) -> Option<(Verdict, Trace)> {
-        if let Some(prefix) = Ipv4Prefix::from_net(prefix) {
-            return self.ipv4.explain_fib(&self.core, prefix);
-        }
-        self.ipv6
-            .explain_fib(&self.core, Ipv6Prefix::from_net(prefix)?)
     }
 
     /// Gives the FIB what changed and where in the kernel it is to be, at most `max` prefixes of each family. Says whether there is more.

@@ -13,8 +13,8 @@ use proto::v1::source::Local;
 use speaker::command::{Injected, PeerName, Refusal};
 use speaker::drain::Drain;
 use speaker::view::{
-    DrainView, Explanation, FibDetail, FibStatus, FibView, NextHopView, OwnerView, PathView, PeerView,
-    PrefixCounts, RouteChange, RouteView, SessionView, Source, Status,
+    DrainView, Explanation, FibDetail, FibStatus, FibView, NextHopView, OwnerView, PathView,
+    PeerView, PrefixCounts, RouteChange, RouteView, SessionView, Source, Status,
 };
 use tonic::metadata::MetadataValue;
 

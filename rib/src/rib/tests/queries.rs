@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::decision::Step;
-use crate::policy::{Action, MatchConfig, PolicyConfig, RuleConfig, SetConfig, Then};
+use crate::policy::{Action, MatchConfig, PolicyConfig, RuleConfig, SetConfig, Then, Verdict};
 use crate::query::{PAGE_MAX, Reason, RouteQuery};
 
 fn filled(routes: u32) -> Rib {
