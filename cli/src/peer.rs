@@ -224,6 +224,10 @@ struct PeerRow {
     added: bool,
     kept: bool,
     enabled: bool,
+    /// Its routes are stale, and how long they stay; null: they are not.
+    held: Option<HeldRow>,
+    /// A restart of our own waits for it.
+    awaited: bool,
     /// How long it has been in `state`.
     state_s: i64,
     /// How long ago `last_error` was.
@@ -265,6 +269,24 @@ struct Messages {
     updates_sent: u64,
 }
 
+/// Routes of a peer that restarts.
+#[derive(Debug, Serialize)]
+struct HeldRow {
+    left_s: i64,
+    /// It is back, and is telling them again.
+    back: bool,
+}
+
+impl HeldRow {
+    fn words(&self) -> String {
+        let left = text::age(self.left_s);
+        match self.back {
+            true => format!("it is telling them again: those that it does not tell go in {left}"),
+            false => format!("held for {left}, unless it comes back"),
+        }
+    }
+}
+
 impl From<Peer> for PeerRow {
     fn from(peer: Peer) -> Self {
         let state = peer.state();
@@ -290,6 +312,11 @@ impl From<Peer> for PeerRow {
             added: peer.added,
             kept: peer.kept,
             enabled: peer.enabled,
+            held: peer.held.map(|held| HeldRow {
+                left_s: held.left.map_or(0, |left| left.seconds),
+                back: held.back,
+            }),
+            awaited: peer.awaited,
             state_s,
             last_error_s: peer.last_error_age.map(|age| age.seconds),
             session: peer.session.map(SessionRow::from),
@@ -417,6 +444,16 @@ impl PeerRow {
             ("added", added.into()),
             ("state", self.state_word()),
             ("since", text::age(self.state_s).into()),
+            (
+                "stale routes",
+                self.held.as_ref().map(HeldRow::words).into(),
+            ),
+            (
+                "awaited",
+                self.awaited
+                    .then(|| "our restart waits for it".to_owned())
+                    .into(),
+            ),
             ("last error", error.into()),
             ("sessions so far", self.established_count.into()),
             ("import", policy(&self.import)),

@@ -5,7 +5,7 @@ use std::path::Path;
 use proto::v1::system_service_client::SystemServiceClient;
 use proto::v1::{
     CheckConfigRequest, DiffConfigRequest, FibStatus, GetConfigRequest, GetStatusRequest,
-    GetStatusResponse, ReloadConfigRequest,
+    GetStatusResponse, ReloadConfigRequest, RestartState, RestartStatus,
 };
 use serde::Serialize;
 use tonic::transport::Channel;
@@ -120,6 +120,43 @@ struct StatusRow {
     attribute_sets: u64,
     fib: Fib,
     drain: DrainRow,
+    /// Null: no restart is under way.
+    restart: Option<RestartRow>,
+    /// Peers of which routes are held stale.
+    peers_held: u64,
+}
+
+/// A graceful restart of the daemon.
+#[derive(Debug, Serialize)]
+struct RestartRow {
+    /// `asking` the kernel, or `deferring` the choice of routes.
+    state: &'static str,
+    left_s: i64,
+    awaited: u64,
+}
+
+impl From<RestartStatus> for RestartRow {
+    fn from(restart: RestartStatus) -> Self {
+        Self {
+            state: match restart.state() {
+                RestartState::Unspecified => "unknown",
+                RestartState::Asking => "asking",
+                RestartState::Deferring => "deferring",
+            },
+            left_s: restart.left.map_or(0, |left| left.seconds),
+            awaited: restart.awaited,
+        }
+    }
+}
+
+impl RestartRow {
+    fn words(&self) -> String {
+        let left = text::age(self.left_s);
+        format!(
+            "{}: routes are not chosen yet, {} peers are awaited for {left} at most",
+            self.state, self.awaited
+        )
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -160,6 +197,8 @@ impl From<GetStatusResponse> for StatusRow {
             attribute_sets: status.attribute_sets,
             fib: status.fib.unwrap_or_default().into(),
             drain: status.drain.into(),
+            restart: status.restart.map(RestartRow::from),
+            peers_held: status.peers_held,
         }
     }
 }
@@ -205,6 +244,16 @@ impl StatusRow {
             ),
             ("kernel", self.fib.words()),
             ("drain", Word::new(self.drain.words(), Tone::Warning)),
+            (
+                "restart",
+                Word::new(
+                    self.restart
+                        .as_ref()
+                        .map_or(String::new(), RestartRow::words),
+                    Tone::Warning,
+                ),
+            ),
+            ("stale", Word::new(self.held_words(), Tone::Warning)),
         ];
         details.extend(
             self.problems
@@ -212,6 +261,15 @@ impl StatusRow {
                 .map(|problem| ("problem", Word::new(problem, Tone::Bad))),
         );
         details
+    }
+}
+
+impl StatusRow {
+    fn held_words(&self) -> String {
+        match self.peers_held {
+            0 => String::new(),
+            peers => format!("routes of {peers} peers are held: see `windrose peer list`"),
+        }
     }
 }
 

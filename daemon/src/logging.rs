@@ -9,6 +9,7 @@ use bgp_core::header::LEN;
 use bgp_fsm::State;
 use fib_netlink::Notice as FibNotice;
 use rib::Drain;
+use speaker::view::RestartStage;
 use speaker::{Notice, PeerChange};
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::EnvFilter;
@@ -78,6 +79,14 @@ pub(crate) fn log_notice(notice: &Notice) {
         Notice::LeaseExpired { owner, routes } => {
             warn!(owner, routes, "lease expired: routes withdrawn")
         }
+        Notice::Held { peer, time } => {
+            info!(%peer, ?time, "its routes are held, stale (RFC 4724)")
+        }
+        Notice::HeldOver { peer, told: true } => info!(%peer, "it has told its routes again"),
+        Notice::HeldOver { peer, told: false } => {
+            warn!(%peer, "its stale routes go: it did not tell them again in time");
+        }
+        Notice::Restart { stage, awaited } => log_restart(*stage, *awaited),
         Notice::Drain { stage, grace } => log_drain(*stage, *grace),
         Notice::Fib(notice) => log_fib(notice),
         Notice::Configured {
@@ -104,6 +113,15 @@ impl fmt::Display for Hexadecimal<'_> {
         let (len, kind) = (LEN + self.0.len(), Kind::Update.number());
         write!(f, "{:f<32}{len:04x}{kind:02x}", "")?;
         self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
+fn log_restart(stage: RestartStage, awaited: usize) {
+    match stage {
+        RestartStage::Asking | RestartStage::Deferring => {
+            info!("restart: nothing is chosen and told before the peers have told all (RFC 4724)");
+        }
+        RestartStage::None => info!(not_there = awaited, "restart: routes are chosen and told"),
     }
 }
 

@@ -100,6 +100,9 @@ impl Counts {
             Notice::PeerState { .. }
             | Notice::Malformed { .. }
             | Notice::EndOfRib { .. }
+            | Notice::Held { .. }
+            | Notice::HeldOver { .. }
+            | Notice::Restart { .. }
             | Notice::Drain { .. }
             | Notice::Fib(_) => return,
         };

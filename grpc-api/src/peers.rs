@@ -251,7 +251,7 @@ struct Watch {
 }
 
 /// What makes a peer worth telling again.
-type Told = (State, Instant, bool, Option<Instant>);
+type Told = (State, Instant, bool, Option<Instant>, bool);
 
 impl Watch {
     /// `None`: the daemon ends.
@@ -298,7 +298,14 @@ impl Watch {
             if self.only.as_ref().is_some_and(|only| *only != name) {
                 continue;
             }
-            let tell = (peer.state, peer.since, peer.enabled, peer.last_error_at);
+            let held = peer.held.is_some();
+            let tell = (
+                peer.state,
+                peer.since,
+                peer.enabled,
+                peer.last_error_at,
+                held,
+            );
             if gone.remove(&name) != Some(tell) {
                 let kept = added.get(&name).copied();
                 let peer = convert::peer(peer, now, kept);
@@ -319,6 +326,8 @@ fn about_peers(notice: &Notice) -> bool {
     match notice {
         Notice::PeerState { .. }
         | Notice::PeerDown { .. }
+        | Notice::Held { .. }
+        | Notice::HeldOver { .. }
         | Notice::Configured { .. }
         | Notice::PeerChanged { .. } => true,
         Notice::Malformed { .. }
@@ -326,6 +335,7 @@ fn about_peers(notice: &Notice) -> bool {
         | Notice::MaxPrefixes { .. }
         | Notice::Refused { .. }
         | Notice::LeaseExpired { .. }
+        | Notice::Restart { .. }
         | Notice::Drain { .. }
         | Notice::Fib(_) => false,
     }

@@ -68,7 +68,7 @@ impl Speaker {
 
     /// Passes on what changed in the Loc-RIB, a chunk at a time.
     pub(crate) fn feed_fib(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        if !self.config.fib.install || self.defers() {
+        if !self.config.fib.install || self.is_restarting() {
             return;
         }
         let mut changes = std::mem::take(&mut self.fib_changes);
@@ -87,7 +87,7 @@ impl Speaker {
     /// the new ones lacks nothing that is to go.
     pub(crate) fn feed_fib_all(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.feed_fib(now, out);
-        while self.fib_behind {
+        while self.fib_behind && !self.is_restarting() {
             self.feed_fib(now, out);
         }
     }

@@ -13,6 +13,7 @@ use rib::Drain;
 use smallvec::SmallVec;
 
 use crate::command::PeerName;
+use crate::view::RestartStage;
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -74,6 +75,27 @@ pub enum Notice {
         owner: String,
         /// How many routes.
         routes: usize,
+    },
+    /// A session was lost, and the peer's routes are held stale (RFC 4724 §4.2).
+    Held {
+        /// Who.
+        peer: PeerName,
+        /// For how long at most.
+        time: Duration,
+    },
+    /// A peer's stale routes are gone, or told again.
+    HeldOver {
+        /// Who.
+        peer: PeerName,
+        /// The peer is back and has told all; else their time was over.
+        told: bool,
+    },
+    /// A restart of our own goes on (RFC 4724 §4.1).
+    Restart {
+        /// To where.
+        stage: RestartStage,
+        /// At its end: peers that did not come.
+        awaited: usize,
     },
     /// A graceful shutdown began, went on to withdraw all routes, or is over (RFC 8326).
     Drain {

@@ -59,6 +59,8 @@ impl Speaker {
             paths: counts.paths,
             attribute_sets: counts.attribute_sets,
             drain: self.drain_view(),
+            restart: self.restart_view(),
+            peers_held: self.peers.iter().filter(|peer| peer.held.is_some()).count(),
             problems: self.problems(&fib),
             fib,
         }
@@ -289,6 +291,8 @@ impl Speaker {
                 ipv4: view_counts(counts.ipv4),
                 ipv6: view_counts(counts.ipv6),
             },
+            held: peer.held_view(),
+            awaited: self.awaits(peer),
             last_error: peer.last_error.as_ref().map(|(why, _)| why.clone()),
             last_error_at: peer.last_error.as_ref().map(|(_, at)| *at),
             families: Family::ALL

@@ -11,7 +11,9 @@ use rib::{PeerId, PeerSession};
 use crate::Speaker;
 use crate::config::PeerOptions;
 use crate::event::Effect;
+use crate::notice::Notice;
 use crate::peer::Peer;
+use crate::view::{HeldView, RestartStage, RestartView};
 
 /// How long a peer that is back may take to its End-of-RIB, before its stale routes go all the same (RFC 4724 §4.2).
 const STALE_MAX: Duration = Duration::from_secs(360);
@@ -47,6 +49,8 @@ pub(crate) enum Deferral {
     Selecting {
         /// Since when.
         since: Instant,
+        /// When it was last looked at.
+        looked: Instant,
         /// When somebody may be awaited no longer.
         look: Instant,
     },
@@ -68,6 +72,14 @@ impl Peer {
     pub(crate) fn calls_anew(&self, now: Instant) -> bool {
         let graceful = |session: &Session| session.graceful_restart.is_some();
         self.fsm.session().is_some_and(graceful) && now >= self.since + COLLISION
+    }
+
+    /// Its stale routes, for who asks.
+    pub(crate) fn held_view(&self) -> Option<HeldView> {
+        self.held.as_ref().map(|held| HeldView {
+            until: held.until,
+            back: self.fsm.session().is_some(),
+        })
     }
 
     /// Until when our restart, which began to wait at `since`, waits for it at most (RFC 4724 §4.1). The RFC excludes those
@@ -133,7 +145,7 @@ impl Speaker {
     }
 
     /// A session, or an attempt at one, ended: routes go, or become stale.
-    pub(crate) fn rib_down(&mut self, now: Instant, id: PeerId, end: &End) {
+    pub(crate) fn rib_down(&mut self, now: Instant, id: PeerId, end: &End, out: &mut Vec<Effect>) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
@@ -159,6 +171,10 @@ impl Speaker {
                     families,
                     until,
                 });
+                out.push(Effect::Notice(Notice::Held {
+                    peer: peer.name.clone(),
+                    time,
+                }));
                 self.rib.peer_lost(id, families);
             }
             Some(_) | None => self.rib.peer_down(id),
@@ -166,7 +182,7 @@ impl Speaker {
     }
 
     /// End-of-RIB: what the peer has not told again goes.
-    pub(crate) fn heard_all(&mut self, id: PeerId, family: Family) {
+    pub(crate) fn heard_all(&mut self, id: PeerId, family: Family, out: &mut Vec<Effect>) {
         let held = self.peers.get_mut(id).and_then(|peer| peer.held.as_mut());
         let Some(held) = held else { return };
         let was_held = std::mem::take(held.families.get_mut(family));
@@ -176,14 +192,18 @@ impl Speaker {
         }
         if let Some(peer) = self.peers.get_mut(id).filter(|_| over) {
             peer.held = None;
+            let (peer, told) = (peer.name.clone(), true);
+            out.push(Effect::Notice(Notice::HeldOver { peer, told }));
         }
     }
 
     /// Stale routes go whose time is over.
-    pub(crate) fn expire_held(&mut self, now: Instant) {
+    pub(crate) fn expire_held(&mut self, now: Instant, out: &mut Vec<Effect>) {
         for id in self.peers.ids() {
-            let held = self.peers.get(id).and_then(|peer| peer.held.as_ref());
-            if held.is_some_and(|held| held.until <= now) {
+            let due = |peer: &&Peer| peer.held.as_ref().is_some_and(|held| held.until <= now);
+            if let Some(peer) = self.peers.get(id).filter(due) {
+                let (peer, told) = (peer.name.clone(), false);
+                out.push(Effect::Notice(Notice::HeldOver { peer, told }));
                 self.drop_held(id);
                 self.drop_dynamic(id);
             }
@@ -215,7 +235,7 @@ impl Speaker {
 /// As the one that restarts.
 impl Speaker {
     /// We start: whether that is a restart is for the kernel to say, if routes of ours would be there.
-    pub(crate) fn begin_restart(&mut self, now: Instant) {
+    pub(crate) fn begin_restart(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let named = self.config.peers.iter().any(|p| is_graceful(&p.options));
         let ranges = self.config.ranges.iter().any(|r| is_graceful(&r.options));
         self.restart.restarting = named || ranges;
@@ -226,7 +246,7 @@ impl Speaker {
         } else {
             // Off the way of the packets, our restart stops none.
             self.restart.forwarding = ALL;
-            self.defer(now);
+            self.defer(now, out);
         }
     }
 
@@ -256,6 +276,28 @@ impl Speaker {
         held.map(|held| held.until).chain(ours).min()
     }
 
+    /// How far the restart is.
+    pub(crate) fn restart_view(&self) -> RestartView {
+        let (stage, until) = match self.deferral {
+            Deferral::None => (RestartStage::None, None),
+            Deferral::Asking(until) => (RestartStage::Asking, Some(until)),
+            Deferral::Selecting { look, .. } => (RestartStage::Deferring, Some(look)),
+        };
+        RestartView {
+            stage,
+            until,
+            awaited: self.peers.iter().filter(|peer| self.awaits(peer)).count(),
+        }
+    }
+
+    /// Whether the restart waits for a peer.
+    pub(crate) fn awaits(&self, peer: &Peer) -> bool {
+        match self.deferral {
+            Deferral::None | Deferral::Asking(_) => false,
+            Deferral::Selecting { since, looked, .. } => peer.awaited_until(since) > looked,
+        }
+    }
+
     /// The restart goes on, if something it waits for has come.
     pub(crate) fn check_restart(&mut self, now: Instant, out: &mut Vec<Effect>) {
         match self.deferral {
@@ -263,7 +305,7 @@ impl Speaker {
                 self.restart.forwarding = self.fib.has_routes();
                 self.deferral = Deferral::None;
                 if any(self.restart.forwarding) {
-                    self.defer(now);
+                    self.defer(now, out);
                 }
                 self.tell_restart();
                 for id in self.peers.ids() {
@@ -276,10 +318,19 @@ impl Speaker {
             Deferral::Selecting { since, .. } => {
                 let look = self.awaited_until(since);
                 if look > now {
-                    self.deferral = Deferral::Selecting { since, look };
+                    let looked = now;
+                    self.deferral = Deferral::Selecting {
+                        since,
+                        looked,
+                        look,
+                    };
                 } else {
+                    let peers = self.peers.iter().filter(|peer| peer.enabled);
+                    let silent = peers.filter(|peer| peer.fsm.session().is_none());
+                    let (stage, awaited) = (RestartStage::None, silent.count());
                     self.deferral = Deferral::None;
                     self.extend_startup(now);
+                    out.push(Effect::Notice(Notice::Restart { stage, awaited }));
                 }
             }
             Deferral::None | Deferral::Asking(_) => {}
@@ -295,9 +346,12 @@ impl Speaker {
         self.tell_restart();
     }
 
-    fn defer(&mut self, now: Instant) {
+    fn defer(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let stage = RestartStage::Deferring;
+        out.push(Effect::Notice(Notice::Restart { stage, awaited: 0 }));
         self.deferral = Deferral::Selecting {
             since: now,
+            looked: now,
             look: now + DEFERRAL_MAX,
         };
         self.extend_startup(now + DEFERRAL_MAX);

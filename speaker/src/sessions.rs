@@ -286,7 +286,7 @@ impl Speaker {
             *peer.heard_all.get_mut(family) = true;
             let peer = peer.name.clone();
             out.push(Effect::Notice(Notice::EndOfRib { peer, family }));
-            self.heard_all(id, family);
+            self.heard_all(id, family, out);
         }
         self.check_limit(id, received.prefixes, out)
     }
@@ -342,7 +342,7 @@ impl Speaker {
     }
 
     fn down(&mut self, now: Instant, id: PeerId, end: &End, out: &mut Vec<Effect>) {
-        self.rib_down(now, id, end);
+        self.rib_down(now, id, end, out);
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };

@@ -128,7 +128,7 @@ impl Speaker {
 
     /// Begins: peers are started, local routes announced, the kernel is asked for what it has.
     pub fn start(&mut self, now: Instant, out: &mut Vec<Effect>) {
-        self.begin_restart(now);
+        self.begin_restart(now, out);
         for index in 0..self.config.peers.len() {
             self.add_configured(now, index, out);
         }
@@ -168,7 +168,9 @@ impl Speaker {
             Life::Ending(latest) => Some(latest),
             Life::Running | Life::Ended => None,
         };
-        let behind = self.fib_behind.then_some(self.started);
+        // While a restart is under way, the FIB hears nothing.
+        let behind = self.fib_behind && !self.is_restarting();
+        let behind = behind.then_some(self.started);
         [
             peers,
             life,
@@ -241,7 +243,7 @@ impl Speaker {
             self.fib_input(now, fib_netlink::Input::Timeout, out);
         }
         self.expire_leases(now, out);
-        self.expire_held(now);
+        self.expire_held(now, out);
         self.check_drain(now, out);
         self.end_dropped_watches();
     }

@@ -34,8 +34,44 @@ pub struct Status {
     pub fib: FibStatus,
     /// Whether we are about to leave.
     pub drain: DrainView,
+    /// Whether we have just restarted.
+    pub restart: RestartView,
+    /// Peers of which routes are held stale.
+    pub peers_held: usize,
     /// What is not as it should be, in words; empty is healthy.
     pub problems: Vec<String>,
+}
+
+/// How far our own graceful restart is (RFC 4724 §4.1).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct RestartView {
+    /// Where it is.
+    pub stage: RestartStage,
+    /// When that is over, if nothing else happens.
+    pub until: Option<Instant>,
+    /// Peers that have yet to tell what they know.
+    pub awaited: usize,
+}
+
+/// See [`RestartView`].
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum RestartStage {
+    /// There is none, or it is over.
+    #[default]
+    None,
+    /// The kernel is asked for its routes.
+    Asking,
+    /// Routes are heard; nothing is chosen, told or installed.
+    Deferring,
+}
+
+/// Routes of a peer that are held stale (RFC 4724 §4.2).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HeldView {
+    /// When they go, unless the peer tells them again.
+    pub until: Instant,
+    /// The peer is back, and is telling them.
+    pub back: bool,
 }
 
 /// How far a graceful shutdown is (RFC 8326).
@@ -91,6 +127,10 @@ pub struct PeerView {
     pub since: Instant,
     /// Prefixes received, accepted and advertised.
     pub prefixes: PerFamily<PrefixCounts>,
+    /// Stale routes of it, if it has any.
+    pub held: Option<HeldView>,
+    /// Our restart waits for it.
+    pub awaited: bool,
     /// Why the last session or attempt ended.
     pub last_error: Option<String>,
     /// When that was.

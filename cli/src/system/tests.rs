@@ -34,6 +34,15 @@ fn answer() -> GetStatusResponse {
             state: DrainState::Drained.into(),
             ..DrainStatus::default()
         }),
+        restart: Some(RestartStatus {
+            state: RestartState::Deferring.into(),
+            left: Some(prost_types::Duration {
+                seconds: 50,
+                nanos: 0,
+            }),
+            awaited: 2,
+        }),
+        peers_held: 1,
     }
 }
 
@@ -53,6 +62,8 @@ prefixes  1000 ipv4, 50 ipv6
 paths     2100, 12 attribute sets
 kernel    1049 routes installed, 0 pending, 1 failed
 drain     drained: no route is told to any peer
+restart   deferring: routes are not chosen yet, 2 peers are awaited for 50s at most
+stale     routes of 1 peers are held: see `windrose peer list`
 problem   1 route is not installed
 ";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
@@ -68,6 +79,7 @@ fn json_has_the_names_that_scripts_rely_on() {
         "paths": 2100, "attribute_sets": 12,
         "fib": {"install": true, "permitted": true, "installed": 1049, "pending": 0, "failed": 1},
         "drain": {"state": "drained", "since_s": null, "withdraws_in_s": null, "peers_pending": 0},
+        "restart": {"state": "deferring", "left_s": 50, "awaited": 2}, "peers_held": 1,
     });
     assert_eq!(json, expected);
 }

@@ -13,8 +13,8 @@ use rib::policy::{
 };
 use speaker::command::{Injection, InjectionBatch};
 use speaker::config::{
-    Config, Fib, MaxPrefixes, MaxPrefixesAction, NextHopMode, Originate, Peer, PeerOptions,
-    PeerRange, Router, Static, StaticNextHop, StaticVia, When,
+    Config, Fib, GracefulRestart, MaxPrefixes, MaxPrefixesAction, NextHopMode, Originate, Peer,
+    PeerOptions, PeerRange, Router, Static, StaticNextHop, StaticVia, When,
 };
 use speaker::inject::ourselves;
 
@@ -37,6 +37,8 @@ pub(super) struct Topology {
     open: bool,
     /// For each pair, the smaller first: whether they speak over IPv6, and IPv4 routes then have IPv6 next hops.
     over_ipv6: Vec<bool>,
+    /// Hosts with graceful restart, and their Restart Times.
+    graceful: Vec<Option<Duration>>,
 }
 
 impl Topology {
@@ -63,7 +65,22 @@ impl Topology {
             reflectors,
             open: reflectors < 2 && chance.one_in(4),
             over_ipv6: (0..count * count).map(|_| chance.one_in(3)).collect(),
+            graceful: Vec::new(),
         }
+    }
+
+    /// Some hosts have graceful restart.
+    pub(super) fn draw_graceful(&mut self, chance: &mut Chance) {
+        let time = |chance: &mut Chance| {
+            let seconds = chance.pick(&[3, 20, 120]).unwrap_or(120);
+            (!chance.one_in(4)).then(|| Duration::from_secs(seconds))
+        };
+        self.graceful = (0..self.count()).map(|_| time(chance)).collect();
+    }
+
+    fn graceful(&self, host: usize) -> Option<GracefulRestart> {
+        let time = self.graceful.get(host).copied().flatten();
+        time.map(|restart_time| GracefulRestart { restart_time })
     }
 
     pub(super) fn count(&self) -> usize {
@@ -196,6 +213,7 @@ fn options(host: usize, other: usize, topology: &Topology, chance: &mut Chance) 
             && other >= topology.reflectors
             && topology.linked(host, other),
         max_prefixes: chance.one_in(12).then_some(stop),
+        graceful_restart: topology.graceful(host),
         ..PeerOptions::default()
     }
 }

@@ -5,9 +5,10 @@ mod kernel;
 mod model;
 mod net;
 mod policy;
+mod restarts;
 mod scenario;
 mod world;
 
 pub use net::{Arrival, Chance, Pipe};
-pub use scenario::{Outcome, run};
+pub use scenario::{GRACEFUL_FROM, Outcome, run};
 pub use world::{Host, World};

@@ -12,12 +12,13 @@ use speaker::config::{Config, MaxPrefixesAction, Peer, StaticVia, When};
 use speaker::view::{PathView, PeerView, RouteQuery, Source};
 
 use super::policy;
+use super::restarts::{check_restart, may_hold};
 use super::world::World;
 
 /// More routes than any run has.
 const ALL: usize = 1000;
 
-type Table = BTreeMap<IpNet, Attributes>;
+pub(super) type Table = BTreeMap<IpNet, Attributes>;
 
 /// A path that may be chosen.
 #[derive(Clone, Debug)]
@@ -32,15 +33,15 @@ struct Candidate {
 }
 
 /// Another host that a host has a session with, as its configuration has it.
-struct Neighbor {
+pub(super) struct Neighbor {
     host: usize,
     /// For one from a range: what a peer of its own would have.
-    peer: Peer,
+    pub(super) peer: Peer,
     identifier: Ipv4Addr,
 }
 
 impl Neighbor {
-    fn name(&self) -> PeerName {
+    pub(super) fn name(&self) -> PeerName {
         PeerName::new(self.peer.address, None)
     }
 }
@@ -54,11 +55,12 @@ pub(super) fn check_always(world: &mut World) {
         };
         for peer in &peers {
             let received = peer.prefixes.ipv4.received + peer.prefixes.ipv6.received;
-            if received > 0 && peer.state != State::Established {
-                world.blame(
-                    host,
-                    &format!("routes of {} outlive its session", peer.address),
-                );
+            if received > 0
+                && peer.state != State::Established
+                && let Err(why) = may_hold(world, host, peer)
+            {
+                let what = format!("routes of {} outlive its session: {why}", peer.address);
+                world.blame(host, &what);
             }
             let limit = limit(&config, peer.address);
             if limit.is_some_and(|limit| received > u64::from(limit)) {
@@ -68,6 +70,7 @@ pub(super) fn check_always(world: &mut World) {
                 );
             }
         }
+        check_restart(world, host);
         for (prefix, path) in paths(world, host, true) {
             let looped = path.attributes.as_path.contains(config.router.asn);
             if looped || path.attributes.originator_id == Some(config.router.router_id) {
@@ -122,6 +125,9 @@ fn check_host(world: &mut World, host: usize) -> Result<(), String> {
             neighbors.push((neighbor, back));
         }
     }
+    if let Some((prefix, _)) = paths(world, host, false).iter().find(|(_, p)| p.stale) {
+        return Err(format!("{prefix} is still stale"));
+    }
     let best = choose_all(world, host, &config, &neighbors)?;
     check_chosen(world, host, &best)?;
     for (neighbor, back) in &neighbors {
@@ -146,13 +152,13 @@ fn check_stopped(world: &mut World, host: usize, neighbor: &Neighbor) -> Result<
     Ok(stopped)
 }
 
-fn view(world: &mut World, host: usize, neighbor: &Neighbor) -> Option<PeerView> {
+pub(super) fn view(world: &mut World, host: usize, neighbor: &Neighbor) -> Option<PeerView> {
     let name = neighbor.name();
     world.with(host, |s, _, _| s.peer(&name)).flatten()
 }
 
 /// What `other` is to `host`, if they are linked.
-fn neighbor(world: &World, host: usize, other: usize) -> Option<Neighbor> {
+pub(super) fn neighbor(world: &World, host: usize, other: usize) -> Option<Neighbor> {
     let (us, them) = (world.hosts.get(host)?, world.hosts.get(other)?);
     let mut named = us.config.peers.iter();
     let peer = match named.find(|peer| them.addresses.contains(&peer.address)) {
@@ -177,7 +183,7 @@ fn neighbor(world: &World, host: usize, other: usize) -> Option<Neighbor> {
     })
 }
 
-fn received(world: &mut World, host: usize, from: &PeerName) -> Table {
+pub(super) fn received(world: &mut World, host: usize, from: &PeerName) -> Table {
     let query = RouteQuery {
         received_from: Some(from.clone()),
         ..RouteQuery::default()
@@ -191,7 +197,7 @@ fn received(world: &mut World, host: usize, from: &PeerName) -> Table {
 }
 
 /// All paths of a host, or its best ones.
-fn paths(world: &mut World, host: usize, best_only: bool) -> Vec<(IpNet, PathView)> {
+pub(super) fn paths(world: &mut World, host: usize, best_only: bool) -> Vec<(IpNet, PathView)> {
     let query = RouteQuery {
         best_only,
         ..RouteQuery::default()

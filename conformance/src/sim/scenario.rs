@@ -7,12 +7,16 @@ use speaker::config::Config;
 
 use super::draw::{self, Topology};
 use super::model;
+use super::restarts;
 use super::world::World;
 
 /// How long the network misbehaves.
 const TROUBLE: Duration = Duration::from_secs(120);
 /// How long it then has to come to rest: idle hold and connect retry included.
 const PEACE: Duration = Duration::from_secs(240);
+
+/// Seeds from here on have hosts with graceful restart, that crash more often.
+pub const GRACEFUL_FROM: u64 = 10_000;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -27,7 +31,11 @@ pub struct Outcome {
 #[must_use]
 pub fn run(seed: u64, start: Instant) -> Outcome {
     let mut world = World::new(seed, start);
-    let topology = Topology::draw(&mut world.chance);
+    let mut topology = Topology::draw(&mut world.chance);
+    let graceful = seed >= GRACEFUL_FROM;
+    if graceful {
+        topology.draw_graceful(&mut world.chance);
+    }
     for host in 0..topology.count() {
         let config = draw::config(host, &topology, &mut world.chance);
         world.add(&format!("r{host}"), draw::addresses(host), config);
@@ -36,7 +44,12 @@ pub fn run(seed: u64, start: Instant) -> Outcome {
     while world.now < end && world.fault.is_none() {
         let pause = Duration::from_millis(world.chance.below(4000) as u64);
         world.run(pause);
-        trouble(&mut world);
+        if graceful && world.chance.one_in(4) {
+            let host = world.chance.below(world.hosts.len());
+            crash(&mut world, host);
+        } else {
+            trouble(&mut world);
+        }
         model::check_always(&mut world);
     }
     peace(&mut world);
@@ -60,18 +73,25 @@ fn trouble(world: &mut World) {
         2 | 3 if a != b => world.reset(a, b),
         4 => world.stall(a, true),
         5 => world.stall(a, false),
-        6 => {
-            world.crash(a);
-            let pause = Duration::from_millis(world.chance.below(5000) as u64);
-            world.run(pause);
-            world.boot(a);
-        }
+        6 => crash(world, a),
         7 => peer_command(world, a, b),
         8..11 => reconfigure(world, a),
         11..14 => kernel_trouble(world, a),
         14 => change_as(world, a),
         _ => inject(world, a),
     }
+}
+
+/// kill -9, and a new start in a while. Who helps keeps what was told meanwhile.
+fn crash(world: &mut World, host: usize) {
+    let before = restarts::told_to_helpers(world, host);
+    world.crash(host);
+    let pause = Duration::from_millis(world.chance.below(5000) as u64);
+    world.run(pause);
+    if world.fault.is_none() {
+        restarts::check_helpers(world, host, pause, &before);
+    }
+    world.boot(host);
 }
 
 fn kernel_trouble(world: &mut World, host: usize) {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use speaker::command::PeerName;
 use speaker::event::{ConnId, Effect, Event};
 use speaker::{Config, Notice, Speaker};
 
@@ -34,6 +35,10 @@ pub struct Host {
     pub speaker: Option<Speaker>,
     /// Its kernel, which outlives the speaker.
     pub kernel: Kernel,
+    /// When its speaker was last started.
+    pub booted: Instant,
+    /// When it lost its last session with a peer, as long as there is no other.
+    pub lost: BTreeMap<PeerName, Instant>,
     sockets: BTreeMap<ConnId, Socket>,
 }
 
@@ -103,6 +108,8 @@ impl World {
             kernel: Kernel::new(addresses),
             config,
             speaker: None,
+            booted: self.now,
+            lost: BTreeMap::new(),
             sockets: BTreeMap::new(),
         });
         self.boot(self.hosts.len() - 1);
@@ -118,6 +125,7 @@ impl World {
             Ok(speaker) => {
                 if let Some(h) = self.hosts.get_mut(host) {
                     h.speaker = Some(speaker);
+                    h.booted = now;
                     h.kernel.greet(now);
                 }
             }
@@ -134,6 +142,7 @@ impl World {
             return;
         };
         h.speaker = None;
+        h.lost.clear();
         h.kernel.forget_speaker();
         for conn in h.sockets.keys().copied().collect::<Vec<_>>() {
             self.close(host, conn, true);
@@ -232,6 +241,7 @@ impl World {
             now,
             &mut effects,
         );
+        self.check_deferral(host, &effects);
         for effect in effects {
             self.act(host, effect);
         }
@@ -439,6 +449,7 @@ impl World {
     }
 
     fn hear(&mut self, host: usize, notice: &Notice) {
+        self.note_session(host, notice);
         match notice {
             // Both ends are ours: neither may ever find a fault in what the other says.
             Notice::Malformed { .. } => self.blame(host, &format!("{notice:?}")),
@@ -453,6 +464,9 @@ impl World {
             | Notice::MaxPrefixes { .. }
             | Notice::Refused { .. }
             | Notice::LeaseExpired { .. }
+            | Notice::Held { .. }
+            | Notice::HeldOver { .. }
+            | Notice::Restart { .. }
             | Notice::Drain { .. }
             | Notice::Fib(_)
             | Notice::Configured { .. }

@@ -1,6 +1,6 @@
 //! The committed seeds: each is a world of speakers, a network that misbehaves, and the naive model's verdict.
 //! `cargo xtask sim SEED` tells the story of one.
-#![allow(clippy::disallowed_methods, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, missing_docs)]
 
 mod half_open;
 
@@ -12,16 +12,28 @@ use conformance::sim;
 /// Seeds that once showed a fault, and plain ones to find the next.
 const SEEDS: std::ops::Range<u64> = 0..400;
 /// A run that takes its time is told again, to see that it is the same.
-const TOLD_TWICE: [u64; 4] = [3, 77, 150, 301];
+const TOLD_TWICE: [u64; 5] = [3, 77, 150, 301, sim::GRACEFUL_FROM + 5];
+
+/// The same with hosts that restart gracefully, and crash all the time.
+const GRACEFUL: std::ops::Range<u64> = sim::GRACEFUL_FROM..sim::GRACEFUL_FROM + 150;
 
 #[test]
 fn every_seed_ends_as_the_model_says() {
-    let next = AtomicU64::new(SEEDS.start);
+    all_end_well(SEEDS);
+}
+
+#[test]
+fn every_seed_with_graceful_restart_ends_as_the_model_says() {
+    all_end_well(GRACEFUL);
+}
+
+fn all_end_well(seeds: std::ops::Range<u64>) {
+    let next = AtomicU64::new(seeds.start);
     let work = || {
         let mut faults = Vec::new();
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= SEEDS.end {
+            if seed >= seeds.end {
                 return faults;
             }
             let outcome = sim::run(seed, Instant::now());

@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use rib::Drain;
-use speaker::view::{FibStatus, PeerView, Status};
+use speaker::view::{FibStatus, PeerView, RestartStage, Status};
 
 use super::Counts;
 
@@ -68,6 +68,18 @@ pub(super) fn register(registry: &mut Registry, status: &Status, peers: &[PeerVi
             Drain::Announcing => 1,
             Drain::Withdrawn => 2,
         },
+    );
+    gauge(
+        registry,
+        "restarting",
+        "Whether selection is deferred after a restart",
+        usize::from(status.restart.stage != RestartStage::None),
+    );
+    gauge(
+        registry,
+        "peers_held",
+        "Peers of which routes are held stale",
+        status.peers_held,
     );
     let prefixes = Gauges::default();
     for family in Family::ALL {

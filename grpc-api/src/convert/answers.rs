@@ -14,7 +14,8 @@ use speaker::command::{Injected, PeerName, Refusal};
 use speaker::drain::Drain;
 use speaker::view::{
     DrainView, Explanation, FibDetail, FibStatus, FibView, NextHopView, OwnerView, PathView,
-    PeerView, PrefixCounts, RouteChange, RouteView, SessionView, Source, Status,
+    PeerView, PrefixCounts, RestartStage, RestartView, RouteChange, RouteView, SessionView, Source,
+    Status,
 };
 use tonic::metadata::MetadataValue;
 
@@ -88,6 +89,11 @@ pub(crate) fn peer(view: PeerView, now: Instant, kept: Option<bool>) -> v1::Peer
         enabled: view.enabled,
         state: session_state(view.state).into(),
         state_age: age(now, view.since),
+        held: view.held.map(|held| v1::HeldRoutes {
+            left: age(held.until, now),
+            back: held.back,
+        }),
+        awaited: view.awaited,
         last_error: view.last_error,
         last_error_age: view.last_error_at.and_then(|at| age(now, at)),
         session: view.session.map(session),
@@ -198,7 +204,22 @@ pub(crate) fn system_status(view: Status, now: Instant) -> v1::GetStatusResponse
         fib: Some(fib_status(&view.fib)),
         problems: view.problems,
         drain: Some(drain(view.drain, now)),
+        restart: restart(view.restart, now),
+        peers_held: count(view.peers_held),
     }
+}
+
+fn restart(view: RestartView, now: Instant) -> Option<v1::RestartStatus> {
+    let state = match view.stage {
+        RestartStage::None => return None,
+        RestartStage::Asking => v1::RestartState::Asking,
+        RestartStage::Deferring => v1::RestartState::Deferring,
+    };
+    Some(v1::RestartStatus {
+        state: state.into(),
+        left: view.until.and_then(|until| age(until, now)),
+        awaited: count(view.awaited),
+    })
 }
 
 pub(crate) fn drain(view: DrainView, now: Instant) -> v1::DrainStatus {

@@ -176,6 +176,29 @@ fn the_f_bit_is_set_where_the_kernel_kept_routes() {
     }
 }
 
+/// RFC 4724 §3: what we put into the kernel ourselves since we started was not kept over a restart.
+#[test]
+fn a_static_route_does_not_make_a_first_start_a_restart() {
+    let mut config = graceful(0, &[1], &[]);
+    config.fib.install = true;
+    config.statics = vec![crate::config::Static {
+        tag: 0,
+        prefix: net_of(KEPT),
+        via: crate::config::StaticVia::Blackhole,
+        originate: true,
+    }];
+    let mut net = Net::new(vec![config, graceful(1, &[0], &[])]);
+    net.facts(0, dump(address(0)));
+    net.run(1);
+    net.assert_up(0, 1);
+    let helper = &net.speakers[1].peers;
+    let session = helper.get(helper.id_of(&name(0)).unwrap()).unwrap();
+    let told = session.fsm.session().unwrap().graceful_restart.clone();
+    let told = told.unwrap();
+    assert_eq!(told.families, [(Family::Ipv4Unicast.into(), false)]);
+    assert_eq!(net.routes(1), [KEPT]);
+}
+
 /// RFC 4724 §4.2, §5: a new connection says that the peer restarted, though its old one seems to be up.
 #[test]
 fn a_new_connection_ends_the_old_session_and_keeps_its_routes() {
