@@ -1,9 +1,11 @@
-//! The Control packet without authentication (RFC 5880 §4.1), and the checks of its reception that need no session (§6.8.6).
+//! The Control packet (RFC 5880 §4.1), and the checks of its reception that need no session (§6.8.6).
 
 use std::time::Duration;
 
 /// Octets of a Control packet without an authentication section.
 pub const LEN: usize = 24;
+/// Octets of the longest one: with a SHA1 digest (§4.4).
+pub const LEN_MAX: usize = LEN + 28;
 /// §4.1: this document's version.
 const VERSION: u8 = 1;
 
@@ -73,7 +75,7 @@ impl Diagnostic {
 }
 
 /// Why a packet is discarded, in the order of §6.8.6.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum Fault {
     /// The version is not 1.
     Version,
@@ -87,8 +89,70 @@ pub enum Fault {
     MyDiscriminator,
     /// Your Discriminator is zero, and the state is neither Down nor AdminDown.
     YourDiscriminator,
+    /// It crossed a router on its way to a session over one hop (RFC 5881 §5).
+    Ttl,
+    /// It belongs to no session of ours.
+    NoSession,
     /// It is authenticated, which nobody agreed on.
     Authenticated,
+    /// It is not authenticated, or not with the key that was agreed on.
+    Unauthenticated,
+    /// Its sequence number was used before, or is too far ahead.
+    Replayed,
+    /// The session is administratively down here.
+    AdminDown,
+}
+
+/// A packet that was read, and its octets, for whom must authenticate them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Decoded<'a> {
+    /// What it says.
+    pub packet: Packet,
+    /// The A bit: there is an authentication section.
+    pub authenticated: bool,
+    /// All of its octets, as its length has it.
+    pub octets: &'a [u8],
+}
+
+/// A packet to be sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Octets {
+    octets: [u8; LEN_MAX],
+    len: usize,
+}
+
+impl Octets {
+    /// One without an authentication section.
+    pub(crate) fn new(head: &[u8; LEN]) -> Self {
+        let mut octets = Self {
+            octets: [0; LEN_MAX],
+            len: 0,
+        };
+        octets.extend(head);
+        octets
+    }
+
+    /// Adds what fits.
+    pub(crate) fn extend(&mut self, more: &[u8]) {
+        self.replace(self.len, more);
+        self.len = (self.len + more.len()).min(LEN_MAX);
+        if let Some(length) = self.octets.get_mut(3) {
+            *length = u8::try_from(self.len).unwrap_or(u8::MAX);
+        }
+    }
+
+    /// Writes over what is at `at`.
+    pub(crate) fn replace(&mut self, at: usize, with: &[u8]) {
+        for (to, from) in self.octets.iter_mut().skip(at).zip(with) {
+            *to = *from;
+        }
+    }
+}
+
+impl AsRef<[u8]> for Octets {
+    fn as_ref(&self) -> &[u8] {
+        self.octets.get(..self.len).unwrap_or_default()
+    }
 }
 
 impl Packet {
@@ -96,16 +160,16 @@ impl Packet {
     ///
     /// # Errors
     /// The first check that fails: the packet must be discarded.
-    pub fn decode(octets: &[u8]) -> Result<Self, Fault> {
+    pub fn decode(octets: &[u8]) -> Result<Decoded<'_>, Fault> {
         let header: &[u8; LEN] = octets.first_chunk().ok_or(Fault::Length)?;
         let [first, flags, multiplier, length, rest @ ..] = *header;
         if first >> 5 != VERSION {
             return Err(Fault::Version);
         }
         let bit = |place: u8| flags & (1 << place) != 0;
-        let length = usize::from(length);
         let least = if bit(2) { LEN + 2 } else { LEN };
-        if length < least || length > octets.len() {
+        let octets = octets.get(..usize::from(length)).ok_or(Fault::Length)?;
+        if octets.len() < least {
             return Err(Fault::Length);
         }
         let word = |at: usize| {
@@ -138,17 +202,20 @@ impl Packet {
             (!bit(0), Fault::Multipoint),
             (packet.my_discriminator != 0, Fault::MyDiscriminator),
             (knows_us, Fault::YourDiscriminator),
-            (!bit(2), Fault::Authenticated),
         ];
         match checks.into_iter().find(|(holds, _)| !holds) {
             Some((_, fault)) => Err(fault),
-            None => Ok(packet),
+            None => Ok(Decoded {
+                packet,
+                authenticated: bit(2),
+                octets,
+            }),
         }
     }
 
-    /// The packet's octets.
+    /// The packet's octets up to the authentication section, which follows where `authenticated`.
     #[must_use]
-    pub fn encode(&self) -> [u8; LEN] {
+    pub fn encode(&self, authenticated: bool) -> [u8; LEN] {
         let state = match self.state {
             State::AdminDown => 0,
             State::Down => 1 << 6,
@@ -159,6 +226,7 @@ impl Packet {
             (self.poll, 5),
             (self.is_final, 4),
             (self.control_plane_independent, 3),
+            (authenticated, 2),
             (self.demand, 1),
         ];
         let flags = bits
