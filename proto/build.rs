@@ -7,6 +7,7 @@ use prost::Message;
 
 const FILES: &[&str] = &[
     "windrose/v1/attributes.proto",
+    "windrose/v1/bfd.proto",
     "windrose/v1/fib.proto",
     "windrose/v1/injection.proto",
     "windrose/v1/peer.proto",

@@ -94,6 +94,18 @@ impl Authentication {
         self.kind
     }
 
+    /// The key's identifier.
+    #[must_use]
+    pub const fn key_id(&self) -> u8 {
+        self.key_id
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub const fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+
     /// The section with the key where the digest goes, which is what the digest is made of.
     fn section(&self, sequence: u32) -> Vec<u8> {
         let body = match self.kind {

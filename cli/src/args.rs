@@ -93,6 +93,9 @@ pub(crate) enum Command {
     /// The kernel's routes
     #[command(subcommand)]
     Fib(FibCommand),
+    /// BFD: whether packets come through to neighbors
+    #[command(subcommand)]
+    Bfd(BfdCommand),
     /// Write all accepted paths into a file, in MRT (RFC 6396)
     Dump { file: PathBuf },
     /// Leave without loss (RFC 8326): peers are told to move away, and after a while that all routes are gone
@@ -262,6 +265,12 @@ pub(crate) struct Inject {
     /// Stay, and renew the lease until interrupted
     #[arg(long)]
     pub(crate) hold: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BfdCommand {
+    /// All sessions
+    List,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! windrose, the command: it can do only what the API can.
 
 mod args;
+mod bfd;
 mod client;
 mod drain;
 mod dump;
@@ -70,6 +71,7 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         | Command::Peer(_)
         | Command::Route(_)
         | Command::Fib(_)
+        | Command::Bfd(_)
         | Command::Dump { .. }
         | Command::Drain { .. }
         | Command::Undrain
@@ -86,6 +88,7 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Drain { grace, wait } => drain::drain(grace, wait, channel, printer).await,
         Command::Undrain => drain::undrain(channel, printer).await,
         Command::Fib(command) => fib::run(command, channel, printer).await,
+        Command::Bfd(command) => bfd::run(command, channel, printer).await,
         Command::Policy(command) => policy::run(command, channel, printer).await,
         Command::Config(command) => system::config(command, channel, printer).await,
         Command::Completion { .. } | Command::Man { .. } => Ok(()),

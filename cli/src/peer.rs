@@ -213,8 +213,8 @@ struct PeerRow {
     advertised: u64,
     last_error: Option<String>,
     families: Vec<&'static str>,
-    /// The BFD session; none is known.
-    bfd: Option<()>,
+    /// How BFD sees the way to it; null: it is not asked to.
+    bfd: Option<&'static str>,
     /// The measured link; none is known.
     link: Option<()>,
     interface: Option<String>,
@@ -290,6 +290,7 @@ impl HeldRow {
 impl From<Peer> for PeerRow {
     fn from(peer: Peer) -> Self {
         let state = peer.state();
+        let bfd = peer.bfd.is_some().then(|| text::bfd_state(peer.bfd()));
         let state_s = peer.state_age.map_or(0, |age| age.seconds);
         let prefixes: Vec<FamilyCounts> = peer.families.iter().map(FamilyCounts::from).collect();
         Self {
@@ -304,7 +305,7 @@ impl From<Peer> for PeerRow {
             asn: peer.asn,
             description: peer.description,
             last_error: peer.last_error,
-            bfd: None,
+            bfd,
             link: None,
             interface: peer.interface,
             group: peer.group,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proto::v1::as_path_segment::Kind;
-use proto::v1::{AsPathSegment, Family, Origin, SessionState};
+use proto::v1::{AsPathSegment, BfdState, Family, Origin, SessionState};
 
 /// `90s`, `50ms`, `2h`: a whole number and a unit.
 pub(crate) fn parse_duration(s: &str) -> Result<Duration, String> {
@@ -42,6 +42,17 @@ pub(crate) const fn family(family: Family) -> &'static str {
         Family::Unspecified => "unknown",
         Family::Ipv4 => "ipv4",
         Family::Ipv6 => "ipv6",
+    }
+}
+
+/// RFC 5880 §4.1.
+pub(crate) const fn bfd_state(state: BfdState) -> &'static str {
+    match state {
+        BfdState::Unspecified => "unknown",
+        BfdState::AdminDown => "admin-down",
+        BfdState::Down => "down",
+        BfdState::Init => "init",
+        BfdState::Up => "up",
     }
 }
 

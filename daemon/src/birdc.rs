@@ -113,7 +113,10 @@ async fn answer(
         Query::Restrict => Reply::only(16, "Access restricted"),
         Query::Nothing => Reply::only(0, ""),
         Query::Status => protocols::status(&scene(core).await?),
-        Query::BfdSessions => protocols::bfd_sessions(),
+        Query::BfdSessions => {
+            let sessions = core.bfd.sessions().await;
+            protocols::bfd_sessions(&scene(core).await?, &sessions)
+        }
         Query::Protocols { all, name } => {
             protocols::protocols(&scene(core).await?, all, name.as_deref())
         }

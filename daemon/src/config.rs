@@ -4,6 +4,7 @@
 //! `values.rs`), and whatever is wrong is collected (`report.rs`): all mistakes are shown at once, or none is left
 //! and all defaults are filled in.
 
+mod bfd;
 mod diff;
 mod effective;
 mod inert;
@@ -155,7 +156,7 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Adde
     let names = Names {
         policies: policy::names(root),
         placing: policy::placing(root),
-        profiles: inert::bfd_profiles(root),
+        profiles: bfd::profiles(root),
     };
     let router = router(root);
     let groups = peers::groups(root, &names);

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::{spawn_local, yield_now};
 
 use crate::gate;
+use crate::liveness;
 use conn::Conn;
 
 /// Most bytes taken from the speaker for a connection at a time. What is taken no longer follows changes.
@@ -31,6 +32,8 @@ const PANICS_MAX: u32 = 16;
 pub(crate) struct Outlets {
     /// To the kernel's writer; `None`: this machine has no netlink.
     pub(crate) kernel: Option<fib_netlink::kernel::Handle>,
+    /// To the thread that does BFD.
+    pub(crate) bfd: liveness::Handle,
     /// To whoever watches.
     pub(crate) notices: broadcast::Sender<Arc<Notice>>,
     /// Ticks when routes changed.
@@ -84,6 +87,7 @@ impl Driver {
         if let Some(kernel) = kernel {
             spawn_local(Rc::clone(self).hear_kernel(kernel));
         }
+        spawn_local(Rc::clone(self).hear_bfd(self.outlets.bfd.ear()));
         spawn_local(Rc::clone(self).settle());
         self.with_speaker(Speaker::start);
     }
@@ -148,6 +152,7 @@ impl Driver {
                     kernel.send(output);
                 }
             }
+            Effect::Bfd(order) => self.outlets.bfd.order(order),
             Effect::Notice(notice) => self.tell(notice),
             Effect::Ended => self.ended.notify_one(),
         }
@@ -333,6 +338,14 @@ impl Driver {
         while let Some(job) = jobs.recv().await {
             self.with_speaker(job);
             yield_now().await;
+        }
+    }
+
+    async fn hear_bfd(self: Rc<Self>, ear: liveness::Ear) {
+        loop {
+            for report in ear.reports().await {
+                self.event(Event::Bfd(report));
+            }
         }
     }
 

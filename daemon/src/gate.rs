@@ -159,7 +159,7 @@ fn with_scope(address: SocketAddr, scope: Option<u32>) -> SocketAddr {
 }
 
 /// The index of an interface of this network namespace.
-fn scope_of(interface: &str) -> Option<u32> {
+pub(crate) fn scope_of(interface: &str) -> Option<u32> {
     nix::net::if_::if_nametoindex(interface).ok()
 }
 
@@ -171,10 +171,15 @@ pub(crate) fn interface_of(remote: SocketAddr) -> Option<String> {
     if !v6.ip().is_unicast_link_local() {
         return None;
     }
+    interface_name(v6.scope_id())
+}
+
+/// The name of an interface of this network namespace.
+pub(crate) fn interface_name(index: u32) -> Option<String> {
     let interfaces = nix::net::if_::if_nameindex().ok()?;
     let found = interfaces
         .iter()
-        .find(|interface| interface.index() == v6.scope_id())?;
+        .find(|interface| interface.index() == index)?;
     found.name().to_str().ok().map(str::to_owned)
 }
 

@@ -9,6 +9,7 @@ use bgp_core::header::LEN;
 use bgp_fsm::State;
 use fib_netlink::Notice as FibNotice;
 use rib::Drain;
+use speaker::liveness::BfdReport;
 use speaker::view::RestartStage;
 use speaker::{Notice, PeerChange};
 use tracing::{debug, error, info, warn};
@@ -79,6 +80,7 @@ pub(crate) fn log_notice(notice: &Notice) {
         Notice::LeaseExpired { owner, routes } => {
             warn!(owner, routes, "lease expired: routes withdrawn")
         }
+        Notice::Bfd(report) => log_bfd(report),
         Notice::Held { peer, time } => {
             info!(%peer, ?time, "its routes are held, stale (RFC 4724)")
         }
@@ -133,6 +135,18 @@ fn log_drain(stage: Drain, grace: Option<Duration>) {
         }
         Drain::Withdrawn => info!("drain: all routes are withdrawn from the peers"),
         Drain::None => info!("drain is over: routes are told as they are"),
+    }
+}
+
+fn log_bfd(report: &BfdReport) {
+    let BfdReport {
+        path,
+        state,
+        failed,
+    } = report;
+    match failed {
+        Some(why) => warn!(%path, now = ?state, why = why.as_str(), "BFD: the path failed"),
+        None => info!(%path, ?state, "BFD"),
     }
 }
 

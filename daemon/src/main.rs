@@ -7,6 +7,7 @@ mod control;
 mod driver;
 mod gate;
 mod kept;
+mod liveness;
 mod logging;
 mod metrics;
 mod startup;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use grpc_api::{Core, Job};
 use prometheus_client::registry::Registry;
+use speaker::liveness::WatchView;
 use speaker::view::{PeerView, Status};
 use speaker::{Notice, PeerChange};
 use tokio::sync::{broadcast, oneshot};
@@ -104,6 +105,7 @@ impl Counts {
             | Notice::HeldOver { .. }
             | Notice::Restart { .. }
             | Notice::Drain { .. }
+            | Notice::Bfd(_)
             | Notice::Fib(_) => return,
         };
         counter.fetch_add(more, Relaxed);
@@ -124,11 +126,11 @@ impl Counts {
 }
 
 /// Asks the core how things stand. `None`: it does not answer in time.
-async fn ask(core: &Core) -> Option<(Status, Vec<PeerView>)> {
+async fn ask(core: &Core) -> Option<(Status, Vec<PeerView>, Vec<WatchView>)> {
     let (answer, answered) = oneshot::channel();
     let job: Job = Box::new(move |speaker, _, _| {
         // Whoever asked may have given up.
-        let _ = answer.send((speaker.status(), speaker.peers()));
+        let _ = answer.send((speaker.status(), speaker.peers(), speaker.watches()));
     });
     let asked = async {
         core.jobs.send(job).await.ok()?;
@@ -138,9 +140,10 @@ async fn ask(core: &Core) -> Option<(Status, Vec<PeerView>)> {
 }
 
 /// The text of a scrape.
-fn render(status: &Status, peers: &[PeerView], counts: &Counts) -> String {
+fn render(status: &Status, peers: &[PeerView], watches: &[WatchView], counts: &Counts) -> String {
     let mut registry = Registry::with_prefix("windrose");
     snapshot::register(&mut registry, status, peers);
+    snapshot::register_bfd(&mut registry, watches);
     snapshot::register_counts(&mut registry, counts);
     process::register(&mut registry);
     let mut text = String::new();

@@ -18,7 +18,7 @@ use crate::config::{self, LoadedConfig};
 use crate::control::{self, Control};
 use crate::driver::{Driver, Outlets};
 use crate::metrics::Metrics;
-use crate::{birdc, gate, logging, metrics, systemd};
+use crate::{birdc, gate, liveness, logging, metrics, systemd};
 
 /// A configuration that cannot be used.
 const EXIT_BAD_CONFIGURATION: u8 = 1;
@@ -89,11 +89,13 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         Speaker::new(loaded.speaker.clone(), Instant::now(), seed).map_err(io::Error::other)?;
     let writes_groups = loaded.speaker.fib.install && loaded.speaker.fib.nexthop_groups;
     let control = Arc::new(Control::new(args.config.clone(), jobs.clone(), loaded));
+    let bfd = liveness::start(seed)?;
     let core = Core {
         jobs,
         notices: notices.clone(),
         routes_changed: routes_watch,
         config: Arc::clone(&control) as Arc<dyn grpc_api::ConfigControl>,
+        bfd: bfd.sessions(),
         epoch: seed,
         clock: wall_clock,
     };
@@ -112,6 +114,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         let (kernel, facts) = open_kernel(writes_groups);
         let outlets = Outlets {
             kernel,
+            bfd,
             notices,
             routes_changed,
         };

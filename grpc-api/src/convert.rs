@@ -1,10 +1,12 @@
 //! The one place that translates: what clients say into what the core takes, and what the core has into what they read.
 
 mod answers;
+mod liveness;
 mod policies;
 mod requests;
 
 pub(crate) use answers::*;
+pub(crate) use liveness::*;
 pub(crate) use policies::*;
 pub(crate) use requests::*;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub struct Core {
     pub routes_changed: watch::Receiver<u64>,
     /// The configuration.
     pub config: Arc<dyn ConfigControl>,
+    /// BFD's sessions.
+    pub bfd: Arc<dyn BfdSessions>,
     /// Tells this life of the daemon from its others: resume tokens of those are worth nothing.
     pub epoch: u64,
     /// The clock on the wall, since 1970: the daemon's to read.
@@ -95,6 +98,43 @@ pub struct PeerDone {
     pub warnings: Vec<String>,
     /// What changed, a line each.
     pub changes: Vec<String>,
+}
+
+/// Who keeps BFD's sessions.
+pub trait BfdSessions: Send + Sync {
+    /// All of them, by path.
+    fn sessions(&self) -> BoxFuture<'_, Vec<BfdSession>>;
+}
+
+/// A BFD session as it stands.
+#[derive(Clone, Debug)]
+pub struct BfdSession {
+    /// What it watches.
+    pub path: bfd::Path,
+    /// Its state.
+    pub state: bfd::State,
+    /// Why it last left Up.
+    pub diagnostic: bfd::Diagnostic,
+    /// Since when it is in this state.
+    pub since: Instant,
+    /// Our discriminator.
+    pub local_discriminator: NonZeroU32,
+    /// What the neighbor said, if it is heard.
+    pub remote: Option<bfd::Remote>,
+    /// Our Detect Mult.
+    pub multiplier: NonZeroU8,
+    /// How often we send, jitter apart; `None`: not at all.
+    pub transmit_interval: Option<Duration>,
+    /// How long we wait for a packet; `None`: the neighbor is not heard.
+    pub detection_time: Option<Duration>,
+    /// Packets sent.
+    pub sent: u64,
+    /// Packets taken.
+    pub received: u64,
+    /// How often it came up.
+    pub ups: u64,
+    /// How often it failed.
+    pub failures: u64,
 }
 
 impl Core {

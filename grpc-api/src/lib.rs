@@ -4,6 +4,7 @@
 //! thread, through a bounded queue; what it answers is translated in `convert.rs` and nowhere else. A stream
 //! is pulled: it asks the core when its client can take more, so a slow client costs nothing.
 
+mod bfd;
 mod convert;
 mod core;
 mod dump;
@@ -18,7 +19,8 @@ mod server;
 mod system;
 
 pub use crate::core::{
-    BoxFuture, ConfigControl, Core, JOBS_MAX, Job, NOTICES_MAX, PeerDone, PeerOrder,
+    BfdSession, BfdSessions, BoxFuture, ConfigControl, Core, JOBS_MAX, Job, NOTICES_MAX, PeerDone,
+    PeerOrder,
 };
 pub use crate::listener::{Listener, Tls, bind_unix};
 pub use crate::server::serve;

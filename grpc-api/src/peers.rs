@@ -326,6 +326,7 @@ fn about_peers(notice: &Notice) -> bool {
     match notice {
         Notice::PeerState { .. }
         | Notice::PeerDown { .. }
+        | Notice::Bfd(_)
         | Notice::Held { .. }
         | Notice::HeldOver { .. }
         | Notice::Configured { .. }

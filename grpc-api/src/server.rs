@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures::future::{join_all, select};
 use proto::v1::DESCRIPTORS;
+use proto::v1::bfd_service_server::BfdServiceServer;
 use proto::v1::fib_service_server::FibServiceServer;
 use proto::v1::injection_service_server::InjectionServiceServer;
 use proto::v1::peer_service_server::PeerServiceServer;
@@ -16,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use tonic::service::Routes as Router;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 
+use crate::bfd::Bfd;
 use crate::core::Core;
 use crate::fib::Fib;
 use crate::injections::Injections;
@@ -78,6 +80,7 @@ async fn router(core: Core) -> io::Result<Router> {
     let injections = InjectionServiceServer::new(Injections(core.clone()))
         .max_decoding_message_size(REQUEST_OCTETS_MAX);
     let fib = FibServiceServer::new(Fib(core.clone()));
+    let bfd = BfdServiceServer::new(Bfd(core.clone()));
     let policies = PolicyServiceServer::new(Policies(core.clone()));
     let system = SystemServiceServer::new(System(core));
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -87,6 +90,7 @@ async fn router(core: Core) -> io::Result<Router> {
         .set_serving::<InjectionServiceServer<Injections>>()
         .await;
     reporter.set_serving::<FibServiceServer<Fib>>().await;
+    reporter.set_serving::<BfdServiceServer<Bfd>>().await;
     reporter
         .set_serving::<PolicyServiceServer<Policies>>()
         .await;
@@ -100,6 +104,7 @@ async fn router(core: Core) -> io::Result<Router> {
         .add_service(routes)
         .add_service(injections)
         .add_service(fib)
+        .add_service(bfd)
         .add_service(policies)
         .add_service(system)
         .add_service(health)

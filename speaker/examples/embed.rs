@@ -78,7 +78,11 @@ impl Network {
                 Effect::Notice(Notice::PeerState { peer, from, to }) => {
                     println!("{}: peer {peer} from {from:?} to {to:?}", address(host));
                 }
-                Effect::Notice(_) | Effect::ListenKeys(_) | Effect::Kernel(_) | Effect::Ended => {}
+                Effect::Notice(_)
+                | Effect::Bfd(_)
+                | Effect::ListenKeys(_)
+                | Effect::Kernel(_)
+                | Effect::Ended => {}
             }
         }
     }

@@ -152,6 +152,8 @@ pub struct PeerOptions {
     pub import: Option<Vec<String>>,
     /// Export policies; `None` likewise.
     pub export: Option<Vec<String>>,
+    /// BFD watches the path to it (RFC 5882).
+    pub bfd: Option<Bfd>,
     /// The limit on prefixes.
     pub max_prefixes: Option<MaxPrefixes>,
     /// RFC 9234 §4.
@@ -244,6 +246,17 @@ pub enum NextHopMode {
 pub struct GracefulRestart {
     /// How long peers keep our routes until our session is back: whole seconds, less than 4096.
     pub restart_time: Duration,
+}
+
+/// `bfd`, with its profile filled in.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Bfd {
+    /// The profile's name.
+    pub profile: String,
+    /// Timers and authentication.
+    pub session: bfd::Config,
+    /// No BGP session without a BFD session that is up.
+    pub strict: bool,
 }
 
 /// `max-prefixes`.
@@ -441,6 +454,7 @@ impl Default for PeerOptions {
             next_hop: NextHopMode::Standard,
             import: None,
             export: None,
+            bfd: None,
             max_prefixes: None,
             role: None,
             strict_role: false,

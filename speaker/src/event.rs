@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 
 use crate::config::{Secret, TcpAo};
+use crate::liveness::{BfdOrder, BfdReport};
 use crate::notice::Notice;
 
 /// Names a TCP connection for as long as it lives. Never used again; late events of a closed one are ignored.
@@ -55,6 +56,8 @@ pub enum Event {
     },
     /// The kernel's FIB: facts, results, overruns.
     Kernel(fib_netlink::Input),
+    /// A BFD session changed its state.
+    Bfd(BfdReport),
     /// The daemon is to end: sessions are closed (Cease/Administrative Shutdown) and routes withdrawn,
     /// unless they are to stay.
     Shutdown,
@@ -88,6 +91,8 @@ pub enum Effect {
     },
     /// The TCP MD5 and TCP-AO keys of the listening sockets are now these and no others.
     ListenKeys(Vec<ListenKey>),
+    /// A BFD session is to be there, or no more.
+    Bfd(BfdOrder),
     /// Give the kernel these changes, or dump its state anew.
     Kernel(fib_netlink::Output),
     /// Tell whoever wants to know.

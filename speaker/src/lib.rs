@@ -13,6 +13,7 @@ pub mod dump;
 pub mod event;
 mod fib;
 pub mod inject;
+pub mod liveness;
 pub mod notice;
 mod originate;
 mod peer;

@@ -13,6 +13,7 @@ use rib::Drain;
 use smallvec::SmallVec;
 
 use crate::command::PeerName;
+use crate::liveness::BfdReport;
 use crate::view::RestartStage;
 
 /// Something that happened.
@@ -104,6 +105,8 @@ pub enum Notice {
         /// How long peers have to move away, where it began.
         grace: Option<Duration>,
     },
+    /// A BFD session came up, failed, or was taken down.
+    Bfd(BfdReport),
     /// The kernel's side has something to say.
     Fib(fib_netlink::Notice),
     /// A new configuration is in force.

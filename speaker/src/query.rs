@@ -321,6 +321,7 @@ impl Speaker {
                 updates_sent: peer.updates_sent,
             },
             malformed: peer.malformed,
+            bfd: self.bfd_state(peer),
             import: peer.options.import.clone(),
             export: peer.options.export.clone(),
         }

@@ -65,6 +65,7 @@ impl Speaker {
         self.remove_peers(now, &mut changes, out);
         self.touch_peers(now, &old.router, &mut changes, out);
         self.add_peers(now, &mut changes, out);
+        self.watches.mark_stale();
         self.tell_listen_keys(out);
         self.environment_changed();
         out.push(Effect::Notice(Notice::Configured {
@@ -92,6 +93,7 @@ impl Speaker {
     ) -> Result<(), Refusal> {
         let id = self.known(name)?;
         self.refuse_at_end()?;
+        self.watches.mark_stale();
         let Some(peer) = self.peers.get_mut(id) else {
             return Ok(());
         };
@@ -315,6 +317,7 @@ impl Speaker {
             change,
             by: by.to_owned(),
         }));
+        self.watches.mark_stale();
         self.settle(now, out);
     }
 

@@ -70,6 +70,7 @@ impl Speaker {
                 Err("we have just started")
             }
             Some(peer) if !peer.enabled => Err("it is disabled"),
+            Some(peer) if self.waits_for_path(peer) => Err("BFD is not up"),
             Some(peer) if peer.conn(Side::Incoming).is_some() => Err("it has a connection already"),
             Some(_) => Ok(id),
             None => Err("it is no peer of ours"),
@@ -198,7 +199,7 @@ impl Speaker {
         out: &mut Vec<Effect>,
     ) -> Option<Input> {
         match output {
-            Output::Connect => self.connect(id, out),
+            Output::Connect => return self.connect(now, id, out),
             Output::Send(side, bytes) => {
                 let conn = self.peers.get(id)?.conn(side)?.id;
                 out.push(Effect::Send { conn, bytes });
@@ -216,11 +217,17 @@ impl Speaker {
         None
     }
 
-    fn connect(&mut self, id: PeerId, out: &mut Vec<Effect>) {
+    fn connect(&mut self, now: Instant, id: PeerId, out: &mut Vec<Effect>) -> Option<Input> {
+        let waits = self
+            .peers
+            .get(id)
+            .is_some_and(|peer| self.waits_for_path(peer));
         let conn = self.next_conn();
-        let Some(peer) = self.peers.get_mut(id) else {
-            return;
-        };
+        let peer = self.peers.get_mut(id)?;
+        if waits {
+            peer.attempt_failed("BFD is not up", now);
+            return Some(Input::ConnectFailed);
+        }
         *peer.conn_mut(Side::Outgoing) = Some(Conn {
             id: conn,
             local: None,
@@ -232,6 +239,7 @@ impl Speaker {
             gate: peer.gate(&self.config.router),
         });
         self.conns.insert(conn, (id, Side::Outgoing));
+        None
     }
 
     fn up(&mut self, now: Instant, id: PeerId, session: Session) {
@@ -314,6 +322,7 @@ impl Speaker {
             MaxPrefixesAction::Restart(after) => Some(after),
         };
         peer.enabled = restart.is_some();
+        self.watches.mark_stale();
         let family = Family::ALL
             .into_iter()
             .find(|family| *peer.options.families.get(*family))?;

@@ -17,6 +17,7 @@ use crate::drain::Draining;
 use crate::event::{ConnId, Effect, Event};
 use crate::fib::fib_config;
 use crate::inject::Injections;
+use crate::liveness::Watches;
 use crate::originate::{Configured, ORIGINATE, STATIC};
 use crate::peer::Peer;
 use crate::peers::Peers;
@@ -42,6 +43,8 @@ pub struct Speaker {
     pub(crate) configured: Configured,
     pub(crate) injections: Injections,
     pub(crate) watchers: RouteWatchers,
+    /// What BFD watches.
+    pub(crate) watches: Watches,
     pub(crate) conns: BTreeMap<ConnId, (PeerId, Side)>,
     pub(crate) last_conn: u64,
     pub(crate) started: Instant,
@@ -94,6 +97,7 @@ impl Speaker {
             configured: Configured::default(),
             injections: Injections::default(),
             watchers: RouteWatchers::default(),
+            watches: Watches::default(),
             conns: BTreeMap::new(),
             last_conn: 0,
             started: now,
@@ -150,6 +154,7 @@ impl Speaker {
             Event::Progress { conn } => self.drive_conn(now, conn, Input::Progress, out),
             Event::Closed { conn } => self.closed(now, conn, None, out),
             Event::Kernel(input) => self.fib_input(now, input, out),
+            Event::Bfd(report) => self.bfd_report(now, &report, out),
             Event::Shutdown => self.shutdown(now, out),
         }
         self.settle(now, out);
@@ -225,6 +230,7 @@ impl Speaker {
 
     /// What must be done after anything happened: next hops, the FIB's share of the changes, conditions.
     pub(crate) fn settle(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        self.watch_paths(now, out);
         self.track_next_hops(now, out);
         self.look_around(out);
         self.check_restart(now, out);
@@ -264,6 +270,7 @@ impl Speaker {
             now,
             self.seed,
         ));
+        self.watches.mark_stale();
         let waits = |peer: &Peer| peer.options.graceful_restart.is_some() && self.asks_kernel();
         if self
             .peers
@@ -302,6 +309,7 @@ impl Speaker {
         );
         peer.range = Some(index);
         self.peers.insert(peer);
+        self.watches.mark_stale();
         self.drive(now, id, Input::Start, out);
         Ok(id)
     }
@@ -322,6 +330,7 @@ impl Speaker {
         };
         if self.peers.get(id).is_some_and(gone) {
             self.peers.remove(id);
+            self.watches.mark_stale();
         }
     }
 
@@ -391,6 +400,7 @@ impl Speaker {
             };
             self.drive(now, id, Input::Stop(stop), out);
         }
+        self.unwatch_all(out);
         self.life = Life::Ending(now + SHUTDOWN_MAX);
         self.fib_input(now, fib_netlink::Input::Shutdown, out);
     }

@@ -42,6 +42,7 @@ fn all_commands_are_there_by_their_names() {
         "route owners",
         "fib list --diff",
         "fib show 10.0.0.0/8",
+        "bfd list",
         "drain",
         "drain --grace 5m --wait",
         "undrain",

@@ -23,7 +23,8 @@ pub struct Frr {
 }
 
 impl Frr {
-    /// Starts it with a configuration (`router bgp …`).
+    /// Starts it with a configuration (`router bgp …`). A block from `bfd` to `!` is for bfdd alone: no daemon
+    /// survives an `exit` from a block that it does not know.
     ///
     /// # Errors
     /// A daemon does not start, or does not like the configuration.
@@ -31,7 +32,10 @@ impl Frr {
         let dir = host.dir().join("frr");
         std::fs::create_dir_all(&dir)?;
         let path = dir.join("frr.conf");
+        let (of_bfdd, config) = split_bfd(config);
         std::fs::write(&path, format!("log stdout\n{config}"))?;
+        let path_of_bfdd = dir.join("bfdd.conf");
+        std::fs::write(&path_of_bfdd, format!("log stdout\n{of_bfdd}"))?;
         std::fs::write(dir.join("vtysh.conf"), "")?;
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755))?;
         run(Command::new("chown").args(["-R", "frr:frr"]).arg(&dir))?;
@@ -39,12 +43,11 @@ impl Frr {
             processes: Vec::new(),
             dir,
         };
-        let bfd = config.lines().any(|line| line.trim() == "bfd");
-        for daemon in ["zebra", "bfdd", "bgpd"] {
-            if daemon != "bfdd" || bfd {
-                frr.start_daemon(lab, host, daemon, &path)?;
-            }
+        frr.start_daemon(lab, host, "zebra", &path)?;
+        if !of_bfdd.is_empty() {
+            frr.start_daemon(lab, host, "bfdd", &path_of_bfdd)?;
         }
+        frr.start_daemon(lab, host, "bgpd", &path)?;
         Ok(frr)
     }
 
@@ -171,6 +174,19 @@ impl Frr {
         let text = self.ask(line)?;
         serde_json::from_str(&text).with_context(|| format!("FRR: {line}: {text}"))
     }
+}
+
+/// The lines of the block `bfd`, and all others.
+fn split_bfd(config: &str) -> (String, String) {
+    let mut inside = false;
+    let (mut of_bfdd, mut others) = (String::new(), String::new());
+    for line in config.lines() {
+        inside = line == "bfd" || inside && line != "!";
+        let to = if inside { &mut of_bfdd } else { &mut others };
+        to.push_str(line);
+        to.push('\n');
+    }
+    (of_bfdd, others)
 }
 
 fn read(path: &Value) -> Path {

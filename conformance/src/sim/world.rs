@@ -432,7 +432,8 @@ impl World {
                 self.flush(host, conn);
             }
             Effect::Close { conn } => self.close(host, conn, false),
-            Effect::ListenKeys(_) | Effect::Ended => {}
+            // Links here have no packets of BFD's.
+            Effect::Bfd(_) | Effect::ListenKeys(_) | Effect::Ended => {}
             Effect::Kernel(output) => {
                 self.note(host, &format!("asks the kernel: {output:?}"));
                 let (now, fault) = (self.now, &mut self.chance);
@@ -468,6 +469,7 @@ impl World {
             | Notice::HeldOver { .. }
             | Notice::Restart { .. }
             | Notice::Drain { .. }
+            | Notice::Bfd(_)
             | Notice::Fib(_)
             | Notice::Configured { .. }
             | Notice::PeerChanged { .. } => self.note(host, &format!("{notice:?}")),

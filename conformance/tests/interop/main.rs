@@ -14,6 +14,7 @@ mod as_paths;
 mod attributes;
 mod bad_configurations;
 mod bad_peers;
+mod bfd;
 mod birdc;
 mod containers;
 mod drain;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use bgp_core::Family;
 use bgp_fsm::State;
+use grpc_api::BfdSession;
 use speaker::view::{PeerView, Source};
 
 use super::Scene;
@@ -143,8 +144,8 @@ pub(super) fn status(scene: &Scene) -> String {
     reply.end(13, "Daemon is up and running")
 }
 
-/// An empty table: there are no sessions yet.
-pub(super) fn bfd_sessions() -> String {
+/// One protocol holds all sessions, as in BIRD.
+pub(super) fn bfd_sessions(scene: &Scene, sessions: &[BfdSession]) -> String {
     let mut reply = Reply::default();
     reply.line(1020, "bfd1:");
     let [address, interface, state, since, interval, timeout] = [
@@ -161,6 +162,26 @@ pub(super) fn bfd_sessions() -> String {
             "{address:<25} {interface:<10} {state:<10} {since:<12}  {interval:>8} {timeout:>8}"
         ),
     );
+    for session in sessions {
+        let state = match session.state {
+            bfd::State::AdminDown => "AdminDown",
+            bfd::State::Down => "Down",
+            bfd::State::Init => "Init",
+            bfd::State::Up => "Up",
+        };
+        let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64();
+        reply.line(
+            1020,
+            &format!(
+                "{:<25} {:<10} {state:<10} {:<12}  {:>8.3} {:>8.3}",
+                session.path.remote,
+                session.path.interface.as_deref().unwrap_or("---"),
+                scene.time(session.since),
+                seconds(session.transmit_interval),
+                seconds(session.detection_time),
+            ),
+        );
+    }
     reply.end(0, "")
 }
 

@@ -1,11 +1,13 @@
 //! What a client types, and what it is told: in the forms that `birdc` and exporters of metrics look for.
 
 use std::net::Ipv4Addr;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::time::{Duration, Instant, SystemTime};
 
 use bgp_core::Attributes;
 use bgp_core::attributes::{NextHop, Origin};
 use bgp_fsm::State;
+use grpc_api::BfdSession;
 use regex::Regex;
 
 use speaker::Speaker;
@@ -182,7 +184,36 @@ fn status_and_bfd_sessions_are_well_formed() {
         said.contains("Router ID is 10.0.0.1\n")
             && said.ends_with("0013 Daemon is up and running\n")
     );
-    well_formed(&bfd_sessions());
+    well_formed(&bfd_sessions(&scene(), &[]));
+    let scene = scene();
+    let session = BfdSession {
+        path: bfd::Path {
+            remote: "10.0.0.2".parse().unwrap(),
+            local: None,
+            interface: Some("wg-nyc".to_owned()),
+            hops: bfd::Hops::Single,
+        },
+        state: bfd::State::Up,
+        diagnostic: bfd::Diagnostic::NONE,
+        since: scene.now.0,
+        local_discriminator: NonZeroU32::MIN,
+        remote: None,
+        multiplier: NonZeroU8::MIN,
+        transmit_interval: Some(Duration::from_millis(50)),
+        detection_time: Some(Duration::from_millis(150)),
+        sent: 0,
+        received: 0,
+        ups: 1,
+        failures: 0,
+    };
+    let said = bfd_sessions(&scene, &[session]);
+    well_formed(&said);
+    let row = said.lines().nth(2).unwrap();
+    assert!(
+        row.starts_with(" 10.0.0.2                  wg-nyc     Up "),
+        "{row}"
+    );
+    assert!(row.ends_with("   0.050    0.150"), "{row}");
 }
 
 #[test]

@@ -75,7 +75,7 @@ fn changed(old: &Section, new: &Section, changes: &mut Vec<String>) {
         let (name, from, to) = (&new.name, show(before), show(after));
         changes.push(format!(
             "{name}: {key} {from} -> {to} ({})",
-            effect(new.header, key)
+            effect(&new.header, key)
         ));
     }
 }
@@ -114,7 +114,7 @@ const RESTART: &str = "only with a restart of windrosed";
 
 /// What comes with a new section.
 fn summary(section: &Section) -> String {
-    match section.header {
+    match &*section.header {
         "[[peer]]" => find(section, "asn")
             .map(|line| format!(" (AS {})", line.value))
             .unwrap_or_default(),
@@ -125,7 +125,7 @@ fn summary(section: &Section) -> String {
 
 /// What goes with a section.
 fn end(section: &Section) -> String {
-    match section.header {
+    match &*section.header {
         "[[peer]]" => " (session ends)".to_owned(),
         "[[peer-range]]" => " (its sessions end)".to_owned(),
         "[[originate]]" | "[[static]]" => " (withdrawn)".to_owned(),

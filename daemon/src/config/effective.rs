@@ -2,6 +2,7 @@
 
 mod keys;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use super::peers::show;
 use super::values::show_duration;
 use super::{DaemonConfig, LoadedConfig};
 
-use keys::{local_as, max_prefixes, tcp_ao};
+use keys::{bfd, bfd_profiles, local_as, max_prefixes, tcp_ao};
 
 /// Stands for a secret.
 const SECRET: &str = "\"…\"";
@@ -29,7 +30,7 @@ const SECRET: &str = "\"…\"";
 #[derive(Debug)]
 pub(super) struct Section {
     /// As in the file: `[[peer]]`.
-    pub(super) header: &'static str,
+    pub(super) header: Cow<'static, str>,
     /// As in messages: `peer 10.0.0.2`.
     pub(super) name: String,
     pub(super) lines: Lines,
@@ -152,6 +153,9 @@ pub(super) fn sections(config: &LoadedConfig) -> Vec<Section> {
             lines.text("name", group)
         })
     }));
+    let options = peers.iter().map(|p| &p.options);
+    let options = options.chain(ranges.iter().map(|r| &r.options));
+    all.extend(bfd_profiles(options));
     all.extend(peers.iter().map(|peer| {
         section("[[peer]]", format!("peer {}", show(peer)), |lines| {
             lines.text("address", peer.address);
@@ -202,11 +206,15 @@ fn routes(config: &Config, all: &mut Vec<Section>) {
     }));
 }
 
-fn section(header: &'static str, name: String, fill: impl FnOnce(&mut Lines)) -> Section {
+fn section(
+    header: impl Into<Cow<'static, str>>,
+    name: String,
+    fill: impl FnOnce(&mut Lines),
+) -> Section {
     let mut lines = Lines::default();
     fill(&mut lines);
     Section {
-        header,
+        header: header.into(),
         name,
         lines,
     }
@@ -312,16 +320,7 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
     lines.put("allow-as-sets", options.allow_as_sets);
     lines.put("extended-next-hop", options.extended_next_hop);
     graceful_restart(options, lines);
-    lines.text(
-        "add-path",
-        match (options.add_path_receive, options.add_path_send) {
-            (false, false) => "none",
-            (true, false) => "receive",
-            (false, true) => "send",
-            (true, true) => "both",
-        },
-    );
-    lines.put("add-path-limit", options.add_path_limit);
+    add_path(options, lines);
     lines.put("aigp", options.aigp);
     lines.maybe_text(
         "next-hop",
@@ -334,12 +333,26 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
     );
     lines.maybe("import", options.import.as_ref().map(list));
     lines.maybe("export", options.export.as_ref().map(list));
+    bfd(options, lines);
     max_prefixes(options, lines);
     let role = options
         .role
         .and_then(|role| ROLES.iter().find(|(_, known)| *known == role));
     lines.maybe_text("role", role.map(|(word, _)| word));
     lines.put("strict-role", options.strict_role);
+}
+
+fn add_path(options: &PeerOptions, lines: &mut Lines) {
+    lines.text(
+        "add-path",
+        match (options.add_path_receive, options.add_path_send) {
+            (false, false) => "none",
+            (true, false) => "receive",
+            (false, true) => "send",
+            (true, true) => "both",
+        },
+    );
+    lines.put("add-path-limit", options.add_path_limit);
 }
 
 fn graceful_restart(options: &PeerOptions, lines: &mut Lines) {
@@ -416,7 +429,7 @@ fn sets(sets: &SetsConfig, all: &mut Vec<Section>) {
         large_communities,
         ext_communities,
     } = sets;
-    let kinds: [(&str, &BTreeMap<String, Vec<String>>); 5] = [
+    let kinds: [(&'static str, &BTreeMap<String, Vec<String>>); 5] = [
         ("[sets.prefixes]", prefixes),
         ("[sets.as-paths]", as_paths),
         ("[sets.communities]", communities),
@@ -550,6 +563,16 @@ fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
 }
 
 /// A basic string of TOML, on one line.
+/// A key, in quotes where TOML wants them.
+fn key_of(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        quoted(text)
+    }
+}
+
 fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {

@@ -18,25 +18,15 @@ enum Shape {
     /// Bits a second.
     Rate,
     Word(&'static [&'static str]),
-    /// The first for a value that is no table and no list, the second for one that is.
-    Or(&'static Self, &'static Self),
     /// A number or a text.
     NumberOrText,
     List(&'static Self),
     Record(&'static [(&'static str, Self)]),
-    /// Keys of the operator's choice.
-    Map(&'static Self),
 }
 
 use Shape::{
-    Duration, Flag, List, Map, Number, NumberOrText, Or, Percent, Prefix, Rate, Record, Text, Word,
+    Duration, Flag, List, Number, NumberOrText, Percent, Prefix, Rate, Record, Text, Word,
 };
-
-const PROFILE: Shape = Record(&[
-    ("transmit", Duration),
-    ("receive", Duration),
-    ("multiplier", Number(1, 255)),
-]);
 
 /// Whole sections.
 const SECTIONS: &[(&str, Shape)] = &[
@@ -44,7 +34,6 @@ const SECTIONS: &[(&str, Shape)] = &[
         "aggregate",
         List(&Record(&[("prefix", Prefix), ("summary-only", Flag)])),
     ),
-    ("bfd", Record(&[("profile", Map(&PROFILE))])),
     (
         "probe",
         Record(&[
@@ -86,7 +75,7 @@ const SOURCE: Shape = Record(&[
 const ROUTER: &[(&str, Shape)] = &[("multipath-cost-tolerance", Percent)];
 
 /// Keys of a peer, a range, a group.
-const OPTIONS: &[(&str, Shape)] = &[("bfd", Or(&Flag, &Text)), ("probe", Flag)];
+const OPTIONS: &[(&str, Shape)] = &[("probe", Flag)];
 
 /// Checks whole sections, and says that they do nothing.
 pub(super) fn sections(root: &Reader<'_>) {
@@ -98,47 +87,9 @@ pub(super) fn router(router: &Reader<'_>) {
     check(router, ROUTER);
 }
 
-/// Likewise, keys of a peer, a range or a group. `bfd` may name one of `profiles`.
-pub(super) fn options(options: &Reader<'_>, profiles: &[String]) {
+/// Likewise, keys of a peer, a range or a group.
+pub(super) fn options(options: &Reader<'_>) {
     check(options, OPTIONS);
-    if let Some((_, node)) = options.table.get("bfd")
-        && let Value::Text(name) = &node.value
-        && !profiles.contains(name)
-    {
-        let instead = format!(
-            "add `[bfd.profile.{name}]`, or name one of {}",
-            names_of(profiles)
-        );
-        options.error(
-            "bfd",
-            &format!("there is no BFD profile `{name}`"),
-            &instead,
-        );
-    }
-}
-
-/// The names under `[bfd.profile]`.
-pub(super) fn bfd_profiles(root: &Reader<'_>) -> Vec<String> {
-    let table = |node: &Node| match &node.value {
-        Value::Table(table) => Some(table.clone()),
-        Value::Text(_) | Value::Number(_) | Value::Flag(_) | Value::List(_) | Value::Other(_) => {
-            None
-        }
-    };
-    let profile = root
-        .table
-        .get("bfd")
-        .and_then(|(_, bfd)| table(bfd)?.remove("profile"));
-    let profiles = profile.and_then(|(_, profile)| table(&profile));
-    profiles.unwrap_or_default().into_keys().collect()
-}
-
-fn names_of(profiles: &[String]) -> String {
-    if profiles.is_empty() {
-        "none yet".to_owned()
-    } else {
-        names(profiles.iter().map(String::as_str))
-    }
 }
 
 fn check(reader: &Reader<'_>, shapes: &'static [(&'static str, Shape)]) {
@@ -169,14 +120,6 @@ fn fits(shape: &Shape, node: &Node, report: &Report) {
         (Prefix, _) => values::prefix(node).map(drop),
         (Rate, _) => rate(node),
         (Word(words), _) => word(words, node),
-        (Or(_, other), Value::Table(_) | Value::List(_) | Value::Text(_)) => {
-            fits(other, node, report);
-            Ok(())
-        }
-        (Or(plain, _), _) => {
-            fits(plain, node, report);
-            Ok(())
-        }
         (List(item), Value::List(items)) => {
             items.iter().for_each(|node| fits(item, node, report));
             Ok(())
@@ -196,13 +139,7 @@ fn fits(shape: &Shape, node: &Node, report: &Report) {
             reader.finish();
             Ok(())
         }
-        (Map(shape), Value::Table(table)) => {
-            table
-                .values()
-                .for_each(|(_, node)| fits(shape, node, report));
-            Ok(())
-        }
-        (Record(_) | Map(_), _) => Err(Wrong::kind(
+        (Record(_), _) => Err(Wrong::kind(
             node,
             "a table",
             "write its keys between `{` and `}`",

@@ -12,12 +12,12 @@ use speaker::config::{
     GracefulRestart, LocalAs, MaxPrefixes, MaxPrefixesAction, NextHopMode, PeerOptions,
 };
 
-use super::inert;
 use super::reader::{Reader, Wrong, names};
 use super::report::closest;
 use super::secrets::{PASSWORDS, password, tcp_ao};
 use super::tree::{Node, Table, Value};
 use super::values::{self, Parsed, duration, explained, flag, number, text, word};
+use super::{bfd, inert};
 
 /// Longest timer of a session: the Hold Time field's end (RFC 4271 §4.2).
 const TIMER_MAX: Duration = Duration::from_secs(65535);
@@ -54,7 +54,7 @@ pub(super) struct Names {
     /// Those that mean something to `[fib] policy` alone, and the key that shows it.
     pub(super) placing: BTreeMap<String, &'static str>,
     /// `[bfd.profile.NAME]`.
-    pub(super) profiles: Vec<String>,
+    pub(super) profiles: bfd::Profiles,
 }
 
 /// `[[peer-group]]`, by name.
@@ -141,7 +141,7 @@ pub(super) fn group(reader: &Reader<'_>, groups: &Groups<'_>) -> Option<String> 
 /// Reads all options. What is wrong is reported and left at its default.
 pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) -> PeerOptions {
     let default = PeerOptions::default();
-    inert::options(reader, &names.profiles);
+    inert::options(reader);
     let timer = || duration(TIMER_MIN..=TIMER_MAX);
     let switch = |key, default| reader.read(key, flag).unwrap_or(default);
     let (add_path_receive, add_path_send) = add_path(reader);
@@ -201,6 +201,7 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
             .unwrap_or(default.next_hop),
         import: policies(reader, "import", names),
         export: policies(reader, "export", names),
+        bfd: bfd::of_peer(reader, names),
         max_prefixes: max_prefixes(reader),
         role,
         strict_role: switch("strict-role", default.strict_role),

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use speaker::config::{Peer, PeerOptions, PeerRange, Router};
 
+use super::bfd;
 use super::options::{self, Groups, Names, family_of};
 use super::reader::{Reader, Wrong};
 use super::report::Report;
@@ -292,6 +293,7 @@ fn range(
         .unwrap_or(RANGE_LIMIT);
     let options = options::read(&reader, group, names);
     reader.finish();
+    bfd::check_range(&reader, options.bfd.as_ref());
     let (prefix, asns) = (prefix?, asns.unwrap_or_default());
     check_local_address(
         &reader,

@@ -60,7 +60,6 @@ fn a_file_full_of_mistakes_is_reported_at_once_each_with_line_and_remedy() {
 fn every_key_loads_and_what_does_nothing_yet_is_told_with_its_line() {
     let loaded = good(EVERYTHING);
     for key in [
-        "bfd",
         "probe",
         "score",
         "wireguard",
@@ -721,10 +720,6 @@ fn policies() {
 
 #[test]
 fn sections_that_do_nothing_yet_are_checked_all_the_same() {
-    wrong(
-        "[bfd.profile.fast]\ntransmit = 50\n",
-        "write it with a unit",
-    );
     wrong("[probe]\nport = 0\n", "write a number from 1 to 65535");
     wrong("[probe]\nbudget = \"fast\"\n", "`fast` is no rate");
     wrong("[score]\nmargin = 20\n", "a percentage is expected");
@@ -1094,5 +1089,70 @@ fn systemd_accepts_the_unit() {
     assert!(
         verify.status.success() && !said.contains("windrosed.service"),
         "{said}"
+    );
+}
+
+const PROFILE: &str = "[bfd.profile.fast]\ntransmit = \"50ms\"\nreceive = \"60ms\"\nmultiplier = 4\nstrict = true\n\
+    authentication = { type = \"meticulous-keyed-sha1\", key-id = 3, password = \"not to be shown\" }\n";
+
+#[test]
+fn a_peer_has_the_bfd_of_its_profile_or_the_default_one() {
+    let config = good(&format!(
+        "{ROUTER}{PROFILE}{PEER}bfd = \"fast\"\n[[peer]]\naddress = \"10.0.0.3\"\nasn = 65003\nbfd = true\n"
+    ));
+    let bfd = |i: usize| config.speaker.peers[i].options.bfd.clone().unwrap();
+    let (fast, default) = (bfd(0), bfd(1));
+    assert_eq!(fast.session.transmit, Duration::from_millis(50));
+    assert_eq!(fast.session.receive, Duration::from_millis(60));
+    assert_eq!(fast.session.multiplier.get(), 4);
+    assert!(fast.strict && fast.session.authentication.is_some());
+    assert_eq!(default.session.transmit, Duration::from_millis(300));
+    assert_eq!(default.session.multiplier.get(), 3);
+    assert!(!default.strict && default.session.authentication.is_none());
+    let shown = effective(&config);
+    assert!(shown.contains("[bfd.profile.fast]") && !shown.contains("not to be shown"));
+    let plain = shown
+        .lines()
+        .filter(|line| !line.starts_with("authentication"));
+    let again = good(&plain.collect::<Vec<_>>().join("\n"));
+    let strict = again.speaker.peers[0].options.bfd.clone().unwrap();
+    assert!(strict.strict && strict.session.multiplier.get() == 4);
+}
+
+#[test]
+fn what_is_wrong_with_bfd_is_told() {
+    wrong(
+        "[bfd.profile.fast]\ntransmit = 50\n",
+        "write it with a unit",
+    );
+    wrong(
+        "[bfd.profile.fast]\ntransmit = \"1ms\"\n",
+        "from 10ms to 60s",
+    );
+    wrong("[bfd.profile.fast]\nmultiplier = 0\n", "0 is out of range");
+    wrong(
+        "[bfd.profile.fast]\ntransmitt = \"1s\"\n",
+        "did you mean `transmit`?",
+    );
+    wrong("[bfd]\nprofiles = 1\n", "did you mean `profile`?");
+    let key = |of: &str| format!("[bfd.profile.fast]\nauthentication = {{ {of} }}\n");
+    wrong(&key("key-id = 1, password = \"x\""), "`type` is missing");
+    wrong(
+        &key("type = \"sha1\", key-id = 1, password = \"x\""),
+        "`sha1` means nothing here",
+    );
+    wrong(
+        &key("type = \"simple\", key-id = 1"),
+        "`password` is missing",
+    );
+    wrong(
+        &key("type = \"simple\", key-id = 1, password = \"seventeen octets!\""),
+        "this type takes 1 to 16",
+    );
+    wrong(
+        &format!(
+            "{PROFILE}[[peer-range]]\nprefix = \"10.10.0.0/20\"\nasns = [65001]\nbfd = \"fast\"\n"
+        ),
+        "name a profile without `strict`",
     );
 }

@@ -101,17 +101,19 @@ async fn answer(
     };
     Ok(match request.uri().path() {
         "/metrics" => match ask(core).await {
-            Some((status, peers)) => {
-                respond(StatusCode::OK, OPENMETRICS, render(&status, &peers, counts))
-            }
+            Some((status, peers, watches)) => respond(
+                StatusCode::OK,
+                OPENMETRICS,
+                render(&status, &peers, &watches, counts),
+            ),
             None => silent(),
         },
         "/healthz" => match ask(core).await {
-            Some((status, _)) if status.problems.is_empty() => {
+            Some((status, ..)) if status.problems.is_empty() => {
                 respond(StatusCode::OK, TEXT, "ok\n".to_owned())
             }
             // It works, and says what could be better.
-            Some((status, _)) => respond(
+            Some((status, ..)) => respond(
                 StatusCode::OK,
                 TEXT,
                 format!("ok\n{}\n", status.problems.join("\n")),

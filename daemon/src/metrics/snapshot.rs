@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use rib::Drain;
+use speaker::liveness::WatchView;
 use speaker::view::{FibStatus, PeerView, RestartStage, Status};
 
 use super::Counts;
@@ -165,6 +166,23 @@ fn register_sessions(registry: &mut Registry, peers: &[PeerView]) {
         established,
     );
     registry.register("peer_prefixes", "Prefixes of the peer", prefixes);
+}
+
+/// Registers the paths that BFD watches.
+pub(super) fn register_bfd(registry: &mut Registry, watches: &[WatchView]) {
+    let (up, failures) = (Gauges::default(), Counters::default());
+    for watch in watches {
+        let interface = watch.path.interface.clone().unwrap_or_default();
+        let labels = vec![
+            ("neighbor", watch.path.remote.to_string()),
+            ("interface", interface),
+        ];
+        set(&up, &labels, usize::from(watch.state == bfd::State::Up));
+        failures.get_or_create(&labels).inc_by(watch.failures);
+    }
+    registry.register("bfd_up", "Whether BFD sees the path to a neighbor up", up);
+    let help = "Times that a path was up and failed";
+    registry.register("bfd_failures", help, failures);
 }
 
 /// Registers the messages of each peer.

@@ -30,7 +30,12 @@ fn a_scrape_has_the_state_of_peers_tables_and_the_kernel() {
         errno: 22,
         more: 2,
     }));
-    let text = render(&speaker.status(), &speaker.peers(), &counts);
+    let text = render(
+        &speaker.status(),
+        &speaker.peers(),
+        &speaker.watches(),
+        &counts,
+    );
     for line in [
         "windrose_build_info{version=\"0.1.0\"} 1",
         "windrose_peers 1",
@@ -55,6 +60,12 @@ fn a_scrape_has_the_state_of_peers_tables_and_the_kernel() {
 }
 
 struct NoControl;
+
+impl grpc_api::BfdSessions for NoControl {
+    fn sessions(&self) -> grpc_api::BoxFuture<'_, Vec<grpc_api::BfdSession>> {
+        Box::pin(async { Vec::new() })
+    }
+}
 
 impl grpc_api::ConfigControl for NoControl {
     fn check(&self, _: &str) -> Result<(), String> {
@@ -102,6 +113,7 @@ async fn metrics_and_health_are_served_and_nothing_else() {
         notices: notices.clone(),
         routes_changed,
         config: Arc::new(NoControl),
+        bfd: Arc::new(NoControl),
         epoch: 0,
         clock: || Duration::from_secs(1_700_000_000),
     };

@@ -110,6 +110,7 @@ pub(crate) fn peer(view: PeerView, now: Instant, kept: Option<bool>) -> v1::Peer
         export: chain(view.export),
         added: kept.is_some(),
         kept: kept.unwrap_or_default(),
+        bfd: view.bfd.map(|state| super::bfd_state(state).into()),
     }
 }
 
@@ -374,7 +375,7 @@ fn texts<T: ToString>(values: &[T]) -> Vec<String> {
     values.iter().map(T::to_string).collect()
 }
 
-fn age(now: Instant, then: Instant) -> Option<prost_types::Duration> {
+pub(crate) fn age(now: Instant, then: Instant) -> Option<prost_types::Duration> {
     now.saturating_duration_since(then).try_into().ok()
 }
 

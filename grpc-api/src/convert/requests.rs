@@ -66,6 +66,14 @@ pub(crate) fn peer_token(token: &str) -> Parsed<Option<PeerName>> {
     name.map_err(|_| unknown_token())
 }
 
+/// The row behind which a page begins; empty is the first page.
+pub(crate) fn offset(token: &str) -> Parsed<usize> {
+    if token.is_empty() {
+        return Ok(0);
+    }
+    token.parse().map_err(|_| unknown_token())
+}
+
 fn unknown_token() -> Refusal {
     let why = "it is not one that an answer gave: leave it empty to start anew";
     invalid("page_token", why)

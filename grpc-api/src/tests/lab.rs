@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::num::{NonZeroU8, NonZeroU32};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,8 +27,8 @@ use bgp_core::attributes::{AsPath, NextHop, Origin};
 use speaker::command::{PeerName, Refusal};
 
 use crate::{
-    BoxFuture, ConfigControl, Core, JOBS_MAX, Job, Listener, NOTICES_MAX, PeerDone, PeerOrder,
-    bind_unix, serve,
+    BfdSession, BfdSessions, BoxFuture, ConfigControl, Core, JOBS_MAX, Job, Listener, NOTICES_MAX,
+    PeerDone, PeerOrder, bind_unix, serve,
 };
 
 pub(super) struct Lab {
@@ -148,6 +149,7 @@ pub(super) fn core() -> (Core, Arc<AtomicU64>) {
         notices: notices.clone(),
         routes_changed,
         config: Arc::new(Files::default()),
+        bfd: Arc::new(Neighbors(start)),
         epoch: 7,
         clock: || Duration::from_secs(1_700_000_000),
     };
@@ -225,6 +227,49 @@ fn marking() -> PolicyConfig {
             },
             then: Then::Decide(Action::Accept),
         }],
+    }
+}
+
+/// Two BFD sessions: one is up, one was never heard.
+struct Neighbors(Instant);
+
+impl BfdSessions for Neighbors {
+    fn sessions(&self) -> BoxFuture<'_, Vec<BfdSession>> {
+        let one = NonZeroU32::MIN;
+        let session = |address: &str, state, remote| BfdSession {
+            path: bfd::Path {
+                remote: address.parse().unwrap(),
+                local: None,
+                interface: None,
+                hops: bfd::Hops::Single,
+            },
+            state,
+            diagnostic: bfd::Diagnostic::NONE,
+            since: self.0,
+            local_discriminator: one,
+            remote,
+            multiplier: NonZeroU8::MIN,
+            transmit_interval: Some(Duration::from_millis(50)),
+            detection_time: remote.map(|_| Duration::from_millis(150)),
+            sent: 1,
+            received: 2,
+            ups: 3,
+            failures: 4,
+        };
+        let remote = bfd::Remote {
+            discriminator: one,
+            state: bfd::State::Up,
+            diagnostic: bfd::Diagnostic::NONE,
+            required_min_rx: Duration::from_millis(50),
+            desired_min_tx: Duration::from_millis(50),
+            multiplier: 3,
+            demand: false,
+        };
+        let all = vec![
+            session("10.0.0.2", bfd::State::Up, Some(remote)),
+            session("10.0.0.3", bfd::State::Down, None),
+        ];
+        Box::pin(async { all })
     }
 }
 

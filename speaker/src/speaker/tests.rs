@@ -9,6 +9,7 @@ mod configure;
 mod drain;
 mod environment;
 mod injections;
+mod liveness;
 mod local_as;
 mod noise;
 mod one_by_one;

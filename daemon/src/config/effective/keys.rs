@@ -1,9 +1,12 @@
 //! Keys of peers that are tables of their own.
 
-use speaker::config::{LocalAs, MaxPrefixesAction, PeerOptions, TcpAo};
+use speaker::config::{Bfd, LocalAs, MaxPrefixesAction, PeerOptions, Secret, TcpAo};
 
+use std::collections::BTreeMap;
+
+use super::super::bfd;
 use super::super::secrets::AO_ALGORITHMS;
-use super::{Line, Lines, SECRET};
+use super::{Line, Lines, SECRET, Section, key_of, section};
 
 pub(super) fn tcp_ao(ao: &TcpAo) -> Line {
     let known = AO_ALGORITHMS.iter();
@@ -49,4 +52,44 @@ pub(super) fn max_prefixes(options: &PeerOptions, lines: &mut Lines) {
         }
     }
     lines.put("max-prefixes", inner.inline());
+}
+
+pub(super) fn bfd(options: &PeerOptions, lines: &mut Lines) {
+    match &options.bfd {
+        Some(bfd) if bfd.profile != bfd::DEFAULT => lines.text("bfd", &bfd.profile),
+        bfd => lines.put("bfd", bfd.is_some()),
+    }
+}
+
+/// The profiles that peers use.
+pub(super) fn bfd_profiles<'a>(
+    options: impl Iterator<Item = &'a PeerOptions>,
+) -> impl Iterator<Item = Section> {
+    let used = options.filter_map(|options| options.bfd.as_ref());
+    let profiles: BTreeMap<_, _> = used.map(|bfd| (&bfd.profile, bfd)).collect();
+    profiles.into_values().map(|bfd| {
+        let header = format!("[bfd.profile.{}]", key_of(&bfd.profile));
+        section(header, format!("bfd profile {}", bfd.profile), |lines| {
+            bfd_profile(bfd, lines)
+        })
+    })
+}
+
+fn bfd_profile(bfd: &Bfd, lines: &mut Lines) {
+    lines.time("transmit", bfd.session.transmit);
+    lines.time("receive", bfd.session.receive);
+    lines.put("multiplier", bfd.session.multiplier);
+    lines.put("passive", bfd.session.passive);
+    lines.put("strict", bfd.strict);
+    if let Some(key) = &bfd.session.authentication {
+        let mut inner = Lines::default();
+        inner.text("type", bfd::word_of(key.kind()));
+        inner.put("key-id", key.key_id());
+        inner.put("password", SECRET);
+        lines.0.push(Line {
+            key: "authentication".to_owned(),
+            value: inner.inline(),
+            secret: Some(Secret(key.secret().to_vec())),
+        });
+    }
 }
