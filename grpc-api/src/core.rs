@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use speaker::command::{PeerName, Refusal};
-use speaker::{Effect, Notice, Speaker};
+use speaker::{Effect, Notice, Speaker, bfd};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tonic::Status;
 

@@ -27,6 +27,8 @@ mod sessions;
 mod speaker;
 pub mod view;
 
+/// What reports and views of BFD are made of.
+pub use bfd;
 pub use config::Config;
 pub use dump::TableDump;
 pub use event::{Effect, Event};

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use proto::v1;
+use speaker::bfd;
 use speaker::liveness::WatchView;
 
 use super::answers::{age, name_text};

@@ -15,7 +15,7 @@ use proto::v1::route_service_client::RouteServiceClient;
 use proto::v1::system_service_client::SystemServiceClient;
 use rib::policy::{Action, MatchConfig, PolicyConfig, RuleConfig, SetConfig, Then};
 use speaker::config::{Config, Fib, Originate, Peer, PeerOptions, Router, When};
-use speaker::{Effect, Event, Speaker};
+use speaker::{Effect, Event, Speaker, bfd};
 use tempfile::TempDir;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tonic::Status;
