@@ -281,6 +281,8 @@ pub(crate) enum FibCommand {
         #[arg(long)]
         diff: bool,
     },
+    /// Where what we want in the kernel and what is there differ; in shadow mode, where another program did otherwise
+    Diff,
     /// One prefix: table, metric and source, what policy said, how its next hops are reached
     Show { prefix: String },
 }

@@ -18,6 +18,7 @@ pub(crate) async fn run(
     let client = FibServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX);
     match command {
         FibCommand::List { diff } => list(diff, client, printer).await,
+        FibCommand::Diff => list(true, client, printer).await,
         FibCommand::Show { prefix } => show(&prefix, client, printer).await,
     }
 }
@@ -175,6 +176,9 @@ impl From<FibRoute> for FibRow {
                 State::Failed => "failed",
                 State::Foreign => "foreign",
                 State::Stale => "stale",
+                State::Different => "different",
+                State::Missing => "missing",
+                State::Extra => "extra",
             },
             prefix: route.prefix,
             wanted: route.wanted,
@@ -202,7 +206,7 @@ impl Row for FibRow {
     fn lines(&self) -> Vec<Vec<Word>> {
         let tone = match self.state {
             "installed" => Tone::Good,
-            "failed" => Tone::Bad,
+            "failed" | "different" => Tone::Bad,
             _ => Tone::Warning,
         };
         vec![vec![

@@ -172,6 +172,11 @@ struct Fib {
     installed: u64,
     pending: u64,
     failed: u64,
+    /// Nothing is installed, but compared with what another program did.
+    shadow: bool,
+    different: u64,
+    missing: u64,
+    extra: u64,
 }
 
 impl From<GetStatusResponse> for StatusRow {
@@ -211,6 +216,10 @@ impl From<FibStatus> for Fib {
             installed: fib.installed,
             pending: fib.pending,
             failed: fib.failed,
+            shadow: fib.shadow,
+            different: fib.different,
+            missing: fib.missing,
+            extra: fib.extra,
         }
     }
 }
@@ -276,6 +285,18 @@ impl StatusRow {
 impl Fib {
     fn words(&self) -> Word {
         match self {
+            Self {
+                shadow: true,
+                installed,
+                different,
+                missing,
+                extra,
+                ..
+            } => format!(
+                "shadow, nothing is installed: {installed} routes as the kernel has them, {different} different, \
+                 {missing} missing, {extra} extra"
+            )
+            .into(),
             Self { install: false, .. } => "routes are not installed: [fib] install = false".into(),
             Self {
                 permitted: false, ..

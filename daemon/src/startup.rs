@@ -87,7 +87,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
     let seed = seed();
     let speaker =
         Speaker::new(loaded.speaker.clone(), Instant::now(), seed).map_err(io::Error::other)?;
-    let writes_groups = loaded.speaker.fib.install && loaded.speaker.fib.nexthop_groups;
+    let writes_groups = loaded.speaker.fib.writes() && loaded.speaker.fib.nexthop_groups;
     let control = Arc::new(Control::new(args.config.clone(), jobs.clone(), loaded));
     let bfd = liveness::start(seed)?;
     let core = Core {

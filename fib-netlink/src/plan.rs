@@ -5,6 +5,7 @@ mod answer;
 mod configure;
 mod contest;
 mod observe;
+mod shadow;
 mod show;
 mod strangers;
 mod write;
@@ -41,6 +42,8 @@ const IPV6_METRIC_DEFAULT: u32 = 1024;
 pub struct FibConfig {
     /// False: nothing is ever written; next hops are resolved all the same.
     pub install: bool,
+    /// Without `install`: what would be installed is compared with what the kernel has of others.
+    pub shadow: bool,
     /// The kernel's table for our routes.
     pub table: u32,
     /// `RTA_PRIORITY` of our routes.
@@ -63,6 +66,7 @@ impl Default for FibConfig {
     fn default() -> Self {
         Self {
             install: true,
+            shadow: false,
             table: 254,
             metric: 20,
             protocol: 186,
@@ -186,6 +190,7 @@ impl Fib {
             config,
         };
         fib.want_default_sources();
+        fib.resolver.all_tables = fib.config.shadow;
         fib
     }
 
@@ -345,11 +350,12 @@ impl Fib {
 
     fn want_at(&mut self, now: Instant, key: Key, wanted: Slot, source: SourceId) {
         let mut before = (Slot::NOTHING, SourceId::NONE);
+        let writes = !self.shadows();
         self.table.update(key, |row| {
             before = (row.wanted, row.wanted_source);
             (row.wanted, row.wanted_source) = (wanted, source);
             row.set_adopted(row.is_adopted() && wanted == Slot::NOTHING);
-            before != (wanted, source)
+            writes && before != (wanted, source)
         });
         self.unwant(before.0);
         if before != (wanted, source) {
@@ -452,14 +458,7 @@ impl Fib {
         while let Some(subject) = self.retries.pop_due(now) {
             self.retry(now, subject);
         }
-        if self.knowledge == Knowledge::Lossy && self.flights.is_empty() {
-            self.knowledge = Knowledge::Dumping {
-                first: false,
-                again: false,
-            };
-            self.totals.resyncs += 1;
-            out.push(Output::Resync);
-        }
+        self.ask_anew(out);
         if self.may_write()
             && (self.look_at.is_some_and(|at| at <= now) || self.table.queued() >= OPS_MAX)
         {
@@ -468,10 +467,27 @@ impl Fib {
         let nothing_left = self.look_at.is_none() && self.flights.is_empty();
         if self.retiring && (nothing_left && self.may_write() || !self.permitted) {
             self.retiring = false;
+            if self.config.shadow {
+                // What is left with our number is others' from now on.
+                self.distrust();
+                self.ask_anew(out);
+            }
         }
         if self.phase == Phase::Ending && (nothing_left && self.may_write() || !self.permitted) {
             self.phase = Phase::Ended;
             out.push(Output::Ended);
+        }
+    }
+
+    /// What was lost is asked for, once nothing is under way.
+    fn ask_anew(&mut self, out: &mut Vec<Output>) {
+        if self.knowledge == Knowledge::Lossy && self.flights.is_empty() {
+            self.knowledge = Knowledge::Dumping {
+                first: false,
+                again: false,
+            };
+            self.totals.resyncs += 1;
+            out.push(Output::Resync);
         }
     }
 

@@ -37,6 +37,8 @@ impl From<Answer> for Resolution {
 #[derive(Debug)]
 pub(crate) struct Resolver {
     tables: Vec<u32>,
+    /// Routes of other tables are kept too, for those who look at them: they resolve nothing.
+    pub(crate) all_tables: bool,
     via_default: bool,
     links: BTreeMap<u32, Link>,
     addresses: BTreeSet<(IpAddr, u32)>,
@@ -72,6 +74,7 @@ impl Resolver {
     pub(crate) fn new(tables: Vec<u32>, via_default: bool) -> Self {
         Self {
             tables,
+            all_tables: false,
             via_default,
             links: BTreeMap::new(),
             addresses: BTreeSet::new(),
@@ -219,7 +222,47 @@ impl Resolver {
     }
 
     pub(crate) fn has_route(&self, prefix: IpNet) -> bool {
-        self.routes.contains_key(&prefix)
+        let routes = self.routes_to(prefix);
+        routes
+            .iter()
+            .any(|route| self.tables.contains(&route.table))
+    }
+
+    /// The routes to exactly this prefix.
+    pub(crate) fn routes_to(&self, prefix: IpNet) -> &[KernelRoute] {
+        self.routes.get(&prefix).map_or(&[], SmallVec::as_slice)
+    }
+
+    /// All routes.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &KernelRoute> {
+        self.routes.values().flatten()
+    }
+
+    /// The ways of a route, with their weights.
+    pub(crate) fn ways(&self, route: &KernelRoute) -> SmallVec<[(Path, u8); 1]> {
+        match &route.kind {
+            RouteKind::Unicast(RouteVia::Paths(paths)) => paths.clone(),
+            RouteKind::Unicast(RouteVia::Nexthop(id)) => self.ways_of(*id),
+            RouteKind::Blackhole
+            | RouteKind::Unreachable
+            | RouteKind::Prohibit
+            | RouteKind::Other => SmallVec::new(),
+        }
+    }
+
+    fn ways_of(&self, id: u32) -> SmallVec<[(Path, u8); 1]> {
+        let path = |id: &u32| match self.nexthops.get(id)?.kind {
+            NexthopKind::Path(path) => Some(path),
+            NexthopKind::Group(_) | NexthopKind::Other => None,
+        };
+        match self.nexthops.get(&id).map(|nexthop| &nexthop.kind) {
+            Some(NexthopKind::Path(path)) => SmallVec::from_elem((*path, 1), 1),
+            Some(NexthopKind::Group(members)) => members
+                .iter()
+                .filter_map(|(id, weight)| Some((path(id)?, *weight)))
+                .collect(),
+            Some(NexthopKind::Other) | None => SmallVec::new(),
+        }
     }
 
     /// Whether somebody else's nexthop object has this id.
@@ -238,7 +281,8 @@ impl Resolver {
     }
 
     fn route(&mut self, route: KernelRoute) -> bool {
-        if !self.tables.contains(&route.table) || route.tos != 0 {
+        let kept = self.all_tables || self.tables.contains(&route.table);
+        if !kept || route.tos != 0 {
             return false;
         }
         let prefix = route.prefix;
@@ -316,6 +360,7 @@ impl Resolver {
         self.covering(address).any(|(_, routes)| {
             let mut paths = routes
                 .iter()
+                .filter(|route| self.tables.contains(&route.table))
                 .filter_map(|route| self.way(route, |path| path.interface == index));
             paths.any(|path| path.gateway.is_none())
         })

@@ -220,6 +220,12 @@ impl Table {
         self.places.get(usize::from(id.0)).map(|rooms| rooms.place)
     }
 
+    /// Whether something is wanted, or there, in a table.
+    pub(crate) fn has_table(&self, table: u32) -> bool {
+        let mut rooms = self.places.iter();
+        rooms.any(|rooms| rooms.place.table == table && !rooms.is_empty())
+    }
+
     /// Whether there are several places.
     pub(crate) const fn is_spread(&self) -> bool {
         self.places.len() > 1

@@ -10,6 +10,8 @@ use ipnet::IpNet;
 pub struct Status {
     /// Configured to install.
     pub install: bool,
+    /// Nothing is installed, and `installed`, `different`, `missing` and `extra` compare with what others did.
+    pub shadow: bool,
     /// The kernel lets us (CAP_NET_ADMIN); true until it says otherwise.
     pub permitted: bool,
     /// Routes point to nexthop objects.
@@ -28,6 +30,12 @@ pub struct Status {
     pub failed: usize,
     /// Routes of an earlier life that nobody wants yet.
     pub stale: usize,
+    /// In shadow mode: the kernel has another route than we would install.
+    pub different: usize,
+    /// In shadow mode: the kernel has none.
+    pub missing: usize,
+    /// In shadow mode: the kernel has one that we would not install.
+    pub extra: usize,
     /// Routes of others that have our protocol number.
     pub strangers: usize,
     /// Nexthop objects and groups of ours in the kernel.
@@ -63,6 +71,12 @@ pub enum RouteState {
     },
     /// Ours from an earlier life, and not wanted so far.
     Stale,
+    /// In shadow mode: another program's route does something else.
+    Different,
+    /// In shadow mode: no program has a route there.
+    Missing,
+    /// In shadow mode: a routing daemon has a route there that we would not install.
+    Extra,
 }
 
 impl RouteState {
@@ -75,6 +89,9 @@ impl RouteState {
             Self::Failed { .. } => "failed",
             Self::Foreign { .. } => "foreign",
             Self::Stale => "stale",
+            Self::Different => "different",
+            Self::Missing => "missing",
+            Self::Extra => "extra",
         }
     }
 }

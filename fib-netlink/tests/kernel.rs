@@ -968,3 +968,122 @@ fn a_killed_daemon_finds_its_routes_in_whatever_table_it_had_put_them() {
         assert_eq!(ip("route show proto bgp").matches("192.0").count(), 1);
     });
 }
+
+fn shadow() -> FibConfig {
+    FibConfig {
+        install: false,
+        shadow: true,
+        ..FibConfig::default()
+    }
+}
+
+/// As BIRD installs routes: with a number and a metric of its own, and without nexthop objects.
+const OF_BIRD: [&str; 6] = [
+    "192.0.2.0/24 proto bird metric 32 via 10.0.1.2",
+    "192.0.3.0/24 proto bird metric 32 nexthop via 10.0.1.2 weight 2 nexthop via 10.0.2.2 weight 2",
+    "blackhole 192.0.4.0/24 proto bird metric 32",
+    "192.0.5.0/24 proto bird metric 32 via 10.0.3.2",
+    "192.0.6.0/24 proto bird metric 32 via 10.0.3.2",
+    "192.0.8.0/24 proto bird table 1000 via 10.0.1.2",
+];
+
+fn want_in_the_shadow(rig: &mut Rig) {
+    rig.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+    rig.want("192.0.3.0/24", via(&[("10.0.1.2", 1), ("10.0.2.2", 1)]));
+    rig.want("192.0.4.0/24", Some(Wanted::Blackhole));
+    rig.want("192.0.5.0/24", via(&[("10.0.2.2", 1)]));
+    rig.want_at(
+        "192.0.8.0/24",
+        via(&[("10.0.1.2", 1)]),
+        at(Some(1000), None, None),
+    );
+}
+
+#[test]
+fn in_shadow_mode_nothing_is_written_and_what_differs_is_told() {
+    in_namespace(|| {
+        for route in OF_BIRD {
+            ip(&format!("route add {route}"));
+        }
+        // Not a routing daemon's.
+        ip("route add 198.51.100.0/24 via 10.0.3.2 proto static");
+        let before = ip("route show table all");
+        let mut rig = Rig::new(shadow());
+        want_in_the_shadow(&mut rig);
+        rig.want("192.0.7.0/24", via(&[("10.0.1.2", 1)]));
+        rig.input(Input::StartupDone);
+        rig.quiet();
+        let states = |rig: &Rig| -> Vec<(String, &str)> {
+            let rows = rig.fib.routes(None, 100, true).into_iter();
+            rows.map(|row| (row.prefix.to_string(), row.state.name()))
+                .collect()
+        };
+        let expected = [
+            ("192.0.5.0/24", "different"),
+            ("192.0.6.0/24", "extra"),
+            ("192.0.7.0/24", "missing"),
+        ];
+        assert_eq!(
+            states(&rig),
+            expected.map(|(prefix, state)| (prefix.to_owned(), state))
+        );
+        let status = rig.fib.status();
+        assert_eq!(
+            [
+                status.installed,
+                status.different,
+                status.missing,
+                status.extra
+            ],
+            [4, 1, 1, 1],
+            "{status:?}"
+        );
+        assert_eq!((rig.ops, ip("route show table all")), (0, before));
+
+        // It becomes equal; then the other program changes its mind about the source.
+        ip("route replace 192.0.5.0/24 proto bird metric 32 via 10.0.2.2");
+        ip("route del 192.0.6.0/24 proto bird");
+        rig.want("192.0.7.0/24", None);
+        rig.until("no difference", |rig| states(rig).is_empty());
+        ip("route replace 192.0.5.0/24 proto bird metric 32 via 10.0.2.2 src 10.0.1.1");
+        rig.until("a difference", |rig| {
+            states(rig) == [("192.0.5.0/24".to_owned(), "different")]
+        });
+        ip("route replace 192.0.5.0/24 proto bird metric 32 via 10.0.2.2");
+        rig.until("no difference", |rig| states(rig).is_empty());
+        assert_eq!(rig.ops, 0);
+    });
+}
+
+/// The day of the move: from the shadow into the kernel, and back.
+#[test]
+fn out_of_the_shadow_routes_are_installed_beside_those_of_others_and_into_it_they_go() {
+    in_namespace(|| {
+        for route in OF_BIRD {
+            ip(&format!("route add {route}"));
+        }
+        let ours = || ip("route show table all proto bgp").lines().count();
+        let theirs = ip("route show table all proto bird");
+        let mut rig = Rig::new(shadow());
+        want_in_the_shadow(&mut rig);
+        rig.input(Input::StartupDone);
+        rig.quiet();
+        for _ in 0..2 {
+            rig.input(Input::Configure(FibConfig::default()));
+            want_in_the_shadow(&mut rig);
+            rig.input(Input::StartupDone);
+            rig.settle();
+            assert_eq!(ours(), 5, "{}", ip("route show table all"));
+            assert_eq!(ip("route show table all proto bird"), theirs);
+            rig.input(Input::Configure(shadow()));
+            want_in_the_shadow(&mut rig);
+            rig.until("ours to go", |_| ours() == 0);
+            rig.until("the comparison", |rig| {
+                let status = rig.fib.status();
+                status.synchronized && (status.installed, status.different) == (4, 1)
+            });
+        }
+        assert_eq!(ip("route show table all proto bird"), theirs);
+        assert_eq!(ip("nexthop show"), "");
+    });
+}

@@ -377,8 +377,10 @@ pub struct StaticNextHop {
 /// `[fib]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fib {
-    /// Whether routes are written to the kernel.
+    /// Whether next hops are resolved and routes are worked out for the kernel.
     pub install: bool,
+    /// They are not written, but compared with what the kernel has of others.
+    pub shadow: bool,
     /// The kernel's table.
     pub table: u32,
     /// The routes' metric.
@@ -397,10 +399,19 @@ pub struct Fib {
     pub policy: Option<Vec<String>>,
 }
 
+impl Fib {
+    /// Whether routes are written to the kernel.
+    #[must_use]
+    pub const fn writes(&self) -> bool {
+        self.install && !self.shadow
+    }
+}
+
 impl Default for Fib {
     fn default() -> Self {
         Self {
             install: true,
+            shadow: false,
             table: 254,
             metric: 20,
             protocol: 186,

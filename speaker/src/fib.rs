@@ -102,7 +102,7 @@ impl Speaker {
             self.rib.fib_stop();
         }
         self.fib_behind = installs;
-        self.fib_begins = installs && (self.fib_begins || !old.install);
+        self.fib_begins = self.config.fib.writes() && (self.fib_begins || !old.writes());
     }
 
     /// Our IPv4 and IPv6 addresses for next hops on a session whose local address is `local`: itself, and
@@ -164,7 +164,8 @@ const fn placement(at: rib::policy::Placement) -> Placement {
 pub(crate) fn fib_config(config: &Config) -> FibConfig {
     let fib = &config.fib;
     FibConfig {
-        install: fib.install,
+        install: fib.writes(),
+        shadow: fib.install && fib.shadow,
         table: fib.table,
         metric: fib.metric,
         protocol: fib.protocol,

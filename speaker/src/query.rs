@@ -44,6 +44,10 @@ impl Speaker {
             pending: fib.pending,
             failed: fib.failed,
             strangers: fib.strangers,
+            shadow: fib.shadow,
+            different: fib.different,
+            missing: fib.missing,
+            extra: fib.extra,
         };
         Status {
             asn: self.config.router.asn,
@@ -396,6 +400,11 @@ fn view_error(state: &RouteState) -> Option<String> {
             fib_netlink::view::errno_text(*errno)
         )),
         RouteState::Foreign { .. } => Some("another program's route is in the way".to_owned()),
-        RouteState::Installed | RouteState::Pending | RouteState::Stale => None,
+        RouteState::Installed
+        | RouteState::Pending
+        | RouteState::Stale
+        | RouteState::Different
+        | RouteState::Missing
+        | RouteState::Extra => None,
     }
 }

@@ -241,7 +241,7 @@ impl Speaker {
         self.restart.restarting = named || ranges;
         if !self.restart.restarting {
             self.restart.forwarding = ALL;
-        } else if self.config.fib.install {
+        } else if self.config.fib.writes() {
             self.deferral = Deferral::Asking(now + KERNEL_MAX);
         } else {
             // Off the way of the packets, our restart stops none.

@@ -102,6 +102,14 @@ pub struct FibStatus {
     pub failed: usize,
     /// Routes of another program that have our protocol number.
     pub strangers: usize,
+    /// Nothing is installed; `installed` are those that another program installed as we would.
+    pub shadow: bool,
+    /// Where its route does something else.
+    pub different: usize,
+    /// Where it has none.
+    pub missing: usize,
+    /// Where it has one and we would have none.
+    pub extra: usize,
 }
 
 /// A row of `windrose peer list`.
@@ -293,7 +301,7 @@ pub struct FibView {
     pub wanted: Option<String>,
     /// What is there; `None`: nothing.
     pub actual: Option<String>,
-    /// `installed`, `pending`, `failed`, `foreign` or `stale`.
+    /// `installed`, `pending`, `failed`, `foreign` or `stale`; in shadow mode `different`, `missing` or `extra`.
     pub state: &'static str,
     /// What the kernel said, and when the next try is.
     pub error: Option<String>,

@@ -43,6 +43,7 @@ fn all_commands_are_there_by_their_names() {
         "fib list --diff",
         "fib show 10.0.0.0/8",
         "bfd list",
+        "fib diff",
         "drain",
         "drain --grace 5m --wait",
         "undrain",

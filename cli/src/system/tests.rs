@@ -28,6 +28,7 @@ fn answer() -> GetStatusResponse {
             installed: 1049,
             pending: 0,
             failed: 1,
+            ..FibStatus::default()
         }),
         problems: vec!["1 route is not installed".into()],
         drain: Some(DrainStatus {
@@ -77,7 +78,8 @@ fn json_has_the_names_that_scripts_rely_on() {
         "health": "degraded", "problems": ["1 route is not installed"],
         "peers": 3, "established": 2, "prefixes": {"ipv4": 1000, "ipv6": 50},
         "paths": 2100, "attribute_sets": 12,
-        "fib": {"install": true, "permitted": true, "installed": 1049, "pending": 0, "failed": 1},
+        "fib": {"install": true, "permitted": true, "installed": 1049, "pending": 0, "failed": 1,
+                "shadow": false, "different": 0, "missing": 0, "extra": 0},
         "drain": {"state": "drained", "since_s": null, "withdraws_in_s": null, "peers_pending": 0},
         "restart": {"state": "deferring", "left_s": 50, "awaited": 2}, "peers_held": 1,
     });
@@ -92,6 +94,10 @@ fn a_kernel_that_does_not_let_us_is_named() {
         installed: 0,
         pending: 0,
         failed: 0,
+        shadow: false,
+        different: 0,
+        missing: 0,
+        extra: 0,
     };
     assert_eq!(
         fib.words(),
@@ -100,4 +106,17 @@ fn a_kernel_that_does_not_let_us_is_named() {
             Tone::Bad
         )
     );
+}
+
+#[test]
+fn in_shadow_mode_the_difference_is_told() {
+    let fib = Fib::from(FibStatus {
+        shadow: true,
+        installed: 10,
+        different: 2,
+        extra: 1,
+        ..FibStatus::default()
+    });
+    let expected = "shadow, nothing is installed: 10 routes as the kernel has them, 2 different, 0 missing, 1 extra";
+    assert_eq!(fib.words(), expected.into());
 }

@@ -374,3 +374,92 @@ set = { metric = 5 }
     ensure!(peer["state"] == "Established", "{peer}");
     Ok(())
 }
+
+/// BIRD's routes are in the kernel, and we only look: equal, then one of them differs, then one more is there.
+#[test]
+fn in_shadow_mode_birds_routes_are_compared_and_left_alone() -> Result<()> {
+    let Some(star) = Star::new(&["bird"], 2)? else {
+        return Ok(());
+    };
+    let of_bird = |routes: &[(&str, &str)]| {
+        let of = |v6: bool| {
+            let routes = routes.iter().filter(move |(r, _)| r.contains(':') == v6);
+            routes
+                .map(|(r, via)| format!("route {r} via {via}; "))
+                .collect::<String>()
+        };
+        format!(
+            "router id 192.0.9.9;
+protocol device {{}}
+protocol kernel {{ ipv4 {{ export all; }}; }}
+protocol kernel {{ ipv6 {{ export all; }}; }}
+protocol static {{ ipv4; {} }}
+protocol static {{ ipv6; {} }}
+",
+            of(false),
+            of(true)
+        )
+    };
+    let v4 = ("10.1.0.0/16", "192.0.1.2");
+    let v6 = ("2001:db8:100::/48", "2001:db8:1::2");
+    let beside = Bird::start(&star.lab, &star.hub, &of_bird(&[v4, v6]))?;
+    let config = format!(
+        "{ROUTER}[fib]\ninstall = \"shadow\"\n{}",
+        peer("192.0.1.2", 65002, "")
+    );
+    let windrosed = star.windrosed(&config)?;
+    let _peer = Bird::start(
+        &star.lab,
+        &star.spokes[0],
+        &bird(1, 65002, "", &[v4.0, v6.0]),
+    )?;
+    let differences = |expected: &[(&str, &str)]| {
+        let rows = windrosed.rows("fib diff")?;
+        let found: Vec<_> = rows
+            .iter()
+            .map(|row| (row["prefix"].as_str(), row["state"].as_str()))
+            .collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(prefix, state)| (Some(*prefix), Some(*state)))
+            .collect();
+        ensure!(found == expected, "{rows:?}");
+        Ok(())
+    };
+    star.soon("all to be equal", || {
+        let all = windrosed.rows("fib list")?;
+        ensure!(all.len() == 2, "{all:?}");
+        differences(&[])
+    })?;
+    let status = windrosed.ask("status")?;
+    ensure!(
+        status.contains("2 routes as the kernel has them, 0 different"),
+        "{status}"
+    );
+
+    beside.configure(&of_bird(&[
+        ("10.1.0.0/16", "192.0.2.2"),
+        v6,
+        ("10.9.0.0/16", "192.0.2.2"),
+    ]))?;
+    star.soon("the difference", || {
+        differences(&[("10.1.0.0/16", "different"), ("10.9.0.0/16", "extra")])
+    })?;
+    beside.configure(&of_bird(&[v4]))?;
+    star.soon("another difference", || {
+        differences(&[("2001:db8:100::/48", "missing")])
+    })?;
+    let routes = star.hub.kernel_routes()?;
+    ensure!(routes.iter().all(|r| r.protocol != OURS), "{routes:?}");
+
+    // The move: ours come, at their own metric.
+    windrosed.reload(&config.replace("\"shadow\"", "true"))?;
+    star.soon("our routes", || {
+        let main = star.hub.ip("route show 10.1.0.0/16")?;
+        ensure!(
+            main.contains("metric 20") && main.contains("metric 32"),
+            "{main}"
+        );
+        Ok(())
+    })
+}

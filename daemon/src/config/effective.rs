@@ -18,6 +18,7 @@ use speaker::config::{
 
 use super::options::{PRIVATE_AS, ROLES};
 use super::peers::show;
+use super::routes::SHADOW;
 use super::values::show_duration;
 use super::{DaemonConfig, LoadedConfig};
 
@@ -258,7 +259,11 @@ fn daemon(daemon: &DaemonConfig, all: &mut Vec<Section>) {
 }
 
 fn fib(fib: &Fib, lines: &mut Lines) {
-    lines.put("install", fib.install);
+    if fib.shadow {
+        lines.text("install", SHADOW);
+    } else {
+        lines.put("install", fib.install);
+    }
     lines.put("table", fib.table);
     lines.put("metric", fib.metric);
     lines.put("protocol", fib.protocol);

@@ -252,8 +252,11 @@ pub(super) fn fib(root: &Reader<'_>, names: &Names) -> Fib {
             "keep one IPv4 and one IPv6 address",
         );
     }
+    let install = reader.read("install", install);
+    let (install, shadow) = install.unwrap_or((default.install, default.shadow));
     let fib = Fib {
-        install: reader.read("install", flag).unwrap_or(default.install),
+        install,
+        shadow,
         table: reader
             .read("table", number(1..=i64::from(u32::MAX)))
             .unwrap_or(default.table),
@@ -281,6 +284,24 @@ pub(super) fn fib(root: &Reader<'_>, names: &Names) -> Fib {
     };
     reader.finish();
     fib
+}
+
+/// The value of `install` with which routes are compared and not written.
+pub(super) const SHADOW: &str = "shadow";
+
+/// Whether routes are worked out, and whether only that.
+fn install(node: &Node) -> Parsed<(bool, bool)> {
+    match &node.value {
+        Value::Text(text) if text == SHADOW => Ok((true, true)),
+        Value::Flag(flag) => Ok((*flag, false)),
+        Value::Text(_) | Value::Number(_) | Value::List(_) | Value::Table(_) | Value::Other(_) => {
+            Err(Wrong::kind(
+                node,
+                "true, false or \"shadow\"",
+                "write `true`, `false` or `\"shadow\"`",
+            ))
+        }
+    }
 }
 
 fn protocol(node: &Node) -> Parsed<u8> {

@@ -638,6 +638,14 @@ fn fib_api_and_metrics() {
     );
     wrong("[fib]\ninstal = true\n", "did you mean `install`?");
     wrong(
+        "[fib]\ninstall = \"shade\"\n",
+        "true, false or \"shadow\" is expected",
+    );
+    let shadow = good(&format!("{ROUTER}[fib]\ninstall = \"shadow\"\n"));
+    assert!(shadow.speaker.fib.install && !shadow.speaker.fib.writes());
+    assert!(effective(&shadow).contains("install = \"shadow\""));
+    assert_eq!(good(&effective(&shadow)).speaker, shadow.speaker);
+    wrong(
         "[api]\nlisten = [\"/run/x\"]\n",
         "nothing the API can listen on",
     );

@@ -110,11 +110,20 @@ fn register_fib(registry: &mut Registry, fib: &FibStatus) {
         "Whether the kernel lets us change routes",
         usize::from(fib.permitted),
     );
+    gauge(
+        registry,
+        "fib_shadow",
+        "Whether routes are not installed but compared with what other programs installed",
+        usize::from(fib.shadow),
+    );
     let routes = Gauges::default();
     for (state, count) in [
         ("installed", fib.installed),
         ("pending", fib.pending),
         ("failed", fib.failed),
+        ("different", fib.different),
+        ("missing", fib.missing),
+        ("extra", fib.extra),
     ] {
         set(&routes, &vec![("state", state.to_owned())], count);
     }

@@ -13,8 +13,9 @@ use crate::{Notice, Output, Placement, PreferredSource};
 impl Fib {
     pub(super) fn configure(&mut self, now: Instant, config: FibConfig, out: &mut Vec<Output>) {
         let protocol = self.config.protocol;
-        let installed = self.config.install;
+        let (installed, shadowed) = (self.config.install, self.config.shadow);
         self.config = FibConfig { protocol, ..config };
+        self.resolver.all_tables = self.config.shadow;
         self.use_objects();
         self.want_default_sources();
         if self.is_synchronized() {
@@ -24,6 +25,10 @@ impl Fib {
             (true, false) => self.retire(),
             (false, true) => self.begin(),
             (true, true) | (false, false) => {}
+        }
+        if shadowed != self.config.shadow {
+            // Whose routes are whose is seen with other eyes.
+            self.distrust();
         }
         if installed != self.config.install {
             // Who tracks them may judge their loss otherwise now.

@@ -54,7 +54,7 @@ impl Fib {
             }
             Fact::Address { .. } | Fact::AddressGone { .. } => return self.resolver.learn(fact),
             Fact::Nexthop(KernelNexthop { id, protocol, kind })
-                if protocol == self.config.protocol =>
+                if protocol == self.config.protocol && !self.shadows() =>
             {
                 self.nexthops.told(id, content(kind));
             }
@@ -88,6 +88,7 @@ impl Fib {
         };
         self.nexthops.seen();
         let starting = self.phase == Phase::Starting;
+        let writes = !self.shadows();
         let nexthops = &mut self.nexthops;
         let mut present = 0;
         self.table.scan(|_, row| {
@@ -99,7 +100,7 @@ impl Fib {
                 (row.actual, row.actual_source) = NOTHING;
             }
             present += usize::from(row.actual != Slot::NOTHING);
-            row.wanted != Slot::NOTHING || !starting
+            writes && (row.wanted != Slot::NOTHING || !starting)
         });
         self.sources
             .look(|address| self.resolver.has_address(address));
@@ -304,6 +305,7 @@ impl Fib {
             }
         }
         let is_changed = |id: SourceId| changed.iter().any(|(changed, _)| *changed == id);
+        let writes = !self.shadows();
         let nexthops = &mut self.nexthops;
         self.table.scan(|_, row| {
             if is_changed(row.actual_source) && row.actual != Slot::UNKNOWN {
@@ -313,7 +315,7 @@ impl Fib {
                 (row.actual, row.actual_source) = UNKNOWN;
                 return true;
             }
-            is_changed(row.wanted_source)
+            writes && is_changed(row.wanted_source)
         });
     }
 }

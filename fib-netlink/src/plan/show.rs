@@ -6,6 +6,7 @@ use std::fmt::Write;
 use ipnet::IpNet;
 
 use super::{Fib, Phase};
+use crate::op::Path;
 use crate::retry::{Subject, Why};
 use crate::source::SourceId;
 use crate::table::{Flight, Key, Row, Slot};
@@ -17,6 +18,7 @@ impl Fib {
     pub fn status(&self) -> Status {
         let mut status = Status {
             install: self.config.install,
+            shadow: self.config.shadow,
             permitted: self.permitted,
             nexthop_objects: self.nexthops.objects_used,
             synchronized: self.is_synchronized(),
@@ -35,7 +37,13 @@ impl Fib {
                 RouteState::Pending => status.pending += 1,
                 RouteState::Failed { .. } | RouteState::Foreign { .. } => status.failed += 1,
                 RouteState::Stale => status.stale += 1,
+                RouteState::Different => status.different += 1,
+                RouteState::Missing => status.missing += 1,
+                RouteState::Extra => status.extra += 1,
             }
+        }
+        if self.shadows() {
+            status.extra = self.extras().count();
         }
         status
     }
@@ -47,9 +55,11 @@ impl Fib {
         let mut least = BTreeSet::new();
         let shown =
             |key: Key, row: Row| !diff_only || self.state(key, row) != RouteState::Installed;
-        for (key, row) in self.table.iter() {
-            let prefix = key.prefix;
-            if after.is_some_and(|after| prefix <= after) || !shown(key, row) {
+        let ours = self.table.iter().filter(|(key, row)| shown(*key, *row));
+        let ours = ours.map(|(key, _)| key.prefix);
+        let extras = self.shadows().then(|| self.extras()).into_iter().flatten();
+        for prefix in ours.chain(extras.map(|route| route.prefix)) {
+            if after.is_some_and(|after| prefix <= after) {
                 continue;
             }
             least.insert(prefix);
@@ -57,12 +67,16 @@ impl Fib {
                 least.pop_last();
             }
         }
-        let rows = least
-            .into_iter()
-            .flat_map(|prefix| self.table.rows_of(prefix));
-        rows.filter(|(key, row)| shown(*key, *row))
-            .map(|(key, row)| self.show(key, row))
-            .collect()
+        let mut all = Vec::new();
+        for prefix in least {
+            let rows = self.table.rows_of(prefix);
+            let rows = rows.filter(|(key, row)| shown(*key, *row));
+            all.extend(rows.map(|(key, row)| self.show(key, row)));
+            if self.shadows() {
+                all.extend(self.extra_rows(prefix));
+            }
+        }
+        all
     }
 
     /// The row of a prefix: where it is wanted, else where it is.
@@ -87,6 +101,9 @@ impl Fib {
     }
 
     fn state(&self, key: Key, row: Row) -> RouteState {
+        if self.shadows() {
+            return self.shadow_state(key, row);
+        }
         if !self.retries.is_empty()
             && let Some(retry) = self.retries.get(&Subject::Row(key))
         {
@@ -131,7 +148,11 @@ impl Fib {
             metric: place.map_or(0, |place| place.metric),
             prefsrc: source,
             wanted: self.wanted_text(row.wanted),
-            actual: self.actual_text(row.actual),
+            actual: if self.shadows() {
+                self.shadow_actual(key)
+            } else {
+                self.actual_text(row.actual)
+            },
             state,
         }
     }
@@ -157,18 +178,22 @@ impl Fib {
         let Some(object) = slot.index() else {
             return constant_text(slot);
         };
+        Some(self.ways_text(&self.nexthops.describe(object)))
+    }
+
+    pub(super) fn ways_text(&self, ways: &[(Path, u8)]) -> String {
         let mut text = String::new();
-        for (path, weight) in self.nexthops.describe(object) {
+        for (path, weight) in ways {
             text.push_str(separator(&text));
             if let Some(gateway) = path.gateway {
                 let _ = write!(text, "via {gateway} ");
             }
             let _ = write!(text, "dev {}", self.device(path.interface));
-            if weight != 1 {
+            if *weight != 1 {
                 let _ = write!(text, " weight {weight}");
             }
         }
-        Some(text)
+        text
     }
 
     fn device(&self, index: u32) -> String {

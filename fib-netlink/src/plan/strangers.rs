@@ -46,12 +46,14 @@ impl Fib {
     /// Whether a route is ours: it has our number, and no nexthop object that is another's.
     pub(super) fn is_ours(&self, route: &KernelRoute) -> bool {
         route.protocol == self.config.protocol
+            && !self.shadows()
             && nexthop(route).is_none_or(|id| !self.resolver.has_nexthop(id))
     }
 
     /// A stranger's route is there.
     pub(super) fn stranger_told(&mut self, route: &KernelRoute, out: &mut Vec<Output>) {
-        let Some(id) = nexthop(route).filter(|_| route.protocol == self.config.protocol) else {
+        let has_number = route.protocol == self.config.protocol && !self.shadows();
+        let Some(id) = nexthop(route).filter(|_| has_number) else {
             return;
         };
         let at = (route.prefix, super::observe::place_of(route));

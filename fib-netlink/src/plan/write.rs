@@ -160,6 +160,9 @@ impl Fib {
 
     /// What should be in the kernel.
     fn aim(&mut self, row: Row) -> (Slot, SourceId) {
+        if !self.config.install {
+            return NOTHING;
+        }
         let Some(set) = row.wanted.index() else {
             return (row.wanted, SourceId::NONE);
         };

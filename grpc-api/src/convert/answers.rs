@@ -161,6 +161,9 @@ pub(crate) fn fib_route(view: FibView) -> v1::FibRoute {
         "failed" => State::Failed,
         "foreign" => State::Foreign,
         "stale" => State::Stale,
+        "different" => State::Different,
+        "missing" => State::Missing,
+        "extra" => State::Extra,
         _ => State::Unspecified,
     };
     v1::FibRoute {
@@ -244,6 +247,10 @@ fn fib_status(view: &FibStatus) -> v1::FibStatus {
         installed: count(view.installed),
         pending: count(view.pending),
         failed: count(view.failed),
+        shadow: view.shadow,
+        different: count(view.different),
+        missing: count(view.missing),
+        extra: count(view.extra),
     }
 }
 
