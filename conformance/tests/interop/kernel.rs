@@ -390,7 +390,6 @@ fn in_shadow_mode_birds_routes_are_compared_and_left_alone() -> Result<()> {
         };
         format!(
             "router id 192.0.9.9;
-protocol device {{}}
 protocol kernel {{ ipv4 {{ export all; }}; }}
 protocol kernel {{ ipv6 {{ export all; }}; }}
 protocol static {{ ipv4; {} }}
