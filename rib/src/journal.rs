@@ -7,6 +7,9 @@
 
 use std::collections::VecDeque;
 
+/// Marks an entry of a net whose choice is as it was: other paths changed. For those who are told them, and nobody else.
+const OTHERS: u32 = 1 << 31;
+
 /// A place in the journal. Entries have versions from 1; a net's version 0 says that nothing is to be heard.
 pub(crate) type Version = u32;
 
@@ -49,9 +52,25 @@ impl Journal {
         version
     }
 
+    /// Likewise, of paths that were not chosen and are not now.
+    pub(crate) fn push_others(&mut self, net: u32) -> Version {
+        self.push(net | OTHERS)
+    }
+
     /// The net of an entry.
     #[inline]
     pub(crate) fn get(&self, version: Version) -> Option<u32> {
+        self.entry(version).map(|entry| entry & !OTHERS)
+    }
+
+    /// Whether an entry says no more than that paths changed that are not chosen.
+    #[inline]
+    pub(crate) fn is_of_others(&self, version: Version) -> bool {
+        self.entry(version).is_some_and(|entry| entry & OTHERS != 0)
+    }
+
+    #[inline]
+    fn entry(&self, version: Version) -> Option<u32> {
         let at = version.checked_sub(self.first)?;
         self.ring.get(at as usize).copied()
     }
@@ -66,7 +85,7 @@ impl Journal {
         if self.ring.is_empty() {
             self.ring.shrink_to(SLACK);
         }
-        Some((self.first - 1, net))
+        Some((self.first - 1, net & !OTHERS))
     }
 
     /// Whether there are too many stale entries for `nets`, or the versions run out.
@@ -85,7 +104,7 @@ impl Journal {
         let mut kept = Vec::new();
         let (mut old, mut new) = (self.first, 1);
         self.ring.retain(|net| {
-            let keep = renumber(*net, old, new);
+            let keep = renumber(*net & !OTHERS, old, new);
             kept.push(new);
             old += 1;
             new += Version::from(keep);

@@ -34,7 +34,7 @@ pub(crate) struct Plane<P> {
     pub(crate) members: Vec<Option<Member>>,
     pub(crate) fib: Option<Reader>,
     pub(crate) watchers: Vec<Option<Reader>>,
-    packer: Packer<P>,
+    pub(crate) packer: Packer<P>,
     trim_at: usize,
     pub(crate) ahead: Option<Ahead<P>>,
     /// Prefixes that have a best path.
@@ -77,12 +77,6 @@ impl<P: Prefix> Plane<P> {
             routes: 0,
             changes: 0,
         }
-    }
-
-    /// Attribute sets written for members so far.
-    #[cfg(test)]
-    pub(crate) fn encodings(&self) -> usize {
-        self.packer.encodings
     }
 
     /// A peer told a route.
@@ -185,7 +179,7 @@ impl<P: Prefix> Plane<P> {
             let hit = paths.any(|path| is_affected(path.attrs));
             drop(paths);
             if hit {
-                self.decide(core, net, self.table.is_numbered());
+                self.decide(core, net, false);
             }
         }
         // Who makes itself the next hop adds its cost to AIGP: what was told of these is no more true.
@@ -234,7 +228,7 @@ impl<P: Prefix> Plane<P> {
     pub(crate) fn decide_all(&mut self, core: &mut Core) {
         for net in self.table.indices() {
             if self.table.net(net).is_some_and(|n| n.first != NONE) {
-                self.decide(core, net, self.table.is_numbered());
+                self.decide(core, net, false);
             }
         }
     }
@@ -283,12 +277,10 @@ impl<P: Prefix> Plane<P> {
         let best = self.table.best(net);
         let best = best.and_then(|best| Self::candidate(core, best));
         let width = core.config.multipath;
-        // Where several paths are told, those that are not the best count too.
-        let several = self.table.is_numbered();
         if !best.is_some_and(|best| stays_best(&best, &candidate, width)) {
-            self.decide(core, net, several);
-        } else if several {
-            self.note(core, net);
+            self.decide(core, net, false);
+        } else if self.table.is_numbered() {
+            self.note_others(core, net);
         }
     }
 
@@ -317,8 +309,7 @@ impl<P: Prefix> Plane<P> {
             heard.count(before.flags().accepted(), -1);
             heard.count(flags.accepted(), 1);
         }
-        let matters = is_shared || best == Some(path) || self.table.is_numbered();
-        self.decide(core, net, matters);
+        self.decide(core, net, is_shared || best == Some(path));
     }
 
     pub(crate) fn remove(&mut self, core: &mut Core, net: u32, path: u32) {
@@ -327,9 +318,9 @@ impl<P: Prefix> Plane<P> {
             return;
         };
         let was_best = best == Some(path);
+        let matters = was_best || removed.flags().has(Flags::MULTIPATH);
         let several = self.table.is_numbered();
-        let matters = was_best || removed.flags().has(Flags::MULTIPATH) || several;
-        let harmless = !matters && self.never_mattered(core, net, &removed);
+        let harmless = !matters && !several && self.never_mattered(core, net, &removed);
         Self::release(core, &removed);
         if let Some(heard) = heard(&mut core.peers, removed.peer(), P::FAMILY) {
             heard.count(removed.flags().accepted(), -1);
@@ -375,6 +366,9 @@ impl<P: Prefix> Plane<P> {
         }
         if changed {
             self.note(core, net);
+        } else if self.table.is_numbered() {
+            // Where several paths are told, those that are not chosen count too.
+            self.note_others(core, net);
         }
     }
 
@@ -434,6 +428,27 @@ impl<P: Prefix> Plane<P> {
     /// Something is to be said about a net.
     fn note(&mut self, core: &mut Core, net: u32) {
         let version = self.journal.push(net);
+        self.noted(core, net, version);
+    }
+
+    /// The same, of paths that are not chosen. Whoever follows the choice need not hear it, unless it takes the place of an
+    /// entry that such a one has yet to hear.
+    fn note_others(&mut self, core: &mut Core, net: u32) {
+        let before = self.table.net(net).map_or(0, |n| n.version);
+        let readers = self.watchers.iter().flatten().chain(&self.fib);
+        let heard = readers.map(|reader| reader.next).min();
+        let is_heard = before == 0
+            || self.journal.is_of_others(before)
+            || heard.is_none_or(|heard| before < heard);
+        let version = if is_heard {
+            self.journal.push_others(net)
+        } else {
+            self.journal.push(net)
+        };
+        self.noted(core, net, version);
+    }
+
+    fn noted(&mut self, core: &mut Core, net: u32, version: Version) {
         self.changes += 1;
         if let Some(slot) = self.table.net_mut(net) {
             slot.version = version;
@@ -568,7 +583,7 @@ impl<P: Prefix> Plane<P> {
             let is_live = self
                 .table
                 .net(net)
-                .is_some_and(|n| n.version == reader.next);
+                .is_some_and(|n| n.version == reader.next && !self.journal.is_of_others(n.version));
             reader.next += 1;
             if is_live {
                 told(net);

@@ -48,6 +48,8 @@ pub(crate) struct Peer {
     pub(crate) malformed: (u64, u64),
     /// Families of which all has been heard.
     pub(crate) heard_all: PerFamily<bool>,
+    /// Families of which it is telling all again, and until when that must be done (RFC 7313 §4).
+    pub(crate) refreshing: PerFamily<Option<Instant>>,
     /// When it last sent an UPDATE, or came up.
     pub(crate) last_update: Instant,
     /// The notice about its limit was given.
@@ -109,6 +111,7 @@ impl Peer {
             updates_sent: 0,
             malformed: (0, 0),
             heard_all: PerFamily::default(),
+            refreshing: PerFamily::default(),
             last_update: now,
             warned: false,
             unreachable: false,

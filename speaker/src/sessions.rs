@@ -1,7 +1,7 @@
 //! From TCP connections to sessions: who is accepted, what a state machine's output does, how one comes down.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bgp_core::refresh::Subtype;
 use bgp_core::update::Remedy;
@@ -15,6 +15,9 @@ use crate::config::{MaxPrefixes, MaxPrefixesAction};
 use crate::event::{ConnId, Effect, Gate};
 use crate::peer::Conn;
 use crate::{Notice, Speaker};
+
+/// How long a refresh of a peer may take, from its beginning to its end.
+const REFRESH_MAX: Duration = Duration::from_secs(360);
 
 impl Speaker {
     /// Takes a connection that somebody made to us, with the options its socket must have, or refuses it.
@@ -211,7 +214,7 @@ impl Speaker {
             }
             Output::Up(session) => self.up(now, id, *session),
             Output::Update(body) => return self.update(now, id, &body, out),
-            Output::Refresh(refresh) => self.refresh(id, refresh),
+            Output::Refresh(refresh) => self.refresh(now, id, refresh),
             Output::Down(end) => self.down(now, id, &end, out),
         }
         None
@@ -248,6 +251,7 @@ impl Speaker {
         };
         peer.established_count += 1;
         peer.heard_all = Default::default();
+        peer.refreshing = Default::default();
         peer.last_update = now;
         peer.warned = false;
         self.locate(id);
@@ -333,21 +337,58 @@ impl Speaker {
         }))
     }
 
-    fn refresh(&mut self, id: PeerId, refresh: RouteRefresh) {
+    fn refresh(&mut self, now: Instant, id: PeerId, refresh: RouteRefresh) {
         let family = Family::from_numbers(refresh.family.afi, refresh.family.safi);
-        let Some(family) = family else { return };
-        let enhanced = self
-            .peers
-            .get(id)
-            .and_then(|peer| peer.fsm.session())
-            .is_some_and(|s| s.enhanced_refresh);
+        let peer = self.peers.get_mut(id);
+        let (Some(family), Some(peer)) = (family, peer) else {
+            return;
+        };
+        let Some(session) = peer.fsm.session() else {
+            return;
+        };
         match refresh.subtype {
-            Subtype::Request => self.rib.refresh_requested(id, family, enhanced),
-            Subtype::Begin => self.rib.refresh_begun(id, family),
-            Subtype::End => self.rib.refresh_ended(id, family),
+            Subtype::Request => {
+                let enhanced = session.enhanced_refresh;
+                self.rib.refresh_requested(id, family, enhanced);
+            }
+            // RFC 7313 §4: with graceful restart, not before End-of-RIB, which ends what is stale already.
+            Subtype::Begin
+                if session.graceful_restart.is_some() && !*peer.heard_all.get(family) => {}
+            Subtype::Begin => {
+                *peer.refreshing.get_mut(family) = Some(now + REFRESH_MAX);
+                self.rib.refresh_begun(id, family);
+            }
+            // §4: one without a beginning may be ignored.
+            Subtype::End => {
+                if peer.refreshing.get_mut(family).take().is_some() {
+                    self.rib.refresh_ended(id, family);
+                }
+            }
             // RFC 7313 §5: a message of unknown subtype is ignored.
             Subtype::Unknown(_) => {}
         }
+    }
+
+    /// A refresh that does not come to its end ends what is stale all the same (RFC 7313 §4).
+    pub(crate) fn expire_refreshes(&mut self, now: Instant) {
+        for id in self.peers.ids() {
+            for family in Family::ALL {
+                let Some(peer) = self.peers.get_mut(id) else {
+                    continue;
+                };
+                let until = peer.refreshing.get_mut(family);
+                if until.is_some_and(|until| until <= now) {
+                    *until = None;
+                    self.rib.refresh_ended(id, family);
+                }
+            }
+        }
+    }
+
+    /// When such a one is due.
+    pub(crate) fn refresh_deadline(&self) -> Option<Instant> {
+        let all = self.peers.iter().map(|peer| peer.refreshing);
+        all.flat_map(|of| [of.ipv4, of.ipv6]).flatten().min()
     }
 
     fn down(&mut self, now: Instant, id: PeerId, end: &End, out: &mut Vec<Effect>) {
@@ -355,6 +396,7 @@ impl Speaker {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
+        peer.refreshing = Default::default();
         peer.is_told(end);
         let config = peer.fsm_config(&self.config.router, self.restart);
         peer.fsm.set_config(config);

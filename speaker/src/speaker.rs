@@ -183,6 +183,7 @@ impl Speaker {
             self.fib.deadline(),
             self.injections.deadline(),
             self.restart_deadline(),
+            self.refresh_deadline(),
             self.draining.deadline(),
         ]
         .into_iter()
@@ -250,6 +251,7 @@ impl Speaker {
         }
         self.expire_leases(now, out);
         self.expire_held(now, out);
+        self.expire_refreshes(now);
         self.check_drain(now, out);
         self.end_dropped_watches();
     }

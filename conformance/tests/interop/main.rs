@@ -24,6 +24,7 @@ mod lab_itself;
 mod monitoring;
 mod peers;
 mod reflection;
+mod refresh;
 mod restarts;
 mod sessions;
 mod star;

@@ -30,6 +30,8 @@ pub(crate) struct Member {
     end_of_rib: bool,
     /// Likewise the end of a route refresh (RFC 7313 §4).
     end_of_refresh: bool,
+    /// It wants all again after End-of-RIB, between marks or not: no mark goes before that (RFC 7313 §4).
+    again: Option<bool>,
     end_at: Version,
 }
 
@@ -86,7 +88,10 @@ impl<P: Prefix> Plane<P> {
     /// A peer's session is up: it is to be told all.
     pub(crate) fn join(&mut self, core: &mut Core, peer: PeerId, view: View) {
         self.leave(core, peer);
-        self.enter(peer, view, Known::Nothing, None, true);
+        self.enter(peer, view, Known::Nothing, None);
+        if let Some(member) = self.member_mut(peer) {
+            member.end_of_rib = true;
+        }
     }
 
     /// Its session is down.
@@ -109,12 +114,21 @@ impl<P: Prefix> Plane<P> {
             return;
         }
         let known = self.known_to(peer, member, group);
-        let (hold, end_of_rib) = (member.hold(), member.end_of_rib);
+        let hold = member.hold();
+        let due = (member.end_of_rib, member.end_of_refresh, member.again);
+        let begins = member.walk.as_ref().is_some_and(|walk| walk.begin);
         let left = member.group;
         if let Some(slot) = self.members.get_mut(peer.0 as usize) {
             *slot = None;
         }
-        self.enter(peer, view, known, Some(hold), end_of_rib);
+        self.enter(peer, view, known, Some(hold));
+        if let Some(member) = self.member_mut(peer) {
+            // A refresh that was begun is ended, by what is told now.
+            (member.end_of_rib, member.end_of_refresh, member.again) = due;
+            if let Some(walk) = &mut member.walk {
+                walk.begin = begins;
+            }
+        }
         self.leave_group(core, left);
     }
 
@@ -139,6 +153,10 @@ impl<P: Prefix> Plane<P> {
     /// It asks to be told all again (RFC 2918 §3), between two marks if `enhanced` (RFC 7313 §4).
     pub(crate) fn refresh(&mut self, peer: PeerId, enhanced: bool) {
         if let Some(member) = self.member_mut(peer) {
+            if member.end_of_rib {
+                member.again = Some(enhanced);
+                return;
+            }
             let known = member.walk.take().map(|w| w.known).unwrap_or_default();
             member.walk = Some(Walk {
                 at: 0,
@@ -476,16 +494,12 @@ impl<P: Prefix> Plane<P> {
         if std::mem::take(&mut member.end_of_refresh) {
             out.push(mark::<P>(Subtype::End));
         }
+        if let Some(enhanced) = member.again.take() {
+            self.refresh(peer, enhanced);
+        }
     }
 
-    fn enter(
-        &mut self,
-        peer: PeerId,
-        view: View,
-        known: Known,
-        hold: Option<Version>,
-        end_of_rib: bool,
-    ) {
+    fn enter(&mut self, peer: PeerId, view: View, known: Known, hold: Option<Version>) {
         let id = self.find_or_make_group(view);
         let Some(group) = self.groups.get_mut(id).and_then(Option::as_mut) else {
             return;
@@ -503,8 +517,9 @@ impl<P: Prefix> Plane<P> {
                 begin: false,
                 known,
             }),
-            end_of_rib,
+            end_of_rib: false,
             end_of_refresh: false,
+            again: None,
             end_at: next,
         };
         let at = peer.0 as usize;

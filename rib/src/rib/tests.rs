@@ -18,6 +18,7 @@ mod attributes;
 mod groups;
 mod model;
 mod queries;
+mod refresh;
 mod served;
 
 const OURS: u32 = 64999;

@@ -14,6 +14,7 @@ mod local_as;
 mod noise;
 mod one_by_one;
 mod peers;
+mod refresh;
 mod restart;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -142,6 +142,41 @@ fn others_are_told_the_best_path_alone() {
     assert!(out.is_empty());
 }
 
+/// Whoever follows the best routes hears of them alone, also where others are told several paths: once for each change, and
+/// none is lost that was not heard yet.
+#[test]
+fn who_watches_the_best_routes_is_told_nothing_of_others() {
+    let (mut rib, _) = hub(8);
+    let mut watcher = rib.watch(false).unwrap();
+    tell(&mut rib, 0, 2);
+    let mut heard = |rib: &mut Rib| {
+        let mut count = 0;
+        while rib.changes(&mut watcher, 10, &mut |_| count += 1) {}
+        count
+    };
+    let fib = |rib: &mut Rib| {
+        let mut count = 0;
+        while rib.fib_next(10, &mut |_, _| count += 1) {}
+        count
+    };
+    assert_eq!((heard(&mut rib), fib(&mut rib)), (1, 1));
+    // Another path comes, changes and goes.
+    tell(&mut rib, 1, 5);
+    tell(&mut rib, 1, 6);
+    assert_eq!((heard(&mut rib), fib(&mut rib)), (0, 0));
+    withdraw(&mut rib, 1);
+    assert_eq!((heard(&mut rib), fib(&mut rib)), (0, 0));
+    // The best one changes, then another does, before anybody hears of it.
+    tell(&mut rib, 0, 1);
+    tell(&mut rib, 1, 5);
+    tell(&mut rib, 1, 6);
+    assert_eq!(fib(&mut rib), 1);
+    tell(&mut rib, 1, 7);
+    assert_eq!((heard(&mut rib), fib(&mut rib)), (1, 1));
+    tell(&mut rib, 1, 8);
+    assert_eq!((heard(&mut rib), fib(&mut rib)), (0, 0));
+}
+
 /// Numbers are kept for nobody.
 #[test]
 fn without_such_a_peer_no_path_has_an_identifier() {

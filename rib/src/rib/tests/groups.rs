@@ -53,9 +53,9 @@ fn a_thousand_members_cost_the_encodings_of_one() {
     let encodings = |clients: u32| {
         let mut rib = filled(clients, 20);
         let all = |rib: &mut Rib| {
-            let before = rib.ipv4.encodings();
+            let before = rib.ipv4.packer.encodings;
             let told: usize = (1..=clients).map(|client| said(rib, client).len()).sum();
-            (rib.ipv4.encodings() - before, told / clients as usize)
+            (rib.ipv4.packer.encodings - before, told / clients as usize)
         };
         let table = all(&mut rib);
         tell(&mut rib, 5..9, 64000);
