@@ -203,7 +203,7 @@ pub(crate) enum RouteCommand {
     ///
     /// The mark before a path: `>` the best, `=` shares the traffic with it, `*` may be chosen, `s` stale,
     /// blank: not valid. In JSON, `best` of a row is the `peer` of its best path, or null; `peer` is an address,
-    /// or `originate`, `static`, `api:OWNER` for routes of our own.
+    /// or `originate`, `static`, `connected`, `kernel`, `aggregate`, `api:OWNER` for routes of our own.
     List(RouteList),
     /// Why a route is as it is: each path and the step that settled it
     Explain { prefix: String },

@@ -47,6 +47,7 @@ pub(crate) const BATCH_HELP: &str = r#"A batch is a TOML or JSON file; all of it
   aigp = 100
   path-id = 0
   install = false                 # true: into our own kernel too
+  tag = 0                         # a mark for policies
 
   [[withdraw]]
   prefix = "10.96.0.11/32"
@@ -94,7 +95,7 @@ pub(crate) struct RouteSpec {
     #[arg(long, value_name = "NUMBER")]
     #[serde(alias = "local-pref")]
     local_pref: Option<u32>,
-    /// As "65001 65002 {65003}"
+    /// As "65001 65002"
     #[arg(long, value_name = "PATH")]
     #[serde(alias = "as-path")]
     as_path: Option<String>,
@@ -111,6 +112,10 @@ pub(crate) struct RouteSpec {
     #[arg(long)]
     #[serde(default)]
     install: bool,
+    /// A mark for policies, told to nobody
+    #[arg(long, value_name = "NUMBER", default_value_t)]
+    #[serde(default)]
+    tag: u32,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
@@ -357,6 +362,7 @@ impl RouteSpec {
             path_id: self.path_id,
             attributes: Some(attributes),
             install: self.install,
+            tag: self.tag,
         })
     }
 }

@@ -19,7 +19,7 @@ pub(crate) struct RouteRow {
 /// A path, as JSON has it.
 #[derive(Debug, Serialize)]
 pub(crate) struct PathRow {
-    /// An address, or `originate`, `static`, `api:OWNER`.
+    /// An address, or `originate`, `static`, `connected`, `kernel`, `aggregate`, `api:OWNER`.
     pub(crate) peer: String,
     next_hop: Option<String>,
     as_path: String,
@@ -134,6 +134,9 @@ fn source(source: Option<Source>) -> String {
         Some(Source::Local(local)) => match Local::try_from(local) {
             Ok(Local::Originate) => "originate".into(),
             Ok(Local::Static) => "static".into(),
+            Ok(Local::Connected) => "connected".into(),
+            Ok(Local::Kernel) => "kernel".into(),
+            Ok(Local::Aggregate) => "aggregate".into(),
             Ok(Local::Unspecified) | Err(_) => "local".into(),
         },
         None => "unknown".into(),

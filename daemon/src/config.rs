@@ -12,6 +12,7 @@ mod options;
 mod peers;
 mod policy;
 mod reader;
+mod redistribute;
 mod report;
 mod routes;
 mod rules;
@@ -165,7 +166,9 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Adde
     let mut own = Vec::new();
     let originate = routes::originate(root, &mut own);
     let statics = routes::statics(root, &mut own);
+    let aggregates = routes::aggregates(root, &mut own);
     let fib = routes::fib(root, &names);
+    let redistribute = redistribute::redistribute(root, &names, fib.protocol);
     let sets = policy::sets(root);
     let policies = policy::policies(root, &names);
     let daemon = DaemonConfig {
@@ -190,6 +193,8 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Adde
             ranges,
             originate,
             statics,
+            aggregates,
+            redistribute,
             fib,
             policies,
             sets,

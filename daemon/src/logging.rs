@@ -90,6 +90,12 @@ pub(crate) fn log_notice(notice: &Notice) {
         }
         Notice::Restart { stage, awaited } => log_restart(*stage, *awaited),
         Notice::Drain { stage, grace } => log_drain(*stage, *grace),
+        Notice::RedistributeFull { limit } => {
+            warn!(
+                limit,
+                "not all of the kernel is redistributed: there are too many addresses and routes"
+            )
+        }
         Notice::Fib(notice) => log_fib(notice),
         Notice::Configured {
             peers: [added, restarted, updated, removed],

@@ -106,6 +106,7 @@ impl Counts {
             | Notice::Restart { .. }
             | Notice::Drain { .. }
             | Notice::Bfd(_)
+            | Notice::RedistributeFull { .. }
             | Notice::Fib(_) => return,
         };
         counter.fetch_add(more, Relaxed);

@@ -43,6 +43,8 @@ pub enum Fact {
         index: u32,
         /// The address.
         address: IpAddr,
+        /// What is on the link: the address's network, or the other end of a point-to-point link.
+        prefix: IpNet,
     },
     /// A link has an address no more.
     AddressGone {
@@ -50,6 +52,8 @@ pub enum Fact {
         index: u32,
         /// The address.
         address: IpAddr,
+        /// What was on the link.
+        prefix: IpNet,
     },
     /// A nexthop object exists, and this is what it is.
     Nexthop(KernelNexthop),
@@ -81,6 +85,37 @@ pub struct KernelRoute {
     pub kind: RouteKind,
     /// `RTA_PREFSRC`.
     pub prefsrc: Option<IpAddr>,
+}
+
+impl KernelRoute {
+    /// Whether the kernel has room for but one of the two, which lead to the same prefix. IPv6 has several device routes
+    /// to one prefix with one metric.
+    #[must_use]
+    pub fn has_place_of(&self, other: &Self) -> bool {
+        let device = |route: &Self| match (&route.prefix, &route.kind) {
+            (IpNet::V6(_), RouteKind::Unicast(RouteVia::Paths(paths))) => paths
+                .first()
+                .filter(|(path, _)| path.gateway.is_none())
+                .map(|(path, _)| path.interface),
+            _ => None,
+        };
+        self.table == other.table && self.metric == other.metric && device(self) == device(other)
+    }
+
+    /// Takes from it what is `gone`, and says whether nothing is left: of an IPv6 route, the kernel may tell of one next
+    /// hop alone.
+    pub fn lose(&mut self, gone: &Self) -> bool {
+        match (&mut self.kind, &gone.kind) {
+            (
+                RouteKind::Unicast(RouteVia::Paths(paths)),
+                RouteKind::Unicast(RouteVia::Paths(gone)),
+            ) => {
+                paths.retain(|(path, _)| !gone.iter().any(|(other, _)| other == path));
+                paths.is_empty()
+            }
+            _ => true,
+        }
+    }
 }
 
 /// What a route does with packets.

@@ -107,6 +107,8 @@ pub enum Input {
     Kernel(Vec<Fact>),
     /// Facts, or answers to batches, were lost: the kernel's buffer ran over.
     Overrun,
+    /// The driver wants to hear all facts again: it asks for them with [`Output::Resync`].
+    Retell,
     /// A batch was carried out.
     Completed {
         /// [`Batch::id`].

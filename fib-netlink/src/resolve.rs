@@ -107,11 +107,11 @@ impl Resolver {
                 self.addresses.retain(|(_, link)| *link != index);
                 self.links.remove(&index).is_some()
             }
-            Fact::Address { index, address } => {
+            Fact::Address { index, address, .. } => {
                 self.doubt(host(address));
                 self.addresses.insert((address, index))
             }
-            Fact::AddressGone { index, address } => {
+            Fact::AddressGone { index, address, .. } => {
                 self.doubt(host(address));
                 self.addresses.remove(&(address, index))
             }
@@ -290,7 +290,7 @@ impl Resolver {
             self.count(prefix, 1);
         }
         let routes = self.routes.entry(prefix).or_default();
-        match routes.iter_mut().find(|r| replaces(&route, r)) {
+        match routes.iter_mut().find(|r| route.has_place_of(r)) {
             Some(old) => *old = route,
             None => routes.push(route),
         }
@@ -302,7 +302,7 @@ impl Resolver {
         let Some(routes) = self.routes.get_mut(&gone.prefix) else {
             return false;
         };
-        routes.retain(|route| !(replaces(gone, route) && strip(route, gone)));
+        routes.retain(|route| !(gone.has_place_of(route) && route.lose(gone)));
         if routes.is_empty() {
             self.routes.remove(&gone.prefix);
             self.count(gone.prefix, -1);
@@ -442,30 +442,6 @@ impl Resolver {
             }
             NexthopKind::Other => None,
         }
-    }
-}
-
-/// Whether the kernel means the same route. IPv6 has several device routes to one prefix with one metric.
-fn replaces(new: &KernelRoute, old: &KernelRoute) -> bool {
-    let device = |route: &KernelRoute| match (&route.prefix, &route.kind) {
-        (IpNet::V6(_), RouteKind::Unicast(RouteVia::Paths(paths))) => paths
-            .first()
-            .filter(|(path, _)| path.gateway.is_none())
-            .map(|(path, _)| path.interface),
-        _ => None,
-    };
-    new.table == old.table && new.metric == old.metric && device(new) == device(old)
-}
-
-/// Takes from `route` what is `gone`, and says whether nothing is left: of an IPv6 route, the kernel
-/// may tell of one next hop alone.
-fn strip(route: &mut KernelRoute, gone: &KernelRoute) -> bool {
-    match (&mut route.kind, &gone.kind) {
-        (RouteKind::Unicast(RouteVia::Paths(paths)), RouteKind::Unicast(RouteVia::Paths(gone))) => {
-            paths.retain(|(path, _)| !gone.iter().any(|(other, _)| other == path));
-            paths.is_empty()
-        }
-        _ => true,
     }
 }
 

@@ -338,6 +338,7 @@ fn about_peers(notice: &Notice) -> bool {
         | Notice::LeaseExpired { .. }
         | Notice::Restart { .. }
         | Notice::Drain { .. }
+        | Notice::RedistributeFull { .. }
         | Notice::Fib(_) => false,
     }
 }

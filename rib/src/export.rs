@@ -171,12 +171,18 @@ impl View {
         if self.drain != Drain::None {
             self.for_drain(attributes);
         }
-        if attributes.next_hop == chosen {
-            let Some(next_hop) = self.write_next_hop(chosen) else {
-                return false;
-            };
-            attributes.next_hop = next_hop;
-        }
+        let written = if attributes.next_hop == chosen {
+            self.write_next_hop(chosen)
+        } else if attributes.next_hop.addr().is_unspecified() {
+            // Policy says `self`.
+            self.ourselves()
+        } else {
+            Some(attributes.next_hop)
+        };
+        let Some(next_hop) = written else {
+            return false;
+        };
+        attributes.next_hop = next_hop;
         if !self.aigp {
             // RFC 7311 §3.4: not over a session that is not AIGP-enabled.
             attributes.aigp = None;

@@ -108,12 +108,17 @@ impl Core {
                 kept(flags)
             }
             Some(chain) => {
+                let next_hop = attributes.next_hop;
                 let mut attributes = attributes.clone();
                 attributes.only_to_customer = attributes.only_to_customer.or(mark);
                 let context = import_context(session, prefix);
                 let (verdict, tag) =
                     self.policies
                         .evaluate_tagged(chain, &context, &mut attributes);
+                if attributes.next_hop.addr().is_unspecified() {
+                    // `self` is for routes that are told: here it would lead nowhere.
+                    attributes.next_hop = next_hop;
+                }
                 if verdict == Verdict::Reject {
                     kept(flags.with(Flags::REJECTED, true))
                 } else {

@@ -6,6 +6,7 @@
 //!                     group (View): export once, encode once ─▶ members ◀────────────────┼──▶ fib, watchers
 //! ```
 
+mod aggregate;
 mod attribute_store;
 pub mod decision;
 mod dump;
@@ -28,6 +29,7 @@ mod stale;
 mod table;
 mod watch;
 
+pub use aggregate::{AGGREGATES_MAX, Aggregate};
 pub use decision::Step;
 pub use dump::{DumpCursor, DumpPath, DumpSink};
 pub use forwarding::Forwarding;

@@ -95,6 +95,9 @@ impl<P: Prefix> Packer<P> {
         (attrs, source): (AttrId, PeerId),
         prefix: P,
     ) -> Option<BlockId> {
+        if core.is_suppressed(source, prefix) {
+            return None;
+        }
         let shared = view.chain.as_ref().is_some_and(|c| !c.looks_at_prefix());
         if !shared {
             let exported = exported(core, view, (attrs, source), prefix)?;

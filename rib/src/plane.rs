@@ -4,6 +4,7 @@
 use bgp_core::Prefix;
 use smallvec::SmallVec;
 
+use crate::aggregate::Aggregates;
 use crate::attribute_store::{AttrId, Has};
 use crate::decision::{self, Candidate, stays_best, stays_best_without};
 use crate::group::Group;
@@ -17,9 +18,11 @@ use crate::table::{Flags, NONE, Path, Table};
 
 pub(crate) mod each;
 pub(crate) mod member;
+mod reader;
 mod several;
 
 use member::Member;
+pub(crate) use reader::Reader;
 
 /// Entries that all have heard may stay in the journal until there are so many more.
 const TRIM_STEP: usize = if cfg!(test) { 4 } else { 64 };
@@ -34,6 +37,7 @@ pub(crate) struct Plane<P> {
     pub(crate) members: Vec<Option<Member>>,
     pub(crate) fib: Option<Reader>,
     pub(crate) watchers: Vec<Option<Reader>>,
+    pub(crate) aggregates: Option<Box<Aggregates<P>>>,
     pub(crate) packer: Packer<P>,
     trim_at: usize,
     pub(crate) ahead: Option<Ahead<P>>,
@@ -41,14 +45,6 @@ pub(crate) struct Plane<P> {
     pub(crate) routes: usize,
     /// Changes so far.
     pub(crate) changes: u64,
-}
-
-/// A reader of the journal that remembers nothing of what it was told: the FIB, a watcher.
-#[derive(Debug)]
-pub(crate) struct Reader {
-    next: Version,
-    /// The net to be told next, while it walks the whole table first.
-    walk: Option<u32>,
 }
 
 /// A route as it came in. Whoever made it holds references to the attributes.
@@ -71,6 +67,7 @@ impl<P: Prefix> Plane<P> {
                 walk: None,
             }),
             watchers: Vec::new(),
+            aggregates: None,
             packer: Packer::new(seed),
             trim_at: TRIM_STEP,
             ahead: None,
@@ -459,7 +456,7 @@ impl<P: Prefix> Plane<P> {
     }
 
     /// Everybody is told a net again, whatever they know.
-    fn say_again(&mut self, core: &mut Core, net: u32) {
+    pub(crate) fn say_again(&mut self, core: &mut Core, net: u32) {
         for group in self.groups.iter_mut().flatten() {
             group.say_again(net, &mut core.store);
         }
@@ -502,6 +499,7 @@ impl<P: Prefix> Plane<P> {
     fn heard_by_all(&self) -> Version {
         let members = self.members.iter().flatten().map(Member::hold);
         let readers = self.watchers.iter().flatten().chain(&self.fib);
+        let readers = readers.chain(self.aggregates.iter().map(|a| &a.reader));
         let waves = self.groups.iter().flatten().filter_map(|g| g.wave.as_ref());
         let all = members
             .chain(readers.map(|reader| reader.next))
@@ -525,6 +523,7 @@ impl<P: Prefix> Plane<P> {
         let places = self.members.iter_mut().flatten().flat_map(Member::places);
         let heads = self.groups.iter_mut().flatten().map(|g| &mut g.head);
         let readers = self.watchers.iter_mut().flatten().chain(&mut self.fib);
+        let readers = readers.chain(self.aggregates.iter_mut().map(|a| &mut a.reader));
         for place in places.chain(heads).chain(readers.map(|r| &mut r.next)) {
             *place = renumbered.map(*place);
         }
@@ -541,60 +540,5 @@ impl<P: Prefix> Plane<P> {
         if path.received != path.attrs {
             core.store.release(path.received);
         }
-    }
-
-    /// A reader that walks the whole table, then follows.
-    pub(crate) fn reader(&self) -> Reader {
-        Reader {
-            next: self.journal.end(),
-            walk: Some(0),
-        }
-    }
-
-    /// A reader of what changes from now on.
-    pub(crate) fn follower(&self) -> Reader {
-        Reader {
-            next: self.journal.end(),
-            walk: None,
-        }
-    }
-
-    /// Moves a reader on, over at most `max` nets, which it gets as `told`. Says whether there is more.
-    pub(crate) fn read(&self, reader: &mut Reader, max: usize, mut told: impl FnMut(u32)) -> bool {
-        let mut left = max;
-        while let Some(net) = reader.walk {
-            if left == 0 {
-                return true;
-            }
-            if net >= self.table.indices().end {
-                reader.walk = None;
-                break;
-            }
-            if self.table.best(net).is_some() {
-                told(net);
-                left -= 1;
-            }
-            reader.walk = Some(net + 1);
-        }
-        while let Some(net) = self.journal.get(reader.next) {
-            if left == 0 {
-                return true;
-            }
-            let is_live = self
-                .table
-                .net(net)
-                .is_some_and(|n| n.version == reader.next && !self.journal.is_of_others(n.version));
-            reader.next += 1;
-            if is_live {
-                told(net);
-                left -= 1;
-            }
-        }
-        false
-    }
-
-    /// Whether there is something for the reader.
-    pub(crate) fn has_news(&self, reader: &Reader) -> bool {
-        reader.walk.is_some() || reader.next < self.journal.end()
     }
 }

@@ -34,8 +34,8 @@ mod trace;
 
 pub use compile::PolicyError;
 pub use config::{
-    Action, CommunitiesConfig, MatchConfig, PolicyConfig, PrependConfig, RuleConfig, SetConfig,
-    SetsConfig, Then,
+    Action, AsPathConfig, CommunitiesConfig, MatchConfig, PolicyConfig, PrependConfig, RuleConfig,
+    SetConfig, SetsConfig, Then,
 };
 pub use trace::{Trace, TraceStep};
 

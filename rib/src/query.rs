@@ -363,7 +363,10 @@ impl<P: Prefix> Plane<P> {
             };
             row.peer == told.source && right
         };
-        let others = told.into_iter().filter(|told| told.source != peer);
+        let others = told.into_iter().filter(|told| {
+            let suppressed = core.is_suppressed(told.source, prefix);
+            told.source != peer && !suppressed
+        });
         let row = |told: ToldPath| {
             let attributes = exported(core, &group.view, told.get()?, prefix)?;
             Some(PathRow {

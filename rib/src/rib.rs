@@ -12,6 +12,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
+use crate::aggregate::{Aggregate, Summaries};
 use crate::attribute_store::{AttrId, AttributeStore, Has, originator};
 use crate::decision::{Candidate, Class};
 use crate::export::View;
@@ -105,6 +106,8 @@ pub(crate) struct Core {
     pub(crate) local: LocalRoutes,
     /// What may enter the kernel, and where.
     pub(crate) fib: Chain,
+    pub(crate) aggregates: Vec<Aggregate>,
+    pub(crate) summaries: Summaries,
 }
 
 /// The RIB.
@@ -170,6 +173,8 @@ impl Rib {
                 store,
                 local: LocalRoutes::default(),
                 fib: Chain::accept_all(),
+                aggregates: Vec::new(),
+                summaries: Summaries::default(),
                 config,
             },
         }
@@ -423,13 +428,13 @@ impl Rib {
         self.ipv4.changes + self.ipv6.changes
     }
 
-    /// Whether anybody but `source` has a route to exactly `prefix` that may be chosen.
+    /// Whether anybody but `sources` has a route to exactly `prefix` that may be chosen.
     #[must_use]
-    pub fn is_known_beside(&self, source: PeerId, prefix: IpNet) -> bool {
+    pub fn is_known_beside(&self, sources: &[PeerId], prefix: IpNet) -> bool {
         match Ipv4Prefix::from_net(prefix) {
-            Some(prefix) => self.ipv4.is_known_beside(&self.core, source, prefix),
+            Some(prefix) => self.ipv4.is_known_beside(&self.core, sources, prefix),
             None => Ipv6Prefix::from_net(prefix)
-                .is_some_and(|prefix| self.ipv6.is_known_beside(&self.core, source, prefix)),
+                .is_some_and(|prefix| self.ipv6.is_known_beside(&self.core, sources, prefix)),
         }
     }
 
@@ -495,12 +500,12 @@ impl<P: Prefix> Plane<P> {
         P::FAMILY
     }
 
-    fn is_known_beside(&self, core: &Core, source: PeerId, prefix: P) -> bool {
+    fn is_known_beside(&self, core: &Core, sources: &[PeerId], prefix: P) -> bool {
         let net = self.table.find(prefix);
         let paths = net.into_iter().flat_map(|net| self.table.paths_of(net));
         paths
             .filter_map(|path| self.table.path(path))
-            .any(|path| path.peer() != source && Self::candidate(core, path).is_some())
+            .any(|path| !sources.contains(&path.peer()) && Self::candidate(core, path).is_some())
     }
 
     pub(crate) fn join_if_agreed(&mut self, core: &mut Core, peer: PeerId) {

@@ -31,6 +31,8 @@ pub struct Injection {
     pub path_id: u32,
     /// It is to be installed in our own kernel too, by its next hop.
     pub install: bool,
+    /// A mark for policies; zero: none.
+    pub tag: u32,
 }
 
 impl Injection {

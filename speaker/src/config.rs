@@ -13,6 +13,10 @@ use rib::policy::{PolicyConfig, SetsConfig};
 
 use crate::command::PeerName;
 
+mod redistribute;
+
+pub use redistribute::{Interfaces, Redistribute, RedistributeConnected, RedistributeKernel};
+
 /// All of it. Two equal configurations behave alike.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -26,6 +30,10 @@ pub struct Config {
     pub originate: Vec<Originate>,
     /// `[[static]]`.
     pub statics: Vec<Static>,
+    /// `[[aggregate]]`.
+    pub aggregates: Vec<Aggregate>,
+    /// `[redistribute]`.
+    pub redistribute: Redistribute,
     /// `[fib]`.
     pub fib: Fib,
     /// `[[policy]]`.
@@ -53,6 +61,8 @@ impl Config {
             ranges: Vec::new(),
             originate: Vec::new(),
             statics: Vec::new(),
+            aggregates: Vec::new(),
+            redistribute: Redistribute::default(),
             fib: Fib::default(),
             policies: Vec::new(),
             sets: SetsConfig::default(),
@@ -372,6 +382,21 @@ pub struct StaticNextHop {
     pub interface: Option<String>,
     /// Its share, 1..=255.
     pub weight: u8,
+}
+
+/// `[[aggregate]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Aggregate {
+    /// What is announced while there is a route beneath it.
+    pub prefix: IpNet,
+    /// What is beneath it is not told.
+    pub summary_only: bool,
+    /// With these; AS_PATH, ORIGIN and ATOMIC_AGGREGATE follow from what is beneath it.
+    pub attributes: Attributes,
+    /// A mark for policies; zero: none.
+    pub tag: u32,
+    /// Packets that nothing beneath it leads on are dropped in our kernel (RFC 4632 §5.1).
+    pub discard: bool,
 }
 
 /// `[fib]`.

@@ -16,7 +16,7 @@ use crate::view::OwnerView;
 use crate::{Notice, Speaker};
 
 /// Numbers of owners among the RIB's sources begin here; peers come after [`OWNERS_MAX`] of them.
-pub(crate) const OWNER_FIRST: u32 = 2;
+pub(crate) const OWNER_FIRST: u32 = 8;
 
 /// Owners of injected routes, at most.
 pub const OWNERS_MAX: u32 = 1024;
@@ -239,8 +239,9 @@ impl Speaker {
                 1
             )])
         });
+        let told = (&route.attributes, route.tag);
         self.rib
-            .announce_local(source, route.prefix, &route.attributes, forwarding);
+            .announce_tagged(source, route.prefix, told, forwarding);
         if owner.routes.insert(key, route).is_none() {
             self.injections.count += 1;
         }

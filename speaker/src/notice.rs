@@ -107,6 +107,11 @@ pub enum Notice {
     },
     /// A BFD session came up, failed, or was taken down.
     Bfd(BfdReport),
+    /// The kernel has more addresses and routes than are redistributed.
+    RedistributeFull {
+        /// How many are.
+        limit: usize,
+    },
     /// The kernel's side has something to say.
     Fib(fib_netlink::Notice),
     /// A new configuration is in force.

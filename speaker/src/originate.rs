@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use bgp_core::Attributes;
-use bgp_core::attributes::{AsPath, Community, Origin};
+use bgp_core::attributes::{Aggregator, AsPath, Community, Origin};
 use ipnet::IpNet;
 use rib::{LocalForwarding, LocalSource, NextHopKey, PeerId};
 
 use crate::Speaker;
-use crate::config::{Originate, Static, StaticNextHop, StaticVia, When};
+use crate::config::{self, Originate, Static, StaticNextHop, StaticVia, When};
 use crate::event::Effect;
 use crate::fib::next_hop;
 use crate::inject::ourselves;
@@ -23,6 +23,17 @@ pub(crate) const STATIC: LocalSource = LocalSource {
     peer: PeerId(1),
     path_id: 0,
 };
+
+/// `[[aggregate]]` among the RIB's sources.
+pub(crate) const AGGREGATE: LocalSource = LocalSource {
+    peer: PeerId(4),
+    path_id: 0,
+};
+
+/// Prefixes that aggregates follow at a time, so that a full table does not keep peers waiting, and how often that is done
+/// before others have their turn: an aggregate may be beneath others.
+const CHUNK: usize = 1024;
+const ROUNDS: usize = 4;
 
 /// What of the configuration is in the RIB now.
 #[derive(Debug, Default)]
@@ -102,13 +113,41 @@ impl Speaker {
         self.configured.originated = wanted;
     }
 
+    /// Puts the configuration's aggregates in force.
+    pub(crate) fn set_aggregates(&mut self) {
+        let router = &self.config.router;
+        let aggregator = Aggregator {
+            asn: router.asn,
+            identifier: router.router_id,
+        };
+        let aggregate = |config: &config::Aggregate| rib::Aggregate {
+            prefix: config.prefix,
+            summary_only: config.summary_only,
+            attributes: Attributes {
+                aggregator: Some(aggregator),
+                ..config.attributes.clone()
+            },
+            tag: config.tag,
+            forwarding: config.discard.then_some(LocalForwarding::Blackhole),
+        };
+        let aggregates: Vec<_> = self.config.aggregates.iter().map(aggregate).collect();
+        self.rib.set_aggregates(AGGREGATE, &aggregates);
+    }
+
+    /// Aggregates come and go with what is beneath them.
+    pub(crate) fn follow_aggregates(&mut self) {
+        self.aggregates_behind = (0..ROUNDS).all(|_| self.rib.aggregate(AGGREGATE, CHUNK));
+    }
+
     fn holds(&self, when: &When) -> bool {
         match when {
             When::Always => true,
             When::AddressPresent(address) => self.fib.has_address(*address),
-            // What is originated holds up no condition: not its own, nor those of others in a circle.
+            // What is originated holds up no condition: not its own, nor those of others in a circle; nor does an
+            // aggregate, beneath which it may be.
             When::RoutePresent(prefix) => {
-                self.fib.has_route(*prefix) || self.rib.is_known_beside(ORIGINATE.peer, *prefix)
+                let ours = [ORIGINATE.peer, AGGREGATE.peer];
+                self.fib.has_route(*prefix) || self.rib.is_known_beside(&ours, *prefix)
             }
         }
     }

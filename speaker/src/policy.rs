@@ -9,7 +9,7 @@ use rib::query::PathRow;
 
 use crate::Speaker;
 use crate::command::{PeerName, Refusal};
-use crate::originate::{ORIGINATE, STATIC};
+use crate::view::Source;
 
 /// Which way a route goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -177,14 +177,14 @@ impl Speaker {
     }
 
     fn route_source(&self, id: PeerId) -> RouteSource {
-        if id == ORIGINATE.peer {
-            RouteSource::Originate
-        } else if id == STATIC.peer {
-            RouteSource::Static
-        } else if self.peers.get(id).is_some() {
-            RouteSource::Bgp
-        } else {
-            RouteSource::Api
+        match self.source(id) {
+            Source::Peer(_) => RouteSource::Bgp,
+            Source::Originate => RouteSource::Originate,
+            Source::Static => RouteSource::Static,
+            Source::Connected => RouteSource::Connected,
+            Source::Kernel => RouteSource::Kernel,
+            Source::Aggregate => RouteSource::Aggregate,
+            Source::Api(_) => RouteSource::Api,
         }
     }
 }

@@ -15,8 +15,9 @@ use crate::Speaker;
 use crate::command::{PeerName, Refusal};
 use crate::config::Config;
 use crate::fib::next_hop;
-use crate::originate::{ORIGINATE, STATIC};
+use crate::originate::{AGGREGATE, ORIGINATE, STATIC};
 use crate::peer::Peer;
+use crate::redistribute::{CONNECTED, KERNEL};
 use crate::view::{
     Explanation, FibDetail, FibPage, FibStatus, FibView, MessageCounts, NextHopView, PathView,
     PeerView, PrefixCounts, RouteChange, RoutePage, RouteQuery, RouteView, SessionView, Source,
@@ -357,11 +358,17 @@ impl Speaker {
         }
     }
 
-    fn source(&self, id: PeerId) -> Source {
+    pub(crate) fn source(&self, id: PeerId) -> Source {
         if id == ORIGINATE.peer {
             Source::Originate
         } else if id == STATIC.peer {
             Source::Static
+        } else if id == CONNECTED.peer {
+            Source::Connected
+        } else if id == KERNEL.peer {
+            Source::Kernel
+        } else if id == AGGREGATE.peer {
+            Source::Aggregate
         } else if let Some(peer) = self.peers.get(id) {
             Source::Peer(peer.name.clone())
         } else {

@@ -68,6 +68,8 @@ impl Speaker {
         self.watches.mark_stale();
         self.tell_listen_keys(out);
         self.environment_changed();
+        self.redistribute_anew(now, out);
+        self.set_aggregates();
         out.push(Effect::Notice(Notice::Configured {
             peers: [
                 changes.added,

@@ -16,12 +16,14 @@ use crate::config::{Config, PeerRange};
 use crate::drain::Draining;
 use crate::event::{ConnId, Effect, Event};
 use crate::fib::fib_config;
+use crate::foreign::Foreign;
 use crate::inject::Injections;
 use crate::liveness::Watches;
-use crate::originate::{Configured, ORIGINATE, STATIC};
+use crate::originate::{AGGREGATE, Configured, ORIGINATE, STATIC};
 use crate::peer::Peer;
 use crate::peers::Peers;
 use crate::query::RouteWatchers;
+use crate::redistribute::{CONNECTED, KERNEL};
 use crate::restart::{Deferral, Restart};
 
 /// After a start, routes of an earlier life are removed once all peers have told what they know, but at
@@ -41,6 +43,7 @@ pub struct Speaker {
     pub(crate) rib: Rib,
     pub(crate) fib: Fib,
     pub(crate) configured: Configured,
+    pub(crate) foreign: Foreign,
     pub(crate) injections: Injections,
     pub(crate) watchers: RouteWatchers,
     /// What BFD watches.
@@ -59,6 +62,8 @@ pub struct Speaker {
     pub(crate) fib_behind: bool,
     /// It began to install while running, and has not been told all yet.
     pub(crate) fib_begins: bool,
+    /// Aggregates have not seen all changes of the RIB yet.
+    pub(crate) aggregates_behind: bool,
     /// After a shutdown, the kernel is as it shall stay.
     pub(crate) fib_ended: bool,
     /// What our OPENs say of our own restart.
@@ -95,6 +100,7 @@ impl Speaker {
             policies,
             peers: Peers::default(),
             configured: Configured::default(),
+            foreign: Foreign::default(),
             injections: Injections::default(),
             watchers: RouteWatchers::default(),
             watches: Watches::default(),
@@ -107,6 +113,7 @@ impl Speaker {
             fib_changes: Vec::new(),
             fib_behind: false,
             fib_begins: false,
+            aggregates_behind: false,
             fib_ended: false,
             restart: Restart::default(),
             deferral: Deferral::None,
@@ -116,10 +123,18 @@ impl Speaker {
         };
         speaker.rib.set_policies(Arc::clone(&speaker.policies));
         speaker.use_fib_policy();
-        speaker
-            .rib
-            .declare_local(ORIGINATE.peer, RouteSource::Originate);
-        speaker.rib.declare_local(STATIC.peer, RouteSource::Static);
+        for (source, route) in [
+            (ORIGINATE, RouteSource::Originate),
+            (STATIC, RouteSource::Static),
+            (CONNECTED, RouteSource::Connected),
+            (KERNEL, RouteSource::Kernel),
+            (AGGREGATE, RouteSource::Aggregate),
+        ] {
+            speaker.rib.declare_local(source.peer, route);
+        }
+        speaker.set_aggregates();
+        // The first dump is to come.
+        speaker.want_foreign();
         Ok(speaker)
     }
 
@@ -153,7 +168,7 @@ impl Speaker {
             Event::Blocked { conn } => self.drive_conn(now, conn, Input::Blocked, out),
             Event::Progress { conn } => self.drive_conn(now, conn, Input::Progress, out),
             Event::Closed { conn } => self.closed(now, conn, None, out),
-            Event::Kernel(input) => self.fib_input(now, input, out),
+            Event::Kernel(input) => self.kernel_input(now, input, out),
             Event::Bfd(report) => self.bfd_report(now, &report, out),
             Event::Shutdown => self.shutdown(now, out),
         }
@@ -173,9 +188,7 @@ impl Speaker {
             Life::Ending(latest) => Some(latest),
             Life::Running | Life::Ended => None,
         };
-        // While a restart is under way, the FIB hears nothing.
-        let behind = self.fib_behind && !self.is_restarting();
-        let behind = behind.then_some(self.started);
+        let behind = self.is_behind().then_some(self.started);
         [
             peers,
             life,
@@ -232,8 +245,10 @@ impl Speaker {
     /// What must be done after anything happened: next hops, the FIB's share of the changes, conditions.
     pub(crate) fn settle(&mut self, now: Instant, out: &mut Vec<Effect>) {
         self.watch_paths(now, out);
+        self.redistribute();
         self.track_next_hops(now, out);
         self.look_around(out);
+        self.follow_aggregates();
         self.check_restart(now, out);
         self.feed_fib(now, out);
         self.check_life(now, out);
@@ -367,10 +382,17 @@ impl Speaker {
         }
     }
 
+    /// Whether something that happened has not led to all that follows from it.
+    fn is_behind(&self) -> bool {
+        // While a restart is under way, the FIB hears nothing.
+        let fib = self.fib_behind && !self.is_restarting();
+        fib || self.aggregates_behind || self.foreign.has_changes()
+    }
+
     /// When the routes of an earlier life may go: once all that was heard of the kernel and of the peers has led to
     /// what is wanted. A peer that does not come up holds them until `latest`, and no longer.
     fn startup_ends(&self, latest: Instant) -> Instant {
-        if self.fib_behind || !self.fib.is_synchronized() || self.is_restarting() {
+        if self.is_behind() || !self.fib.is_synchronized() || self.is_restarting() {
             return latest;
         }
         let mut ends = self.started;
@@ -422,6 +444,10 @@ pub(crate) fn check(config: &Config) -> Result<Policies, String> {
         }
     }
     fib_chain(config, &policies).map_err(|error| error.to_string())?;
+    for name in config.redistribute.policies() {
+        let chain = policies.chain(std::slice::from_ref(name));
+        chain.map_err(|error| error.to_string())?;
+    }
     let mut names = BTreeSet::new();
     for peer in &config.peers {
         let name = peer.name();

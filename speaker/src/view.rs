@@ -244,6 +244,12 @@ pub enum Source {
     Originate,
     /// `[[static]]`.
     Static,
+    /// `[redistribute] connected`.
+    Connected,
+    /// `[redistribute] kernel`.
+    Kernel,
+    /// `[[aggregate]]`.
+    Aggregate,
     /// The API, with the owner's name.
     Api(String),
 }

@@ -1,8 +1,14 @@
 //! Communities in all their sizes, spelled as operators spell them.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
+
+use smallvec::SmallVec;
+
+/// So many large communities are looked through one by one.
+const FEW: usize = 16;
 
 /// A community (RFC 1997): `65001:100`, a well-known name, or a number.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -25,6 +31,29 @@ pub struct LargeCommunity {
     pub local1: u32,
     /// Local Data Part 2.
     pub local2: u32,
+}
+
+impl LargeCommunity {
+    /// Each of them once, where it stands first (RFC 8092 §3).
+    pub fn distinct(all: impl IntoIterator<Item = Self>) -> SmallVec<[Self; 2]> {
+        let mut distinct: SmallVec<[Self; 2]> = SmallVec::new();
+        let mut seen = BTreeSet::new();
+        for one in all {
+            // Nearly always there are few.
+            let is_new = if distinct.len() < FEW {
+                !distinct.contains(&one)
+            } else {
+                if seen.is_empty() {
+                    seen.extend(&distinct);
+                }
+                seen.insert(one)
+            };
+            if is_new {
+                distinct.push(one);
+            }
+        }
+        distinct
+    }
 }
 
 macro_rules! well_known {

@@ -381,7 +381,7 @@ fn large_communities(draft: &mut Draft<'_>, value: &[u8]) -> Decoded {
             local2: word(),
         }
     });
-    draft.attributes.large_communities = words.collect();
+    draft.attributes.large_communities = LargeCommunity::distinct(words);
     Ok(())
 }
 

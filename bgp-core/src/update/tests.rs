@@ -381,7 +381,8 @@ fn malformed_communities_are_treated_as_withdraw() {
             );
         }
         for count in 1..4 {
-            let body = with(&attr(0xc0, kind, &vec![1; size * count]));
+            let octets = (1..=u8::MAX).take(size * count);
+            let body = with(&attr(0xc0, kind, &octets.collect::<Vec<_>>()));
             let (a, faults) = discards(&body, &external());
             let lens = [
                 a.communities.len(),
@@ -392,6 +393,27 @@ fn malformed_communities_are_treated_as_withdraw() {
             assert_eq!((lens.iter().sum::<usize>(), faults.len()), (count, 0));
         }
     }
+}
+
+// RFC 8092 §3: "A receiving speaker MUST silently remove redundant BGP Large Community values"; §6: an attribute is not
+// malformed for duplicates, nor for a Global Administrator that is reserved.
+#[test]
+fn large_communities_that_are_there_twice_count_once() {
+    let of = |number: u32| [0, number, 7].map(u32::to_be_bytes).concat();
+    let read = |numbers: &[u32]| {
+        let value: Vec<u8> = numbers.iter().flat_map(|number| of(*number)).collect();
+        let body = with(&attr(0xc0, 32, &value));
+        let (attributes, faults) = discards(&body, &external());
+        assert!(faults.is_empty());
+        let locals = attributes
+            .large_communities
+            .iter()
+            .map(|large| large.local1);
+        locals.collect::<Vec<_>>()
+    };
+    assert_eq!(read(&[3, 1, 3, 2, 1]), [3, 1, 2]);
+    let many: Vec<u32> = (0..19).chain([3, 18]).collect();
+    assert_eq!(read(&many), many[..19]);
 }
 
 // RFC 7606 §7.9, §7.10: ORIGINATOR_ID and CLUSTER_LIST: "if it is received from an external neighbor ... attribute discard;

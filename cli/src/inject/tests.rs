@@ -50,6 +50,7 @@ fn every_attribute_can_be_given() {
         "--aigp=100",
         "--path-id=3",
         "--install",
+        "--tag=7",
         "--owner=vip",
         "--lease=1500ms",
     ]);
@@ -67,6 +68,7 @@ fn every_attribute_can_be_given() {
         (route.prefix.as_str(), route.path_id, route.install),
         ("10.96.0.10/32", 3, true)
     );
+    assert_eq!(route.tag, 7);
     let a = route.attributes.as_ref().unwrap();
     assert_eq!(a.next_hop.as_deref(), Some("10.0.0.5"));
     assert_eq!(a.communities, ["65001:100", "no-export", "65001:101"]);

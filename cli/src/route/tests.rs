@@ -110,6 +110,9 @@ fn routes_of_our_own_are_named_by_where_they_come_from() {
     };
     assert_eq!(peer(Source::Local(Local::Originate.into())), "originate");
     assert_eq!(peer(Source::Local(Local::Static.into())), "static");
+    assert_eq!(peer(Source::Local(Local::Connected.into())), "connected");
+    assert_eq!(peer(Source::Local(Local::Kernel.into())), "kernel");
+    assert_eq!(peer(Source::Local(Local::Aggregate.into())), "aggregate");
     assert_eq!(peer(Source::Owner("x".into())), "api:x");
 }
 

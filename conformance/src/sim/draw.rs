@@ -159,6 +159,8 @@ pub(super) fn config(host: usize, topology: &Topology, chance: &mut Chance) -> C
         ranges,
         originate,
         statics: statics(host, topology, chance),
+        aggregates: Vec::new(),
+        redistribute: Default::default(),
         fib: Fib {
             policy: chance.clone().one_in(2).then(kernel_chain),
             ..Fib::default()
@@ -412,6 +414,7 @@ pub(super) fn batch(host: usize, count: usize, chance: &mut Chance) -> Injection
                 attributes.next_hop = bgp_core::attributes::NextHop::V4(hop);
             }
             batch.announce.push(Injection {
+                tag: 0,
                 prefix,
                 attributes,
                 path_id: 0,

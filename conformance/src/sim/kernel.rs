@@ -93,13 +93,21 @@ impl Kernel {
 
     /// An address comes to the link, or leaves it, as VRRP does it.
     pub fn set_address(&mut self, now: Instant, address: IpAddr, there: bool) {
-        let index = LINK;
+        let (index, prefix) = (LINK, address.into());
         let fact = if there {
             self.addresses.insert(address);
-            Fact::Address { index, address }
+            Fact::Address {
+                index,
+                address,
+                prefix,
+            }
         } else {
             self.addresses.remove(&address);
-            Fact::AddressGone { index, address }
+            Fact::AddressGone {
+                index,
+                address,
+                prefix,
+            }
         };
         self.tell(now, vec![fact]);
     }
@@ -299,6 +307,7 @@ impl Kernel {
         let address = |address: &IpAddr| Fact::Address {
             index: LINK,
             address: *address,
+            prefix: (*address).into(),
         };
         facts.extend(self.addresses.iter().map(address));
         facts.extend(self.nexthops.values().cloned().map(Fact::Nexthop));

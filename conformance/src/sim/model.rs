@@ -330,7 +330,12 @@ fn check_chosen(
     for (prefix, path) in paths(world, host, true) {
         let peer = match &path.source {
             Source::Peer(peer) => Some(peer.address),
-            Source::Originate | Source::Static | Source::Api(_) => None,
+            Source::Originate
+            | Source::Static
+            | Source::Connected
+            | Source::Kernel
+            | Source::Aggregate
+            | Source::Api(_) => None,
         };
         if path.best {
             chosen.insert(prefix, peer);

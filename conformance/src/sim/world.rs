@@ -470,6 +470,7 @@ impl World {
             | Notice::Restart { .. }
             | Notice::Drain { .. }
             | Notice::Bfd(_)
+            | Notice::RedistributeFull { .. }
             | Notice::Fib(_)
             | Notice::Configured { .. }
             | Notice::PeerChanged { .. } => self.note(host, &format!("{notice:?}")),

@@ -10,6 +10,7 @@
 )]
 
 mod add_path;
+mod aggregates;
 mod as_paths;
 mod attributes;
 mod bad_configurations;
@@ -23,6 +24,7 @@ mod kernel;
 mod lab_itself;
 mod monitoring;
 mod peers;
+mod redistribute;
 mod reflection;
 mod refresh;
 mod restarts;

@@ -38,6 +38,8 @@ fn config() -> Config {
         ranges: Vec::new(),
         originate: Vec::new(),
         statics: Vec::new(),
+        aggregates: Vec::new(),
+        redistribute: Default::default(),
         fib: Fib::default(),
         policies: Vec::new(),
         sets: Default::default(),

@@ -74,6 +74,9 @@ impl Scene {
                 )
             }
             Source::Originate | Source::Static => ("static1".to_owned(), started),
+            Source::Aggregate => ("aggregator1".to_owned(), started),
+            Source::Connected => ("direct1".to_owned(), started),
+            Source::Kernel => ("kernel1".to_owned(), started),
             Source::Api(_) => ("api1".to_owned(), started),
         }
     }

@@ -170,9 +170,12 @@ impl<'a> Listing<'a> {
         let a = &path.attributes;
         let (from, preference, via) = match &path.source {
             Source::Peer(peer) => (format!(" from {}", peer.address), "100", true),
-            Source::Originate | Source::Static | Source::Api(_) => {
-                (String::new(), "200", !a.next_hop.addr().is_unspecified())
-            }
+            Source::Originate
+            | Source::Static
+            | Source::Connected
+            | Source::Kernel
+            | Source::Aggregate
+            | Source::Api(_) => (String::new(), "200", !a.next_hop.addr().is_unspecified()),
         };
         let kind = match (via, path.valid) {
             (_, false) => "unreachable",
@@ -205,7 +208,9 @@ fn attributes(reply: &mut Reply, path: &PathView) {
     let a = &path.attributes;
     let kind = match path.source {
         Source::Peer(_) => "BGP univ",
-        Source::Originate | Source::Static | Source::Api(_) => "static univ",
+        Source::Connected => "device univ",
+        Source::Kernel => "inherit univ",
+        Source::Originate | Source::Static | Source::Aggregate | Source::Api(_) => "static univ",
     };
     let mut line = |key: &str, value: String| reply.line(ATTRIBUTES, &format!("\t{key}: {value}"));
     line("Type", kind.to_owned());

@@ -1,6 +1,7 @@
 //! The configuration in force as TOML: defaults filled in, inheritance resolved, secrets left out.
 
 mod keys;
+mod routes;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -8,13 +9,11 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bgp_core::Family;
-use ipnet::IpNet;
 use rib::policy::{
-    Action, CommunitiesConfig, MatchConfig, PolicyConfig, RuleConfig, SetConfig, SetsConfig, Then,
+    Action, AsPathConfig, CommunitiesConfig, MatchConfig, PolicyConfig, RuleConfig, SetConfig,
+    SetsConfig, Then,
 };
-use speaker::config::{
-    Config, Fib, NextHopMode, Originate, PeerOptions, Router, Secret, Static, StaticVia, When,
-};
+use speaker::config::{Config, Fib, NextHopMode, PeerOptions, Router, Secret};
 
 use super::options::{PRIVATE_AS, ROLES};
 use super::peers::show;
@@ -23,6 +22,7 @@ use super::values::show_duration;
 use super::{DaemonConfig, LoadedConfig};
 
 use keys::{bfd, bfd_profiles, local_as, max_prefixes, tcp_ao};
+use routes::{covering, originated, own_attributes, redistribute, static_route};
 
 /// Stands for a secret.
 const SECRET: &str = "\"…\"";
@@ -131,6 +131,8 @@ pub(super) fn sections(config: &LoadedConfig) -> Vec<Section> {
         ranges,
         originate: _,
         statics: _,
+        aggregates: _,
+        redistribute: _,
         fib: of_fib,
         policies,
         sets: of_sets,
@@ -205,6 +207,23 @@ fn routes(config: &Config, all: &mut Vec<Section>) {
             covering(route.prefix, config, lines);
         })
     }));
+    all.extend(config.aggregates.iter().map(|route| {
+        let name = format!("aggregate {}", route.prefix);
+        section("[[aggregate]]", name, |lines| {
+            lines.text("prefix", route.prefix);
+            lines.put("summary-only", route.summary_only);
+            own_attributes(&route.attributes, lines);
+            lines.put("tag", route.tag);
+            lines.put("discard", route.discard);
+            covering(route.prefix, config, lines);
+        })
+    }));
+    if config.redistribute.is_some() {
+        let name = "[redistribute]";
+        all.push(section(name, name.to_owned(), |lines| {
+            redistribute(&config.redistribute, lines);
+        }));
+    }
 }
 
 fn section(
@@ -371,61 +390,6 @@ fn graceful_restart(options: &PeerOptions, lines: &mut Lines) {
     }
 }
 
-fn originated(route: &Originate, lines: &mut Lines) {
-    lines.text("prefix", route.prefix);
-    lines.maybe("med", route.attributes.med);
-    lines.maybe("local-pref", route.attributes.local_pref);
-    lines.some_texts("communities", &route.attributes.communities);
-    lines.some_texts("large-communities", &route.attributes.large_communities);
-    lines.some_texts("ext-communities", &route.attributes.ext_communities);
-    lines.put("tag", route.tag);
-    match &route.when {
-        When::Always => lines.text("when", "always"),
-        When::AddressPresent(address) => {
-            lines.put("when", format!("{{ address-present = \"{address}\" }}"))
-        }
-        When::RoutePresent(prefix) => {
-            lines.put("when", format!("{{ route-present = \"{prefix}\" }}"))
-        }
-    }
-}
-
-fn static_route(route: &Static, lines: &mut Lines) {
-    lines.text("prefix", route.prefix);
-    match &route.via {
-        StaticVia::Blackhole => lines.text("via", "blackhole"),
-        StaticVia::Unreachable => lines.text("via", "unreachable"),
-        StaticVia::Prohibit => lines.text("via", "prohibit"),
-        StaticVia::NextHops(hops) => {
-            let hop = hops.iter().map(|hop| {
-                let mut inner = Lines::default();
-                inner.text("address", hop.address);
-                inner.maybe_text("interface", hop.interface.as_ref());
-                inner.put("weight", hop.weight);
-                inner.inline()
-            });
-            lines.put("via", format!("[{}]", hop.collect::<Vec<_>>().join(", ")));
-        }
-    }
-    lines.put("originate", route.originate);
-    lines.put("tag", route.tag);
-}
-
-/// Says so where a prefix covers an end of a session, which was allowed to it.
-fn covering(prefix: IpNet, config: &Config, lines: &mut Lines) {
-    let local = |options: &PeerOptions| options.local_address;
-    let ends = config
-        .peers
-        .iter()
-        .flat_map(|peer| [Some(peer.address), local(&peer.options)]);
-    let mut ends = ends
-        .chain(config.ranges.iter().map(|range| local(&range.options)))
-        .flatten();
-    if ends.any(|end| prefix.contains(&end)) {
-        lines.put("covers-peers", true);
-    }
-}
-
 fn sets(sets: &SetsConfig, all: &mut Vec<Section>) {
     let SetsConfig {
         prefixes,
@@ -525,6 +489,13 @@ fn set_clause(set: &SetConfig) -> String {
     communities("communities", &set.communities, &mut lines);
     communities("large-communities", &set.large_communities, &mut lines);
     communities("ext-communities", &set.ext_communities, &mut lines);
+    if set.as_path != AsPathConfig::default() {
+        let mut inner = Lines::default();
+        inner.some_texts("remove", &set.as_path.remove);
+        inner.some_texts("replace", &set.as_path.replace);
+        inner.maybe("with", set.as_path.with);
+        lines.put("as-path", inner.inline());
+    }
     lines.maybe(
         "prepend",
         set.prepend.as_ref().map(|prepend| {

@@ -14,26 +14,16 @@ enum Shape {
     Percent,
     /// From and to.
     Number(i64, i64),
-    Prefix,
     /// Bits a second.
     Rate,
     Word(&'static [&'static str]),
-    /// A number or a text.
-    NumberOrText,
-    List(&'static Self),
     Record(&'static [(&'static str, Self)]),
 }
 
-use Shape::{
-    Duration, Flag, List, Number, NumberOrText, Percent, Prefix, Rate, Record, Text, Word,
-};
+use Shape::{Duration, Flag, Number, Percent, Rate, Record, Text, Word};
 
 /// Whole sections.
 const SECTIONS: &[(&str, Shape)] = &[
-    (
-        "aggregate",
-        List(&Record(&[("prefix", Prefix), ("summary-only", Flag)])),
-    ),
     (
         "probe",
         Record(&[
@@ -41,10 +31,6 @@ const SECTIONS: &[(&str, Shape)] = &[
             ("interval", Duration),
             ("budget", Rate),
         ]),
-    ),
-    (
-        "redistribute",
-        Record(&[("connected", SOURCE), ("kernel", SOURCE)]),
     ),
     (
         "score",
@@ -63,13 +49,6 @@ const SECTIONS: &[(&str, Shape)] = &[
         ]),
     ),
 ];
-
-const SOURCE: Shape = Record(&[
-    ("interfaces", List(&Text)),
-    ("protocols", List(&NumberOrText)),
-    ("table", Number(1, u32::MAX as i64)),
-    ("policy", Text),
-]);
 
 /// Keys of `[router]`.
 const ROUTER: &[(&str, Shape)] = &[("multipath-cost-tolerance", Percent)];
@@ -112,23 +91,12 @@ fn fits(shape: &Shape, node: &Node, report: &Report) {
     let whole = std::time::Duration::ZERO..=std::time::Duration::MAX;
     let result = match (shape, &node.value) {
         (Flag, _) => values::flag(node).map(drop),
-        (Text, _) | (NumberOrText, Value::Text(_)) => values::text(node).map(drop),
+        (Text, _) => values::text(node).map(drop),
         (Duration, _) => values::duration(whole)(node).map(drop),
         (Percent, _) => values::percent(node).map(drop),
         (Number(from, to), _) => values::number::<i64>(*from..=*to)(node).map(drop),
-        (NumberOrText, _) => values::number::<i64>(0..=255)(node).map(drop),
-        (Prefix, _) => values::prefix(node).map(drop),
         (Rate, _) => rate(node),
         (Word(words), _) => word(words, node),
-        (List(item), Value::List(items)) => {
-            items.iter().for_each(|node| fits(item, node, report));
-            Ok(())
-        }
-        (List(_), _) => Err(Wrong::kind(
-            node,
-            "a list",
-            "write values between `[` and `]`",
-        )),
         (Record(fields), Value::Table(table)) => {
             let reader = Reader::new(table, node.at.clone(), report);
             for (key, shape) in *fields {

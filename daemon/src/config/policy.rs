@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use rib::policy::{
-    Action, CommunitiesConfig, MAX_PREPEND, MatchConfig, Policies, PolicyConfig, PrependConfig,
-    RuleConfig, SetConfig, SetsConfig, Then,
+    Action, AsPathConfig, CommunitiesConfig, MAX_PREPEND, MatchConfig, Policies, PolicyConfig,
+    PrependConfig, RuleConfig, SetConfig, SetsConfig, Then,
 };
 
 use super::options::{self, Names};
@@ -202,6 +202,7 @@ fn set_clause(reader: &Reader<'_>) -> SetConfig {
         communities: communities(reader, "communities"),
         large_communities: communities(reader, "large-communities"),
         ext_communities: communities(reader, "ext-communities"),
+        as_path: as_path(reader),
         prepend: prepend(reader),
         origin: reader.read("origin", text),
         next_hop: reader.read("next-hop", text),
@@ -222,6 +223,19 @@ fn communities(reader: &Reader<'_>, key: &'static str) -> CommunitiesConfig {
         replace: table.node("replace").map(|node| texts_of(&table, node)),
         remove: texts(&table, "remove"),
         add: texts(&table, "add"),
+    };
+    table.finish();
+    change
+}
+
+fn as_path(reader: &Reader<'_>) -> AsPathConfig {
+    let Some(table) = reader.table("as-path") else {
+        return AsPathConfig::default();
+    };
+    let change = AsPathConfig {
+        remove: texts(&table, "remove"),
+        replace: texts(&table, "replace"),
+        with: table.read("with", values::asn),
     };
     table.finish();
     change

@@ -1,4 +1,4 @@
-//! `[[originate]]`, `[[static]]` and `[fib]`.
+//! `[[originate]]`, `[[static]]`, `[[aggregate]]` and `[fib]`.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use bgp_core::Attributes;
 use bgp_core::attributes::{AsPath, Community, ExtendedCommunity, LargeCommunity, Origin};
 use ipnet::IpNet;
-use speaker::config::{Fib, Originate, Static, StaticNextHop, StaticVia, When};
+use rib::{AGGREGATES_MAX, OURSELVES};
+use speaker::config::{Aggregate, Fib, Originate, Static, StaticNextHop, StaticVia, When};
 use speaker::inject::ourselves;
 
 use super::options::{self, Names, family_of};
@@ -38,11 +39,7 @@ pub(super) fn originate(root: &Reader<'_>, own: &mut Vec<Own>) -> Vec<Originate>
             "write `prefix = \"10.100.0.0/16\"`",
             values::prefix,
         );
-        let med = reader.read("med", values::u32_number);
-        let local_pref = reader.read("local-pref", values::u32_number);
-        let communities = reader.list("communities", explained::<Community>);
-        let large = reader.list("large-communities", explained::<LargeCommunity>);
-        let extended = reader.list("ext-communities", explained::<ExtendedCommunity>);
+        let attributes = attributes(&reader);
         let tag = reader.read("tag", values::u32_number).unwrap_or(0);
         let when = when(&reader, prefix);
         let covers_peers = reader.read("covers-peers", flag).unwrap_or(false);
@@ -50,12 +47,8 @@ pub(super) fn originate(root: &Reader<'_>, own: &mut Vec<Own>) -> Vec<Originate>
         let Some(prefix) = prefix else { continue };
         check_twice(&reader, prefix, &mut seen);
         let attributes = Attributes {
-            med,
-            local_pref,
-            communities: communities.unwrap_or_default().into(),
-            large_communities: large.unwrap_or_default().into(),
-            ext_communities: extended.unwrap_or_default().into(),
-            ..Attributes::new(Origin::Igp, AsPath::default(), ourselves(prefix))
+            next_hop: ourselves(prefix),
+            ..attributes
         };
         own.push(Own {
             prefix,
@@ -72,6 +65,21 @@ pub(super) fn originate(root: &Reader<'_>, own: &mut Vec<Own>) -> Vec<Originate>
     }
     all.sort_by_key(|route| route.prefix);
     all
+}
+
+/// What a route of our own says; the next hop is to be filled in.
+fn attributes(reader: &Reader<'_>) -> Attributes {
+    let communities = reader.list("communities", explained::<Community>);
+    let large = reader.list("large-communities", explained::<LargeCommunity>);
+    let extended = reader.list("ext-communities", explained::<ExtendedCommunity>);
+    Attributes {
+        med: reader.read("med", values::u32_number),
+        local_pref: reader.read("local-pref", values::u32_number),
+        communities: communities.unwrap_or_default().into(),
+        large_communities: LargeCommunity::distinct(large.unwrap_or_default()),
+        ext_communities: extended.unwrap_or_default().into(),
+        ..Attributes::new(Origin::Igp, AsPath::default(), OURSELVES)
+    }
 }
 
 fn check_twice(reader: &Reader<'_>, prefix: IpNet, seen: &mut BTreeMap<IpNet, At>) {
@@ -146,6 +154,48 @@ pub(super) fn statics(root: &Reader<'_>, own: &mut Vec<Own>) -> Vec<Static> {
         });
     }
     all.sort_by_key(|route| route.prefix);
+    all
+}
+
+pub(super) fn aggregates(root: &Reader<'_>, own: &mut Vec<Own>) -> Vec<Aggregate> {
+    let mut seen = BTreeMap::new();
+    let mut all = Vec::new();
+    for reader in root.tables("aggregate") {
+        let prefix = reader.require(
+            "prefix",
+            "write `prefix = \"10.100.0.0/16\"`",
+            values::prefix,
+        );
+        let summary_only = reader.read("summary-only", flag).unwrap_or(false);
+        let attributes = attributes(&reader);
+        let tag = reader.read("tag", values::u32_number).unwrap_or(0);
+        let discard = reader.read("discard", flag).unwrap_or(true);
+        let covers_peers = reader.read("covers-peers", flag).unwrap_or(false);
+        reader.finish();
+        let Some(prefix) = prefix else { continue };
+        check_twice(&reader, prefix, &mut seen);
+        if all.len() == AGGREGATES_MAX {
+            let what = format!("there are more than {AGGREGATES_MAX} aggregates");
+            reader.error("prefix", &what, "take some out");
+        }
+        own.push(Own {
+            prefix,
+            at: reader.at("prefix"),
+            announced: true,
+            covers_peers,
+        });
+        all.push(Aggregate {
+            prefix,
+            summary_only,
+            attributes: Attributes {
+                next_hop: ourselves(prefix),
+                ..attributes
+            },
+            tag,
+            discard,
+        });
+    }
+    all.sort_by_key(|aggregate| aggregate.prefix);
     all
 }
 

@@ -59,14 +59,7 @@ fn a_file_full_of_mistakes_is_reported_at_once_each_with_line_and_remedy() {
 #[test]
 fn every_key_loads_and_what_does_nothing_yet_is_told_with_its_line() {
     let loaded = good(EVERYTHING);
-    for key in [
-        "probe",
-        "score",
-        "wireguard",
-        "aggregate",
-        "redistribute",
-        "long-lived",
-    ] {
+    for key in ["probe", "score", "wireguard", "long-lived"] {
         let told = loaded
             .warnings
             .iter()
@@ -708,6 +701,18 @@ fn policies() {
         "write a number from 1 to 32",
     );
     wrong(
+        &rule("set = { as-path = { remove = [\"x\"] } }\nthen = \"accept\""),
+        "`x` is no condition on a number",
+    );
+    wrong(
+        &rule("set = { as-path = { with = 65009 } }\nthen = \"accept\""),
+        "nothing is replaced with it",
+    );
+    wrong(
+        &rule("set = { next-hop = \"us\" }\nthen = \"accept\""),
+        "write `self` or an address",
+    );
+    wrong(
         &rule("set = { prepend = { asn = 0 } }\nthen = \"accept\""),
         "AS 0 is nobody's",
     );
@@ -735,18 +740,115 @@ fn sections_that_do_nothing_yet_are_checked_all_the_same() {
         "[wireguard]\nmode = \"both\"\n",
         "write one of `per-peer`, `shared`",
     );
+    wrong_peer(
+        "graceful-restart = { restart-timer = \"1s\" }",
+        "did you mean `restart-time`?",
+    );
+}
+
+/// RFC 8092 §3: "Duplicate BGP Large Community values MUST NOT be transmitted."
+#[test]
+fn a_large_community_that_is_written_twice_is_told_once() {
+    let config = good(&format!(
+        "{ROUTER}[[originate]]\nprefix = \"10.9.0.0/16\"\nlarge-communities = [\"1:2:3\", \"1:2:4\", \"1:2:3\"]\n"
+    ));
+    let large = &config.speaker.originate[0].attributes.large_communities;
+    let large: Vec<_> = large.iter().map(ToString::to_string).collect();
+    assert_eq!(large, ["1:2:3", "1:2:4"]);
+}
+
+#[test]
+fn aggregates_are_read_checked_and_shown() {
+    let config = good(&format!(
+        "{ROUTER}[[aggregate]]\nprefix = \"10.9.0.0/16\"\n[[aggregate]]\nprefix = \"10.8.0.0/16\"\nsummary-only = true\nmed = 5\ncommunities = [\"65001:7\"]\ntag = 3\ndiscard = false\n"
+    ));
+    let [first, second] = config.speaker.aggregates.as_slice() else {
+        panic!("{:?}", config.speaker.aggregates)
+    };
+    assert_eq!(first.attributes.med, Some(5));
+    assert_eq!(
+        (first.summary_only, first.tag, first.discard),
+        (true, 3, false)
+    );
+    assert_eq!(
+        (second.summary_only, second.tag, second.discard),
+        (false, 0, true)
+    );
+    let shown = effective(&config);
+    assert_eq!(
+        good(&shown).speaker.aggregates,
+        config.speaker.aggregates,
+        "{shown}"
+    );
     wrong(
         "[[aggregate]]\nprefix = \"10.0.0.1/8\"\n",
         "write `\"10.0.0.0/8\"`",
     );
     wrong(
-        "[redistribute]\nconnected = { interface = [\"a\"] }\n",
-        "did you mean `interfaces`?",
+        "[[aggregate]]\nprefix = \"10.0.0.0/8\"\n[[aggregate]]\nprefix = \"10.0.0.0/8\"\n",
+        "10.0.0.0/8 is there twice",
     );
     wrong_peer(
-        "graceful-restart = { restart-timer = \"1s\" }",
-        "did you mean `restart-time`?",
+        "[[aggregate]]\nprefix = \"10.0.0.0/8\"",
+        "10.0.0.0/8 covers the peer network",
     );
+}
+
+#[test]
+fn what_is_redistributed_is_read_checked_and_shown() {
+    let config = good(&format!(
+        "{ROUTER}[redistribute]\nconnected = {{ interfaces = [\"br-*\", \"!eth0\"] }}\nkernel = {{ protocols = [\"static\", 42, 4], table = 7, policy = \"reject\" }}\n"
+    ));
+    let redistribute = &config.speaker.redistribute;
+    let connected = redistribute.connected.as_ref().unwrap();
+    assert_eq!(connected.policy, "accept");
+    assert!(connected.interfaces.contain("br-pod"));
+    assert!(!connected.interfaces.contain("eth0"));
+    let kernel = redistribute.kernel.as_ref().unwrap();
+    assert_eq!(
+        (kernel.protocols.as_slice(), kernel.table),
+        (&[4, 42][..], 7)
+    );
+    assert!(kernel.interfaces.is_any());
+    let shown = effective(&config);
+    assert_eq!(good(&shown).speaker.redistribute, *redistribute, "{shown}");
+    let by_hand = good(&format!("{ROUTER}[redistribute]\nkernel = {{}}\n"));
+    let kernel = by_hand.speaker.redistribute.kernel.unwrap();
+    assert_eq!(
+        (kernel.protocols.as_slice(), kernel.table),
+        (&[3, 4][..], 254)
+    );
+    for (inside, what) in [
+        (
+            "connected = { interface = [\"a\"] }",
+            "did you mean `interfaces`?",
+        ),
+        ("connected = { interfaces = [\"!\"] }", "`!` is no pattern"),
+        (
+            "connected = { protocols = [\"static\"] }",
+            "unknown key `protocols`",
+        ),
+        (
+            "connected = { policy = \"acept\" }",
+            "did you mean `accept`?",
+        ),
+        (
+            "kernel = { protocols = [\"kernel\"] }",
+            "write `connected` for them",
+        ),
+        ("kernel = { protocols = [186] }", "were installed by BGP"),
+        (
+            "kernel = { protocols = [\"ospfv9\"] }",
+            "is no protocol of routes",
+        ),
+        ("kernel = { protocols = [] }", "or leave `kernel` out"),
+        (
+            "kernel = { protocols = [77] }\n[fib]\nprotocol = 77",
+            "are our own",
+        ),
+    ] {
+        wrong(&format!("[redistribute]\n{inside}\n"), what);
+    }
 }
 
 #[test]

@@ -104,15 +104,17 @@ fn fact(message: RouteNetlinkMessage) -> Option<Fact> {
             })
         }
         RouteNetlinkMessage::NewAddress(message) => {
-            address(&message).map(|address| Fact::Address {
+            address(&message).map(|(address, prefix)| Fact::Address {
                 index: message.header.index,
                 address,
+                prefix,
             })
         }
         RouteNetlinkMessage::DelAddress(message) => {
-            address(&message).map(|address| Fact::AddressGone {
+            address(&message).map(|(address, prefix)| Fact::AddressGone {
                 index: message.header.index,
                 address,
+                prefix,
             })
         }
         RouteNetlinkMessage::NewRoute(message) => route(message).map(Fact::Route),
@@ -140,8 +142,8 @@ fn link(message: LinkMessage) -> Option<Fact> {
     })
 }
 
-/// Our own address; on point-to-point links, `IFA_ADDRESS` is the other end's.
-fn address(message: &AddressMessage) -> Option<IpAddr> {
+/// Our own address, and the prefix on the link; on point-to-point links, `IFA_ADDRESS` is the other end's.
+fn address(message: &AddressMessage) -> Option<(IpAddr, IpNet)> {
     let find = |local: bool| {
         message
             .attributes
@@ -152,7 +154,9 @@ fn address(message: &AddressMessage) -> Option<IpAddr> {
                 _ => None,
             })
     };
-    find(true).or_else(|| find(false))
+    let (local, on_link) = (find(true), find(false));
+    let prefix = IpNet::new(on_link.or(local)?, message.header.prefix_len).ok()?;
+    Some((local.or(on_link)?, prefix.trunc()))
 }
 
 fn route(message: RouteMessage) -> Option<KernelRoute> {

@@ -88,6 +88,7 @@ impl Kernel {
         facts.push(Fact::Address {
             index: 1,
             address: SOURCE.into(),
+            prefix: IpNet::from(IpAddr::from(SOURCE)),
         });
         for (&index, &up) in &self.up {
             facts.push(self.link(index));
@@ -713,6 +714,21 @@ fn what_a_dump_tells_is_there_whatever_was_lost_before() {
     world.rest();
     assert_eq!(world.kernel.paths("192.0.2.0/24"), []);
     assert_eq!(world.kernel.paths("192.0.3.0/24"), [("10.0.1.2".into(), 1)]);
+}
+
+/// A driver that begins to care for facts gets all of them, and nothing that is installed changes.
+#[test]
+fn all_facts_are_told_again_when_that_is_asked_for() {
+    let mut world = World::new();
+    world.want("192.0.2.0/24", via(&[("10.0.1.2", 1)]));
+    world.rest();
+    let before = world.notices().len();
+    world.input(Input::Retell);
+    assert!(world.resync && world.sent.is_empty());
+    world.rest();
+    assert!(world.fib.is_synchronized());
+    assert_eq!(world.notices().len(), before);
+    assert_eq!(world.kernel.paths("192.0.2.0/24"), [("10.0.1.2".into(), 1)]);
 }
 
 #[test]

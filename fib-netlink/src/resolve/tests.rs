@@ -58,6 +58,7 @@ fn resolver() -> Resolver {
         resolver.learn(Fact::Address {
             index,
             address: format!("10.0.{index}.1").parse().unwrap(),
+            prefix: format!("10.0.{index}.0/24").parse().unwrap(),
         });
         for prefix in [format!("10.0.{index}.0/24"), format!("fd00:{index}::/64")] {
             resolver.learn(Fact::Route(KernelRoute {

@@ -286,6 +286,9 @@ fn source(source: Source) -> v1::source::Source {
         Source::Peer(peer) => v1::source::Source::Peer(name_text(&peer)),
         Source::Originate => v1::source::Source::Local(Local::Originate.into()),
         Source::Static => v1::source::Source::Local(Local::Static.into()),
+        Source::Connected => v1::source::Source::Local(Local::Connected.into()),
+        Source::Kernel => v1::source::Source::Local(Local::Kernel.into()),
+        Source::Aggregate => v1::source::Source::Local(Local::Aggregate.into()),
         Source::Api(owner) => v1::source::Source::Owner(owner),
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use bgp_core::attributes::{AsPath, NextHop, Origin, SegmentKind};
+use bgp_core::attributes::{AsPath, LargeCommunity, NextHop, Origin, SegmentKind};
 use bgp_core::update::encode_attributes;
 use bgp_core::{Attributes, Family};
 use ipnet::IpNet;
@@ -228,6 +228,7 @@ fn injection(field: &str, route: v1::InjectedRoute) -> Parsed<Injection> {
         attributes: parse_attributes(field, prefix, &attributes)?,
         path_id: route.path_id,
         install: route.install,
+        tag: route.tag,
     })
 }
 
@@ -255,10 +256,10 @@ pub(super) fn parse_attributes(
             &said.ipv6_ext_communities,
         )?,
         aigp: said.aigp,
-        large_communities: list(
+        large_communities: LargeCommunity::distinct(list::<_, Vec<_>>(
             &format!("{field}.large_communities"),
             &said.large_communities,
-        )?,
+        )?),
         ..Attributes::new(origin, as_path, next_hop(field, prefix, said)?)
     };
     let mut block = Vec::new();

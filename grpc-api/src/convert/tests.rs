@@ -148,6 +148,19 @@ fn each_wrong_attribute_is_named() {
     }
 }
 
+/// RFC 8092 §3: "Duplicate BGP Large Community values MUST NOT be transmitted."
+#[test]
+fn a_large_community_that_is_injected_twice_is_told_once() {
+    let attributes = v1::Attributes {
+        large_communities: ["1:2:3", "1:2:4", "1:2:3"].map(str::to_owned).into(),
+        ..v1::Attributes::default()
+    };
+    let batch = batch(inject("10.0.0.0/8", attributes)).unwrap();
+    let large = batch.announce[0].attributes.large_communities.iter();
+    let large: Vec<_> = large.map(ToString::to_string).collect();
+    assert_eq!(large, ["1:2:3", "1:2:4"]);
+}
+
 #[test]
 fn attributes_that_no_message_holds_are_refused() {
     let communities = (0..1000).map(|i| format!("65001:{i}")).collect();

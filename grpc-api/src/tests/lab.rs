@@ -201,6 +201,8 @@ fn config() -> Config {
             when: When::Always,
         }],
         statics: Vec::new(),
+        aggregates: Vec::new(),
+        redistribute: Default::default(),
         fib: Fib {
             install: false,
             ..Fib::default()

@@ -112,11 +112,13 @@ pub struct SetConfig {
     pub large_communities: CommunitiesConfig,
     /// EXTENDED COMMUNITIES.
     pub ext_communities: CommunitiesConfig,
+    /// AS numbers taken out of AS_PATH, and replaced in it.
+    pub as_path: AsPathConfig,
     /// AS numbers put in front of AS_PATH.
     pub prepend: Option<PrependConfig>,
     /// `"igp"`, `"egp"`, `"incomplete"`.
     pub origin: Option<String>,
-    /// An address; routes of the other family keep theirs.
+    /// `"self"`, or an address; routes of the other family keep theirs.
     pub next_hop: Option<String>,
     /// The tag that later rules see, and later policies: what import sets, export finds.
     pub tag: Option<u32>,
@@ -137,6 +139,17 @@ pub struct CommunitiesConfig {
     pub remove: Vec<String>,
     /// Added where they are not there yet.
     pub add: Vec<String>,
+}
+
+/// A change of AS_PATH. Which AS numbers: `"64512"`, `"64512-65534"`, `"private"` (RFC 6996).
+#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
+pub struct AsPathConfig {
+    /// Taken out, wherever they are.
+    pub remove: Vec<String>,
+    /// Replaced, each by one number.
+    pub replace: Vec<String>,
+    /// By which; our own by default.
+    pub with: Option<u32>,
 }
 
 /// `prepend`.

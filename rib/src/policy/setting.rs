@@ -1,7 +1,7 @@
 //! Settings: what a rule's `set` becomes. To add one: a field in [`SetConfig`], a variant, a row, and what it does.
 
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bgp_core::Family;
 use bgp_core::attributes::{Community, ExtendedCommunity, LargeCommunity, NextHop, Origin};
@@ -11,9 +11,13 @@ use super::MAX_PREPEND;
 use super::community_set::{CommunitySet, Kind};
 use super::compile::Builder;
 use super::condition::{Subject, parse_origin};
-use super::config::{CommunitiesConfig, PrependConfig, SetConfig};
+use super::config::{AsPathConfig, CommunitiesConfig, PrependConfig, SetConfig};
+use super::ranges::{self, Ranges};
 use super::sets::{Named, Sets};
 use crate::attribute_store::DEFAULT_LOCAL_PREF;
+
+/// RFC 6996 §5: AS numbers for private use.
+const PRIVATE_ASNS: [(u64, u64); 2] = [(64_512, 65_534), (4_200_000_000, 4_294_967_294)];
 
 /// One setting, and how it reads.
 #[derive(Debug)]
@@ -30,9 +34,15 @@ enum Change {
     Communities(Edit<Community>),
     LargeCommunities(Edit<LargeCommunity>),
     ExtCommunities(Edit<ExtendedCommunity>),
-    Prepend { asn: Option<u32>, count: usize },
+    Prepend {
+        asn: Option<u32>,
+        count: usize,
+    },
     Origin(Origin),
+    AsPath(PathEdit),
     NextHop(IpAddr),
+    /// Ourselves: what stands for it is written when a route is told.
+    Myself,
     Tag(u32),
     Table(u32),
     Metric(u32),
@@ -57,6 +67,15 @@ struct Edit<K> {
     add: Box<[K]>,
 }
 
+/// A change of AS_PATH: what is removed is not replaced.
+#[derive(Debug)]
+struct PathEdit {
+    remove: Ranges,
+    replace: Ranges,
+    /// `None`: our own.
+    with: Option<u32>,
+}
+
 impl Setting {
     pub(super) fn apply(&self, subject: &mut Subject<'_>) {
         let attributes = &mut *subject.attributes;
@@ -75,6 +94,17 @@ impl Setting {
                 subject.text = None;
             }
             Change::Origin(origin) => attributes.origin = *origin,
+            Change::AsPath(edit) => {
+                let with = edit.with.unwrap_or(subject.route.local_asn);
+                let other = |asn: u32| match u64::from(asn) {
+                    asn if edit.remove.contains(asn) => None,
+                    asn if edit.replace.contains(asn) => Some(with),
+                    _ => Some(asn),
+                };
+                attributes.as_path = attributes.as_path.map(other);
+                subject.text = None;
+            }
+            Change::Myself => attributes.next_hop = ourselves(subject.route.family),
             Change::NextHop(address) => match (subject.route.family, address) {
                 (Family::Ipv4Unicast, IpAddr::V4(v4)) => attributes.next_hop = NextHop::V4(*v4),
                 (Family::Ipv6Unicast, IpAddr::V6(v6)) => attributes.next_hop = NextHop::V6(*v6),
@@ -186,6 +216,11 @@ impl Builder<'_> {
         let (key, edits) = ("ext-communities", &c.ext_communities);
         let edit = self.edit(&at(key), edits, &sets.ext_communities);
         push(key, describe(edits), edit.map(Change::ExtCommunities));
+        if c.as_path != AsPathConfig::default() {
+            let edit = self.path_edit(&at("as-path"), &c.as_path);
+            let text = describe_path(&c.as_path);
+            push("as-path", text, edit.map(Change::AsPath));
+        }
         if let Some(prepend) = &c.prepend {
             let asn = prepend
                 .asn
@@ -202,11 +237,8 @@ impl Builder<'_> {
             push("origin", text.clone(), origin.map(Change::Origin));
         }
         if let Some(text) = &c.next_hop {
-            let parsed = text.parse().map_err(|_| {
-                format!("`{text}` is no next hop: write an address, as `10.0.0.1` or `2001:db8::1`")
-            });
-            let address = self.check(|| at("next-hop"), parsed);
-            push("next-hop", text.clone(), address.map(Change::NextHop));
+            let hop = self.check(|| at("next-hop"), parse_next_hop(text));
+            push("next-hop", text.clone(), hop);
         }
         if let Some(tag) = c.tag {
             push("tag", tag.to_string(), Some(Change::Tag(tag)));
@@ -240,6 +272,38 @@ impl Builder<'_> {
         settings
             .map(|(text, change)| Setting { change, text })
             .collect()
+    }
+
+    fn path_edit(&mut self, path: &str, config: &AsPathConfig) -> Option<PathEdit> {
+        let mut asns = |key: &str, texts: &[String]| {
+            let parse = |text: &str| match text {
+                "private" => Ok(PRIVATE_ASNS.into()),
+                _ => ranges::parse(text, u32::MAX.into()).map(|range| vec![range]),
+            };
+            let ranges = self.items(&format!("{path}.{key}"), texts, parse);
+            Ranges::new(ranges.concat())
+        };
+        let (remove, replace) = (
+            asns("remove", &config.remove),
+            asns("replace", &config.replace),
+        );
+        let with = match config.with {
+            // RFC 7607 §2.
+            Some(0) => Err(
+                "AS 0 must not be in a path: write another, or leave `with` out for our own"
+                    .to_owned(),
+            ),
+            Some(_) if config.replace.is_empty() => {
+                Err("nothing is replaced with it: write which AS numbers, in `replace`".to_owned())
+            }
+            with => Ok(with),
+        };
+        let with = self.check(|| format!("{path}.with"), with)?;
+        Some(PathEdit {
+            remove,
+            replace,
+            with,
+        })
     }
 
     fn prepend(&mut self, path: &str, config: &PrependConfig) -> Option<Change> {
@@ -294,6 +358,42 @@ impl Builder<'_> {
             add: add.into(),
         })
     }
+}
+
+fn parse_next_hop(text: &str) -> Result<Change, String> {
+    if text == "self" {
+        return Ok(Change::Myself);
+    }
+    text.parse().map(Change::NextHop).map_err(|_| {
+        format!(
+            "`{text}` is no next hop: write `self` or an address, as `10.0.0.1` or `2001:db8::1`"
+        )
+    })
+}
+
+/// What stands for ourselves, where a next hop is chosen.
+const fn ourselves(family: Family) -> NextHop {
+    match family {
+        Family::Ipv4Unicast => NextHop::V4(Ipv4Addr::UNSPECIFIED),
+        Family::Ipv6Unicast => NextHop::V6(Ipv6Addr::UNSPECIFIED),
+    }
+}
+
+fn describe_path(config: &AsPathConfig) -> String {
+    let mut parts = Vec::new();
+    if !config.remove.is_empty() {
+        parts.push(format!("remove [{}]", config.remove.join(", ")));
+    }
+    if !config.replace.is_empty() {
+        let with = config
+            .with
+            .map_or("our own AS".to_owned(), |asn| asn.to_string());
+        parts.push(format!(
+            "replace [{}] with {with}",
+            config.replace.join(", ")
+        ));
+    }
+    parts.join(" ")
 }
 
 fn describe(config: &CommunitiesConfig) -> String {

@@ -227,6 +227,7 @@ fn settings() {
             replace: Some(Vec::new()),
             ..CommunitiesConfig::default()
         },
+        as_path: AsPathConfig::default(),
         prepend: Some(PrependConfig {
             asn: None,
             count: Some(2),
@@ -268,6 +269,56 @@ fn numbers_are_removed_and_sums_stop_at_the_ends() {
     assert_eq!(med("4294967295"), Some(u32::MAX));
     assert_eq!(med("+4294967295"), Some(u32::MAX));
     assert_eq!(med("+1"), Some(51));
+}
+
+#[test]
+fn as_numbers_are_removed_and_replaced_before_others_are_put_in_front() {
+    let path = |as_path: AsPathConfig, prepend: bool| {
+        let set = SetConfig {
+            as_path,
+            prepend: prepend.then(PrependConfig::default),
+            ..SetConfig::default()
+        };
+        after(set).as_path.to_string()
+    };
+    let edit = |remove: &[&str], replace: &[&str], with| AsPathConfig {
+        remove: texts(remove),
+        replace: texts(replace),
+        with,
+    };
+    assert_eq!(path(edit(&["65002"], &[], None), false), "65001 65003");
+    assert_eq!(path(edit(&["65001-65002"], &[], None), false), "65003");
+    assert_eq!(path(edit(&["private"], &[], None), false), "");
+    assert_eq!(path(edit(&[], &["65002"], Some(7)), false), "65001 7 65003");
+    assert_eq!(
+        path(edit(&[], &["ge 65002"], None), false),
+        "65001 65000 65000"
+    );
+    // What is removed is not replaced; what is put in front comes last.
+    let both = edit(&["65001"], &["private"], Some(9));
+    assert_eq!(path(both, true), "65000 9 9");
+}
+
+#[test]
+fn a_rule_sees_the_path_as_one_before_it_left_it() {
+    let without = |asn: &str| SetConfig {
+        as_path: AsPathConfig {
+            remove: texts(&[asn]),
+            ..AsPathConfig::default()
+        },
+        ..SetConfig::default()
+    };
+    let matches = |path: &str| MatchConfig {
+        as_path: texts(&[path]),
+        ..MatchConfig::default()
+    };
+    let first = RuleConfig {
+        matches: matches("^65001 65002 65003$"),
+        set: without("65002"),
+        then: Then::Next,
+    };
+    let rules = vec![first, accept(matches("^65001 65003$"))];
+    assert_eq!(send(&[policy("p", rules)], "10.0.0.0/8").0, Verdict::Accept);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::peer::{AsPathRules, Drain, LocalAddresses, NextHopRule, PrivateAs};
 use crate::policy::Chain;
 
 mod add_path;
+mod aggregates;
 mod as_paths;
 mod attributes;
 mod groups;

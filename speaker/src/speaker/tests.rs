@@ -14,6 +14,7 @@ mod local_as;
 mod noise;
 mod one_by_one;
 mod peers;
+mod redistribute;
 mod refresh;
 mod restart;
 
@@ -281,7 +282,11 @@ fn dump(address: IpAddr) -> Vec<Fact> {
             compat_mode_off: false,
         },
         link(2, "eth0"),
-        Fact::Address { index: 2, address },
+        Fact::Address {
+            index: 2,
+            address,
+            prefix: net_of("192.0.2.0/24"),
+        },
         Fact::Route(KernelRoute {
             prefix: net_of("192.0.2.0/24"),
             table: 254,

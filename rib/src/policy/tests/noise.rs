@@ -109,6 +109,11 @@ fn set() -> impl Strategy<Value = SetConfig> {
                 metric: prepend.and_then(|(asn, _)| asn),
                 communities: edit.clone(),
                 large_communities: edit.clone(),
+                as_path: AsPathConfig {
+                    remove: edit.remove.clone(),
+                    replace: edit.add.clone(),
+                    with: prepend.and_then(|(asn, _)| asn),
+                },
                 ext_communities: edit,
                 prepend: prepend.map(|(asn, count)| PrependConfig { asn, count }),
                 tag: None,

@@ -200,24 +200,35 @@ fn set() -> impl Strategy<Value = SetConfig> {
     );
     let prepend = (option::of(1..4_u32), option::of(1..3_u8))
         .prop_map(|(asn, count)| PrependConfig { asn, count });
+    let asns = || vec(number(), 0..3);
+    let path = (asns(), asns(), option::of(1..9_u32)).prop_map(|(remove, replace, with)| {
+        let with = with.filter(|_| !replace.is_empty());
+        AsPathConfig {
+            remove,
+            replace,
+            with,
+        }
+    });
+    let path = option::weighted(0.2, path).prop_map(Option::unwrap_or_default);
     let origin = option::weighted(0.1, select(vec!["igp", "egp"]).prop_map(str::to_owned));
     (
         change(),
         change(),
         change(),
         edits,
-        option::weighted(0.1, prepend),
+        (path, option::weighted(0.1, prepend)),
         origin,
         0..6_u32,
     )
         .prop_map(
-            |(local_pref, med, aigp, edits, prepend, origin, tag)| SetConfig {
+            |(local_pref, med, aigp, edits, (as_path, prepend), origin, tag)| SetConfig {
                 local_pref,
                 med,
                 aigp,
                 communities: edits.0,
                 large_communities: edits.1,
                 ext_communities: edits.2,
+                as_path,
                 prepend,
                 origin,
                 next_hop: None,

@@ -156,6 +156,17 @@ impl Reference<'_> {
             ToString::to_string,
         );
         a.ext_communities = extended.into_iter().collect();
+        let asns = a.as_path.asns().filter_map(|asn| {
+            let among = |texts: &[String]| texts.iter().any(|text| in_range(text, asn.into()));
+            let other = set.as_path.with.unwrap_or(route.local_asn);
+            let kept = !among(&set.as_path.remove);
+            kept.then_some(if among(&set.as_path.replace) {
+                other
+            } else {
+                asn
+            })
+        });
+        a.as_path = AsPath::sequence(asns.collect::<Vec<_>>());
         if let Some(prepend) = &set.prepend {
             let asn = prepend.asn.unwrap_or(route.local_asn);
             let front = std::iter::repeat_n(asn, prepend.count.unwrap_or(1).into());

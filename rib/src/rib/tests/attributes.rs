@@ -547,6 +547,55 @@ fn a_tag_goes_from_import_to_export() {
     }
 }
 
+/// `next-hop = "self"` on export is our address on the session; on import it would lead nowhere, and does nothing.
+#[test]
+fn policy_makes_ourselves_the_next_hop_of_what_is_told() {
+    use crate::policy::{Action, Policies, PolicyConfig, RuleConfig, SetConfig, SetsConfig, Then};
+    let policy = PolicyConfig {
+        name: "self".to_owned(),
+        default: None,
+        rules: vec![RuleConfig {
+            set: SetConfig {
+                next_hop: Some("self".to_owned()),
+                ..SetConfig::default()
+            },
+            then: Then::Decide(Action::Accept),
+            ..RuleConfig::default()
+        }],
+    };
+    let policies = Policies::compile(&SetsConfig::default(), &[policy]).unwrap();
+    let chain = policies.chain(&["self".to_owned()]).unwrap();
+    let policies = Arc::new(policies);
+    let heard = |of_import: bool| {
+        let (mut sender, mut listener) = (session(0, Sort::Client), session(1, Sort::Client));
+        let peer = if of_import {
+            &mut sender.import
+        } else {
+            &mut listener.export
+        };
+        *peer = Some(chain.clone());
+        let mut rib = Rib::new(config());
+        rib.set_policies(Arc::clone(&policies));
+        rib.peer_up(PeerId(0), sender);
+        rib.peer_up(PeerId(1), listener);
+        let mut v6 = route([65000]);
+        v6.next_hop = NextHop::V6("2001:db8::9".parse().unwrap());
+        for (prefix, sent) in [(PREFIX, &route([65000])), ("2001:db8:5::/48", &v6)] {
+            rib.receive(PeerId(0), &update(prefix, Some(sent))).unwrap();
+        }
+        let mut listener = Listener::of(Sort::Client);
+        drain(&mut rib, 1, &mut listener);
+        let hops = listener
+            .routes
+            .values()
+            .map(|route| route.next_hop.addr().to_string());
+        hops.collect::<Vec<_>>()
+    };
+    assert_eq!(heard(false), [OUR_ID.to_string(), "2001:db8::1".to_owned()]);
+    let theirs = route([]).next_hop.addr().to_string();
+    assert_eq!(heard(true), [theirs, "2001:db8::9".to_owned()]);
+}
+
 /// RFC 8326 §4.1: LOCAL_PREF of a path of another AS that carries GRACEFUL_SHUTDOWN is low, whatever policy set; in our
 /// own AS it is what the peer says.
 #[test]

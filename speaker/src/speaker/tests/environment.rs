@@ -26,6 +26,7 @@ fn an_address_makes_a_route() {
         vec![Fact::Address {
             index: 2,
             address: vip,
+            prefix: vip.into(),
         }],
     );
     assert_eq!(net.routes(0), ["198.51.100.0/24"]);
@@ -34,6 +35,7 @@ fn an_address_makes_a_route() {
         vec![Fact::AddressGone {
             index: 2,
             address: vip,
+            prefix: vip.into(),
         }],
     );
     assert!(net.routes(0).is_empty());
@@ -116,6 +118,7 @@ fn next_hops_of_a_session_follow_its_link() {
         Fact::Address {
             index: 2,
             address: global,
+            prefix: net_of("fd00::/64"),
         },
     );
     net.facts(0, facts);

@@ -13,6 +13,7 @@ fn route(prefix: &str) -> Injection {
         attributes,
         path_id: 0,
         install: false,
+        tag: 0,
     }
 }
 
@@ -137,4 +138,35 @@ fn routes_go_when_their_owner_is_not_heard_for_its_lease() {
     assert!(net.routes(1).is_empty());
     let late = net.with(0, |s, now, _| s.renew(now, "vip"));
     assert!(matches!(late, Err(Refusal::NotFound(_))));
+}
+
+#[test]
+fn a_tag_of_an_injected_route_is_for_policies() {
+    use rib::policy::{Action, MatchConfig, PolicyConfig, RuleConfig, Then};
+    let mut ours = config(0, &[1]);
+    ours.peers[0].options.export = Some(vec!["tagged".to_owned()]);
+    ours.policies = vec![PolicyConfig {
+        name: "tagged".to_owned(),
+        default: Some(Action::Reject),
+        rules: vec![RuleConfig {
+            matches: MatchConfig {
+                tag: vec!["7".to_owned()],
+                ..MatchConfig::default()
+            },
+            then: Then::Decide(Action::Accept),
+            ..RuleConfig::default()
+        }],
+    }];
+    let mut net = Net::new(vec![ours, config(1, &[0])]);
+    net.run(10);
+    net.assert_up(0, 1);
+    let mut both = batch(&["10.1.0.0/24", "10.2.0.0/24"], &[]);
+    both.announce[1].tag = 7;
+    net.inject(both.clone()).unwrap();
+    assert_eq!(net.routes(1), ["10.2.0.0/24"]);
+    // The tag alone is another.
+    both.announce[0].tag = 7;
+    both.announce[1].tag = 8;
+    net.inject(both).unwrap();
+    assert_eq!(net.routes(1), ["10.1.0.0/24"]);
 }

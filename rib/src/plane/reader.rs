@@ -1,0 +1,71 @@
+//! Readers of the journal: the FIB, watchers, aggregates.
+
+use bgp_core::Prefix;
+
+use crate::journal::Version;
+use crate::plane::Plane;
+
+/// A reader of the journal that remembers nothing of what it was told: the FIB, a watcher.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(super) next: Version,
+    /// The net to be told next, while it walks the whole table first.
+    pub(super) walk: Option<u32>,
+}
+
+impl<P: Prefix> Plane<P> {
+    /// A reader that walks the whole table, then follows.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader {
+            next: self.journal.end(),
+            walk: Some(0),
+        }
+    }
+
+    /// A reader of what changes from now on.
+    pub(crate) fn follower(&self) -> Reader {
+        Reader {
+            next: self.journal.end(),
+            walk: None,
+        }
+    }
+
+    /// Moves a reader on, over at most `max` nets, which it gets as `told`. Says whether there is more.
+    pub(crate) fn read(&self, reader: &mut Reader, max: usize, mut told: impl FnMut(u32)) -> bool {
+        let mut left = max;
+        while let Some(net) = reader.walk {
+            if left == 0 {
+                return true;
+            }
+            if net >= self.table.indices().end {
+                reader.walk = None;
+                break;
+            }
+            if self.table.best(net).is_some() {
+                told(net);
+                left -= 1;
+            }
+            reader.walk = Some(net + 1);
+        }
+        while let Some(net) = self.journal.get(reader.next) {
+            if left == 0 {
+                return true;
+            }
+            let is_live = self
+                .table
+                .net(net)
+                .is_some_and(|n| n.version == reader.next && !self.journal.is_of_others(n.version));
+            reader.next += 1;
+            if is_live {
+                told(net);
+                left -= 1;
+            }
+        }
+        false
+    }
+
+    /// Whether there is something for the reader.
+    pub(crate) fn has_news(&self, reader: &Reader) -> bool {
+        reader.walk.is_some() || reader.next < self.journal.end()
+    }
+}
