@@ -18,7 +18,7 @@ use crate::policy::PolicyTest;
     name = "windrose",
     version,
     infer_subcommands = true,
-    after_help = "Exit codes: 0 done, 1 refused, 2 windrosed is not reachable."
+    after_help = "Exit codes: 0 done, 1 refused, 2 windrosed is not reachable, 3 not all of it could be imported."
 )]
 pub(crate) struct Windrose {
     /// Where windrosed listens: unix:/PATH, a plain path, or tcp://HOST:PORT
@@ -117,6 +117,9 @@ pub(crate) enum Command {
     /// The daemon's configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write windrose.toml from another program's configuration
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Print completions for a shell
     Completion { shell: Shell },
     /// Write the man pages into a directory
@@ -307,6 +310,21 @@ pub(crate) enum ConfigCommand {
     Reload,
     /// The configuration in force, defaults filled in
     Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportCommand {
+    /// From bird.conf, of BIRD 2 or 1.6; no daemon is needed
+    ///
+    /// windrose.toml goes to standard output, with comments that point to lines of bird.conf. What has no translation is
+    /// listed on standard error, by file and line, and so is what is worth knowing. The exit code is 0 if all was
+    /// translated, 3 if something was not, 1 if the file cannot be read.
+    Bird {
+        file: PathBuf,
+        /// Write windrose.toml here
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -24,6 +24,8 @@ pub(crate) enum Failure {
     Unreachable(String),
     /// Our own output could not be written.
     Output(io::Error),
+    /// It is done, but for what was said.
+    InPart(String),
 }
 
 impl Failure {
@@ -35,6 +37,7 @@ impl Failure {
         match self {
             Self::Refused(_) | Self::Output(_) => 1,
             Self::Unreachable(_) => 2,
+            Self::InPart(_) => 3,
         }
     }
 }
@@ -42,7 +45,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused(why) | Self::Unreachable(why) => f.write_str(why),
+            Self::Refused(why) | Self::Unreachable(why) | Self::InPart(why) => f.write_str(why),
             Self::Output(error) => write!(f, "cannot write: {error}"),
         }
     }

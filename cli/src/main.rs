@@ -6,6 +6,7 @@ mod client;
 mod drain;
 mod dump;
 mod fib;
+mod import;
 mod inject;
 mod output;
 mod path;
@@ -67,6 +68,9 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
             return Ok(());
         }
         Command::Man { dir } => return Ok(man(dir)?),
+        Command::Import(command) => {
+            return import::run(command, &mut Printer::new(output, output::colour(), out));
+        }
         Command::Status
         | Command::Peer(_)
         | Command::Route(_)
@@ -91,7 +95,7 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Bfd(command) => bfd::run(command, channel, printer).await,
         Command::Policy(command) => policy::run(command, channel, printer).await,
         Command::Config(command) => system::config(command, channel, printer).await,
-        Command::Completion { .. } | Command::Man { .. } => Ok(()),
+        Command::Completion { .. } | Command::Man { .. } | Command::Import(_) => Ok(()),
     }
 }
 

@@ -51,6 +51,8 @@ fn all_commands_are_there_by_their_names() {
         "config diff windrose.toml",
         "config reload",
         "config show",
+        "import bird bird.conf",
+        "import bird bird.conf --to windrose.toml -o json",
         "completion bash",
         "man /tmp",
     ];

@@ -17,6 +17,30 @@ const ROUTER: &str = "[router]\nasn = 65001\nrouter-id = \"10.255.0.1\"\n";
 const PEER: &str =
     "[[peer]]\naddress = \"10.0.0.2\"\nasn = 65002\nimport = [\"accept\"]\nexport = [\"accept\"]\n";
 
+/// What `windrose import bird` makes of whole configurations of BIRD.
+#[test]
+fn what_is_imported_from_bird_is_good() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bird/tests/data");
+    let mut count = 0;
+    for folder in ["", "calico", "dn42"] {
+        for entry in fs::read_dir(data.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "expected")
+            {
+                let text = fs::read_to_string(&path).unwrap();
+                let (toml, _) = text.split_once("# ---- report ----").unwrap();
+                if let Err(report) = parse_with(toml, &path, &[], &[]) {
+                    panic!("{report}");
+                }
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 4, "{count}");
+}
+
 fn read_text(text: &str) -> Result<LoadedConfig, String> {
     parse_with(text, Path::new("w.toml"), &[], &[])
 }

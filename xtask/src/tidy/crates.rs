@@ -9,12 +9,13 @@ use super::{Complaints, is_test, sources, without_tests};
 use crate::cargo::{cargo, output};
 
 /// Each crate, and which of ours it may use. Nothing here points upwards.
-const MAY_USE: [(&str, &[&str]); 13] = [
+const MAY_USE: [(&str, &[&str]); 14] = [
     ("bgp-core", &[]),
     ("bgp-fsm", &["bgp-core"]),
     ("rib", &["bgp-core"]),
     ("fib-netlink", &["bgp-core"]),
     ("bfd", &[]),
+    ("bird", &[]),
     ("path-score", &[]),
     (
         "speaker",
@@ -42,7 +43,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
             "grpc-api",
         ],
     ),
-    ("cli", &["proto"]),
+    ("cli", &["bird", "proto"]),
     (
         "conformance",
         &[
@@ -62,7 +63,7 @@ const MAY_USE: [(&str, &[&str]); 13] = [
 
 /// Crates that pull in no I/O crate. (`speaker` uses the planner of `fib-netlink`, whose module `kernel`
 /// does I/O: for these two what counts is what their sources say.)
-const PURE: [&str; 5] = ["bgp-core", "bgp-fsm", "rib", "bfd", "path-score"];
+const PURE: [&str; 6] = ["bgp-core", "bgp-fsm", "rib", "bfd", "bird", "path-score"];
 /// What betrays I/O in a dependency tree.
 const IO_CRATES: [&str; 7] = [
     "tokio",
@@ -74,7 +75,15 @@ const IO_CRATES: [&str; 7] = [
     "nix",
 ];
 /// Crates whose sources speak of no I/O.
-const PURE_SOURCES: [&str; 6] = ["bgp-core", "bgp-fsm", "rib", "bfd", "path-score", "speaker"];
+const PURE_SOURCES: [&str; 7] = [
+    "bgp-core",
+    "bgp-fsm",
+    "rib",
+    "bfd",
+    "bird",
+    "path-score",
+    "speaker",
+];
 /// What betrays I/O, a clock or a log in a source.
 const IO_WORDS: [&str; 12] = [
     "std::fs",

@@ -1,0 +1,172 @@
+//! Static routes as windrose.toml has them, and the policies that make them look as BIRD tells them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use super::Context;
+use super::routes::{self, Route, Via};
+use super::session::{Neighbor, Session};
+use crate::flow::Cond;
+use crate::toml::{comment, text};
+
+/// The policy that makes static routes look as BIRD tells them.
+pub(crate) const STATICS: &str = "static-routes";
+/// The same, for next hops that internal peers are told.
+pub(crate) const NEXT_HOPS: &str = "static-next-hops";
+/// Whether static routes are told to anybody, and whether internal peers see their next hops.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Statics {
+    pub(crate) told: bool,
+    pub(crate) next_hops: bool,
+}
+
+/// What is said of static routes.
+pub(crate) fn statics(routes: &[Route], sessions: &[Session]) -> Statics {
+    let told = !routes.is_empty() && sessions.iter().any(exports);
+    let next_hops = told
+        && routes
+            .iter()
+            .any(|route| route.installed && route.gateway().is_some());
+    Statics { told, next_hops }
+}
+
+fn exports(session: &Session) -> bool {
+    session
+        .channels
+        .values()
+        .any(|channel| channel.export.is_some())
+}
+
+/// Writes a static route.
+pub(crate) fn route(
+    context: &Context<'_>,
+    route: &Route,
+    sessions: &[Session],
+    tags: &BTreeMap<String, u32>,
+    out: &mut String,
+) {
+    let told = sessions.iter().any(exports);
+    let header = if route.installed {
+        "[[static]]"
+    } else {
+        "[[originate]]"
+    };
+    if !route.installed && !told {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n# {}\n{header}\nprefix = \"{}\"",
+        context.show(route.place),
+        route.prefix
+    );
+    if route.installed {
+        let via = match &route.via {
+            Via::Blackhole => "\"blackhole\"".to_owned(),
+            Via::Unreachable => "\"unreachable\"".to_owned(),
+            Via::Prohibit => "\"prohibit\"".to_owned(),
+            Via::Hops(hops) => format!("[{}]", hops.iter().map(hop).collect::<Vec<_>>().join(", ")),
+        };
+        let _ = writeln!(out, "via = {via}");
+        if told {
+            out.push_str("originate = true\n");
+        }
+    }
+    if let Some(tag) = tags.get(&route.proto) {
+        let _ = writeln!(out, "tag = {tag} # protocol {}", comment(&route.proto));
+    }
+    if covers_peers(route, sessions) {
+        out.push_str("covers-peers = true\n");
+    }
+}
+
+fn hop(hop: &routes::Hop) -> String {
+    if hop.interface.is_none() && hop.weight == 1 {
+        return format!("\"{}\"", hop.address);
+    }
+    let interface = hop
+        .interface
+        .iter()
+        .map(|name| format!(", interface = {}", text(name)));
+    let weight = if hop.weight == 1 {
+        String::new()
+    } else {
+        format!(", weight = {}", hop.weight)
+    };
+    format!(
+        "{{ address = \"{}\"{}{weight} }}",
+        hop.address,
+        interface.collect::<String>()
+    )
+}
+
+/// Whether an end of a session lies within: BIRD does not mind.
+fn covers_peers(route: &Route, sessions: &[Session]) -> bool {
+    let local = sessions
+        .iter()
+        .filter_map(|s| s.keys.get("local-address")?.trim_matches('"').parse().ok());
+    let remote = sessions
+        .iter()
+        .filter_map(|session| match session.neighbor {
+            Neighbor::Address(address) => Some(address),
+            Neighbor::Range(_) => None,
+        });
+    let mut ends = local.chain(remote);
+    route.prefix.prefix_len() != 0 && ends.any(|ip: IpAddr| route.prefix.contains(&ip))
+}
+
+/// The policies for static routes.
+pub(crate) fn policies(
+    context: &Context<'_>,
+    routes: &[Route],
+    statics: Statics,
+    out: &mut String,
+) {
+    if !statics.told {
+        return;
+    }
+    let of = |route: &Route| {
+        let mut cond = Cond::of("prefixes", vec![route.prefix.to_string()]);
+        let source = if route.installed {
+            "static"
+        } else {
+            "originate"
+        };
+        cond.keys.insert("source", vec![source.to_owned()]);
+        cond.toml()
+    };
+    if statics.next_hops {
+        let _ = write!(
+            out,
+            "\n# BIRD tells internal peers the next hops of static routes.\n[[policy]]\nname = \"{NEXT_HOPS}\"\n"
+        );
+        for route in routes.iter().filter(|route| route.installed) {
+            if let Some(gateway) = route.gateway() {
+                let _ = write!(
+                    out,
+                    "[[policy.rule]] # {}\nmatch = {}\nset = {{ next-hop = \"{gateway}\" }}\n",
+                    context.show(route.place),
+                    of(route)
+                );
+            }
+        }
+    }
+    let _ = write!(
+        out,
+        "\n# Static routes as BIRD tells them: ORIGIN is IGP.\n[[policy]]\nname = \"{STATICS}\"\n[[policy.rule]]\nmatch = {{ source = [\"static\"] }}\nset = {{ origin = \"igp\" }}\n"
+    );
+    for route in routes.iter().filter(|route| !route.sets.is_empty()) {
+        let mut sets = route.sets.clone();
+        sets.kernel.clear();
+        if !sets.is_empty() {
+            let _ = write!(
+                out,
+                "[[policy.rule]] # {}\nmatch = {}\nset = {}\n",
+                context.show(route.place),
+                of(route),
+                sets.toml()
+            );
+        }
+    }
+}
