@@ -11,14 +11,21 @@ use crate::flow::Cond;
 use crate::toml::{comment, text};
 
 /// The policy that makes static routes look as BIRD tells them.
-pub(crate) const STATICS: &str = "static-routes";
+const STATICS: &str = "static-routes";
 /// The same, for next hops that internal peers are told.
-pub(crate) const NEXT_HOPS: &str = "static-next-hops";
+const NEXT_HOPS: &str = "static-next-hops";
+/// The same, for MEDs of static routes, which external peers are not told.
+const MEDS: &str = "static-meds";
+/// The key of `set`.
+const MED: &str = "med";
+
 /// Whether static routes are told to anybody, and whether internal peers see their next hops.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Statics {
-    pub(crate) told: bool,
-    pub(crate) next_hops: bool,
+    told: bool,
+    next_hops: bool,
+    /// Some have a MED of themselves.
+    meds: bool,
 }
 
 /// What is said of static routes.
@@ -28,7 +35,26 @@ pub(crate) fn statics(routes: &[Route], sessions: &[Session]) -> Statics {
         && routes
             .iter()
             .any(|route| route.installed && route.gateway().is_some());
-    Statics { told, next_hops }
+    let has_med = |route: &Route| route.sets.puts.contains_key(MED);
+    let meds = told && routes.iter().any(has_med);
+    Statics {
+        told,
+        next_hops,
+        meds,
+    }
+}
+
+impl Statics {
+    /// The policies that come before a session's own on export.
+    pub(crate) fn chain(self, internal: bool, own_next_hop: bool) -> Vec<String> {
+        let all = [
+            (NEXT_HOPS, self.next_hops && internal && !own_next_hop),
+            (MEDS, self.meds && internal),
+            (STATICS, self.told),
+        ];
+        let used = all.iter().filter(|(_, used)| *used);
+        used.map(|(name, _)| (*name).to_owned()).collect()
+    }
 }
 
 fn exports(session: &Session) -> bool {
@@ -152,6 +178,22 @@ pub(crate) fn policies(
             }
         }
     }
+    if statics.meds {
+        let _ = write!(
+            out,
+            "\n# BIRD tells internal peers alone the MED that a static route has of itself.\n[[policy]]\nname = \"{MEDS}\"\n"
+        );
+        for route in routes {
+            if let Some(med) = route.sets.puts.get(MED) {
+                let _ = write!(
+                    out,
+                    "[[policy.rule]] # {}\nmatch = {}\nset = {{ med = {med} }}\n",
+                    context.show(route.place),
+                    of(route)
+                );
+            }
+        }
+    }
     let _ = write!(
         out,
         "\n# Static routes as BIRD tells them: ORIGIN is IGP.\n[[policy]]\nname = \"{STATICS}\"\n[[policy.rule]]\nmatch = {{ source = [\"static\"] }}\nset = {{ origin = \"igp\" }}\n"
@@ -159,6 +201,7 @@ pub(crate) fn policies(
     for route in routes.iter().filter(|route| !route.sets.is_empty()) {
         let mut sets = route.sets.clone();
         sets.kernel.clear();
+        sets.puts.remove(MED);
         if !sets.is_empty() {
             let _ = write!(
                 out,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::Context;
-use super::announce::{self, NEXT_HOPS, STATICS, Statics, statics};
+use super::announce::{self, Statics, statics};
 use super::book::{Book, rule};
 use super::kernel::{self, Kernel};
 use super::routes;
@@ -303,16 +303,13 @@ fn session_keys(
     keys.retain(|key, value| *value != on_by_itself(key).to_string());
     let import = context.policy(book, session, Way::Import);
     let export = context.policy(book, session, Way::Export);
-    let mut export = vec![export];
-    if statics.told && export != ["reject"] {
-        export.insert(0, STATICS.to_owned());
-        let own_next_hop = keys.contains_key("next-hop");
-        if statics.next_hops && internal == Some(true) && !own_next_hop {
-            export.insert(0, NEXT_HOPS.to_owned());
-        }
+    let mut chain = Vec::new();
+    if export != "reject" {
+        chain = statics.chain(internal == Some(true), keys.contains_key("next-hop"));
     }
+    chain.push(export);
     keys.insert("import", list(&[import]));
-    keys.insert("export", list(&export));
+    keys.insert("export", list(&chain));
     Some(keys)
 }
 
