@@ -163,21 +163,7 @@ fn router(
             out.push_str("# router-id = \"10.255.0.1\"\n");
         }
     }
-    let mut clusters: Vec<(IpAddr, Place)> = sessions.iter().filter_map(|s| s.cluster_id).collect();
-    clusters.sort_unstable();
-    clusters.dedup_by_key(|(id, _)| *id);
-    match clusters.as_slice() {
-        [] => {}
-        [(id, place), others @ ..] => {
-            let _ = writeln!(out, "cluster-id = \"{id}\" # {}", context.show(*place));
-            for (other, place) in others {
-                context.lose(
-                    *place,
-                    format!("`rr cluster id {other}`: windrose has one for all sessions"),
-                );
-            }
-        }
-    }
+    cluster_id(context, sessions, out);
     let ports: BTreeSet<i64> = sessions
         .iter()
         .filter_map(|s| s.listen)
@@ -198,6 +184,24 @@ fn router(
             None => "one path, without `merge paths`",
         }
     );
+}
+
+fn cluster_id(context: &mut Context<'_>, sessions: &[Session], out: &mut String) {
+    let mut clusters: Vec<(IpAddr, Place)> = sessions.iter().filter_map(|s| s.cluster_id).collect();
+    clusters.sort_unstable();
+    clusters.dedup_by_key(|(id, _)| *id);
+    match clusters.as_slice() {
+        [] => {}
+        [(id, place), others @ ..] => {
+            let _ = writeln!(out, "cluster-id = \"{id}\" # {}", context.show(*place));
+            for (other, place) in others {
+                context.lose(
+                    *place,
+                    format!("`rr cluster id {other}`: windrose has one for all sessions"),
+                );
+            }
+        }
+    }
 }
 
 fn router_id(
