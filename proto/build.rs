@@ -10,6 +10,7 @@ const FILES: &[&str] = &[
     "windrose/v1/bfd.proto",
     "windrose/v1/fib.proto",
     "windrose/v1/injection.proto",
+    "windrose/v1/link.proto",
     "windrose/v1/peer.proto",
     "windrose/v1/policy.proto",
     "windrose/v1/route.proto",

@@ -93,6 +93,9 @@ pub(crate) enum Command {
     /// The kernel's routes
     #[command(subcommand)]
     Fib(FibCommand),
+    /// Links: what probes say of the way to peers, and what it costs
+    #[command(subcommand)]
+    Link(LinkCommand),
     /// BFD: whether packets come through to neighbors
     #[command(subcommand)]
     Bfd(BfdCommand),
@@ -268,6 +271,18 @@ pub(crate) struct Inject {
     /// Stay, and renew the lease until interrupted
     #[arg(long)]
     pub(crate) hold: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LinkCommand {
+    /// All links that are measured
+    List,
+    /// One link, with the history of its cost
+    Show { peer: String },
+    /// How a link's cost changed, and why
+    History { peer: String },
+    /// Every link, and then each whose state or cost changes
+    Watch,
 }
 
 #[derive(Debug, Subcommand)]

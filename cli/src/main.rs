@@ -8,6 +8,7 @@ mod dump;
 mod fib;
 mod import;
 mod inject;
+mod link;
 mod output;
 mod path;
 mod peer;
@@ -76,6 +77,7 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         | Command::Route(_)
         | Command::Fib(_)
         | Command::Bfd(_)
+        | Command::Link(_)
         | Command::Dump { .. }
         | Command::Drain { .. }
         | Command::Undrain
@@ -92,6 +94,7 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Drain { grace, wait } => drain::drain(grace, wait, channel, printer).await,
         Command::Undrain => drain::undrain(channel, printer).await,
         Command::Fib(command) => fib::run(command, channel, printer).await,
+        Command::Link(command) => link::run(command, channel, printer).await,
         Command::Bfd(command) => bfd::run(command, channel, printer).await,
         Command::Policy(command) => policy::run(command, channel, printer).await,
         Command::Config(command) => system::config(command, channel, printer).await,

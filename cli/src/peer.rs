@@ -215,8 +215,8 @@ struct PeerRow {
     families: Vec<&'static str>,
     /// How BFD sees the way to it; null: it is not asked to.
     bfd: Option<&'static str>,
-    /// The measured link; none is known.
-    link: Option<()>,
+    /// The measured link, as `link show` names it; null: it is not measured.
+    link: Option<String>,
     interface: Option<String>,
     group: Option<String>,
     dynamic: bool,
@@ -290,6 +290,7 @@ impl HeldRow {
 impl From<Peer> for PeerRow {
     fn from(peer: Peer) -> Self {
         let state = peer.state();
+        let link = peer.probed.then(|| peer.address.clone());
         let bfd = peer.bfd.is_some().then(|| text::bfd_state(peer.bfd()));
         let state_s = peer.state_age.map_or(0, |age| age.seconds);
         let prefixes: Vec<FamilyCounts> = peer.families.iter().map(FamilyCounts::from).collect();
@@ -306,7 +307,7 @@ impl From<Peer> for PeerRow {
             description: peer.description,
             last_error: peer.last_error,
             bfd,
-            link: None,
+            link,
             interface: peer.interface,
             group: peer.group,
             dynamic: peer.dynamic,

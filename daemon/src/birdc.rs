@@ -114,7 +114,7 @@ async fn answer(
         Query::Nothing => Reply::only(0, ""),
         Query::Status => protocols::status(&scene(core).await?),
         Query::BfdSessions => {
-            let sessions = core.bfd.sessions().await;
+            let sessions = core.liveness.sessions().await;
             protocols::bfd_sessions(&scene(core).await?, &sessions)
         }
         Query::Protocols { all, name } => {

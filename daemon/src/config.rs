@@ -16,6 +16,7 @@ mod redistribute;
 mod report;
 mod routes;
 mod rules;
+mod score;
 mod secrets;
 mod surface;
 mod tree;
@@ -169,6 +170,7 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Adde
     let aggregates = routes::aggregates(root, &mut own);
     let fib = routes::fib(root, &names);
     let redistribute = redistribute::redistribute(root, &names, fib.protocol);
+    let probe = score::read(root);
     let sets = policy::sets(root);
     let policies = policy::policies(root, &names);
     let daemon = DaemonConfig {
@@ -196,6 +198,7 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Adde
             aggregates,
             redistribute,
             fib,
+            probe,
             policies,
             sets,
         },

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::{spawn_local, yield_now};
 
 use crate::gate;
-use crate::liveness;
+use crate::liveness::{self, News};
 use conn::Conn;
 
 /// Most bytes taken from the speaker for a connection at a time. What is taken no longer follows changes.
@@ -32,8 +32,8 @@ const PANICS_MAX: u32 = 16;
 pub(crate) struct Outlets {
     /// To the kernel's writer; `None`: this machine has no netlink.
     pub(crate) kernel: Option<fib_netlink::kernel::Handle>,
-    /// To the thread that does BFD.
-    pub(crate) bfd: liveness::Handle,
+    /// To the thread of BFD and of link probes.
+    pub(crate) liveness: liveness::Handle,
     /// To whoever watches.
     pub(crate) notices: broadcast::Sender<Arc<Notice>>,
     /// Ticks when routes changed.
@@ -87,7 +87,7 @@ impl Driver {
         if let Some(kernel) = kernel {
             spawn_local(Rc::clone(self).hear_kernel(kernel));
         }
-        spawn_local(Rc::clone(self).hear_bfd(self.outlets.bfd.ear()));
+        spawn_local(Rc::clone(self).hear_liveness(self.outlets.liveness.ear()));
         spawn_local(Rc::clone(self).settle());
         self.with_speaker(Speaker::start);
     }
@@ -152,7 +152,9 @@ impl Driver {
                     kernel.send(output);
                 }
             }
-            Effect::Bfd(order) => self.outlets.bfd.order(order),
+            Effect::Bfd(order) => self.outlets.liveness.bfd(order),
+            Effect::Link(order) => self.outlets.liveness.link(order),
+            Effect::Probe(probe) => self.outlets.liveness.probe(probe),
             Effect::Notice(notice) => self.tell(notice),
             Effect::Ended => self.ended.notify_one(),
         }
@@ -341,10 +343,13 @@ impl Driver {
         }
     }
 
-    async fn hear_bfd(self: Rc<Self>, ear: liveness::Ear) {
+    async fn hear_liveness(self: Rc<Self>, ear: liveness::Ear) {
         loop {
-            for report in ear.reports().await {
-                self.event(Event::Bfd(report));
+            for news in ear.news().await {
+                self.event(match news {
+                    News::Bfd(report) => Event::Bfd(report),
+                    News::Link(report) => Event::Link(report),
+                });
             }
         }
     }

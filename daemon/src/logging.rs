@@ -9,6 +9,7 @@ use bgp_core::header::LEN;
 use bgp_fsm::State;
 use fib_netlink::Notice as FibNotice;
 use rib::Drain;
+use speaker::links::LinkReport;
 use speaker::liveness::BfdReport;
 use speaker::view::RestartStage;
 use speaker::{Notice, PeerChange};
@@ -81,6 +82,7 @@ pub(crate) fn log_notice(notice: &Notice) {
             warn!(owner, routes, "lease expired: routes withdrawn")
         }
         Notice::Bfd(report) => log_bfd(report),
+        Notice::Link(report) => log_link(report),
         Notice::Held { peer, time } => {
             info!(%peer, ?time, "its routes are held, stale (RFC 4724)")
         }
@@ -141,6 +143,18 @@ fn log_drain(stage: Drain, grace: Option<Duration>) {
         }
         Drain::Withdrawn => info!("drain: all routes are withdrawn from the peers"),
         Drain::None => info!("drain is over: routes are told as they are"),
+    }
+}
+
+fn log_link(report: &LinkReport) {
+    match report {
+        LinkReport::Cost(change) => {
+            let (link, way, rtt) = (change.link.0, change.direction, change.rtt);
+            let (from, to, why) = (change.before, change.cost, change.why);
+            let (loss_1s, loss_10s) = (change.way.short.ratio(), change.way.long.ratio());
+            info!(link, ?way, %from, %to, ?why, loss_1s, loss_10s, ?rtt, "link: another cost");
+        }
+        LinkReport::Notice(notice) => warn!(?notice, "links"),
     }
 }
 

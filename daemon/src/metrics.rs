@@ -107,6 +107,7 @@ impl Counts {
             | Notice::Drain { .. }
             | Notice::Bfd(_)
             | Notice::RedistributeFull { .. }
+            | Notice::Link(_)
             | Notice::Fib(_) => return,
         };
         counter.fetch_add(more, Relaxed);

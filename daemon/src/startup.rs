@@ -89,13 +89,13 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         Speaker::new(loaded.speaker.clone(), Instant::now(), seed).map_err(io::Error::other)?;
     let writes_groups = loaded.speaker.fib.writes() && loaded.speaker.fib.nexthop_groups;
     let control = Arc::new(Control::new(args.config.clone(), jobs.clone(), loaded));
-    let bfd = liveness::start(seed)?;
+    let liveness = liveness::start(seed)?;
     let core = Core {
         jobs,
         notices: notices.clone(),
         routes_changed: routes_watch,
         config: Arc::clone(&control) as Arc<dyn grpc_api::ConfigControl>,
-        bfd: bfd.sessions(),
+        liveness: liveness.views(),
         epoch: seed,
         clock: wall_clock,
     };
@@ -114,7 +114,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         let (kernel, facts) = open_kernel(writes_groups);
         let outlets = Outlets {
             kernel,
-            bfd,
+            liveness,
             notices,
             routes_changed,
         };

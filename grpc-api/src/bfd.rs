@@ -26,7 +26,7 @@ impl BfdService for Bfd {
             .0
             .ask(|speaker, now, _| (now, speaker.watches()))
             .await?;
-        let all = self.0.bfd.sessions().await;
+        let all = self.0.liveness.sessions().await;
         let size = page::size(page_size);
         let rows = all.iter().skip(first).take(size);
         let sessions = rows.map(|row| {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use speaker::command::{PeerName, Refusal};
-use speaker::{Effect, Notice, Speaker, bfd};
+use speaker::links::LinkPath;
+use speaker::{Effect, Notice, Speaker, bfd, path_score};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tonic::Status;
 
@@ -35,8 +36,8 @@ pub struct Core {
     pub routes_changed: watch::Receiver<u64>,
     /// The configuration.
     pub config: Arc<dyn ConfigControl>,
-    /// BFD's sessions.
-    pub bfd: Arc<dyn BfdSessions>,
+    /// BFD's sessions, and links that are measured.
+    pub liveness: Arc<dyn Liveness>,
     /// Tells this life of the daemon from its others: resume tokens of those are worth nothing.
     pub epoch: u64,
     /// The clock on the wall, since 1970: the daemon's to read.
@@ -100,10 +101,21 @@ pub struct PeerDone {
     pub changes: Vec<String>,
 }
 
-/// Who keeps BFD's sessions.
-pub trait BfdSessions: Send + Sync {
-    /// All of them, by path.
+/// Who keeps BFD's sessions and measures links.
+pub trait Liveness: Send + Sync {
+    /// All BFD sessions, by path.
     fn sessions(&self) -> BoxFuture<'_, Vec<BfdSession>>;
+    /// All links that are measured, in the order in which they were named.
+    fn links(&self) -> BoxFuture<'_, Vec<LinkView>>;
+}
+
+/// A link as it stands.
+#[derive(Clone, Debug)]
+pub struct LinkView {
+    /// Where its neighbor is.
+    pub path: LinkPath,
+    /// What is known of it.
+    pub view: path_score::node::View,
 }
 
 /// A BFD session as it stands.

@@ -10,6 +10,7 @@ mod core;
 mod dump;
 mod fib;
 mod injections;
+mod links;
 mod listener;
 mod page;
 mod peers;
@@ -19,8 +20,8 @@ mod server;
 mod system;
 
 pub use crate::core::{
-    BfdSession, BfdSessions, BoxFuture, ConfigControl, Core, JOBS_MAX, Job, NOTICES_MAX, PeerDone,
-    PeerOrder,
+    BfdSession, BoxFuture, ConfigControl, Core, JOBS_MAX, Job, LinkView, Liveness, NOTICES_MAX,
+    PeerDone, PeerOrder,
 };
 pub use crate::listener::{Listener, Tls, bind_unix};
 pub use crate::server::serve;

@@ -339,6 +339,7 @@ fn about_peers(notice: &Notice) -> bool {
         | Notice::Restart { .. }
         | Notice::Drain { .. }
         | Notice::RedistributeFull { .. }
+        | Notice::Link(_)
         | Notice::Fib(_) => false,
     }
 }

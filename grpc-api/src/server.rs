@@ -9,6 +9,7 @@ use proto::v1::DESCRIPTORS;
 use proto::v1::bfd_service_server::BfdServiceServer;
 use proto::v1::fib_service_server::FibServiceServer;
 use proto::v1::injection_service_server::InjectionServiceServer;
+use proto::v1::link_service_server::LinkServiceServer;
 use proto::v1::peer_service_server::PeerServiceServer;
 use proto::v1::policy_service_server::PolicyServiceServer;
 use proto::v1::route_service_server::RouteServiceServer;
@@ -21,6 +22,7 @@ use crate::bfd::Bfd;
 use crate::core::Core;
 use crate::fib::Fib;
 use crate::injections::Injections;
+use crate::links::Links;
 use crate::listener::{Listener, Tls, incoming};
 use crate::peers::Peers;
 use crate::policies::Policies;
@@ -81,6 +83,7 @@ async fn router(core: Core) -> io::Result<Router> {
         .max_decoding_message_size(REQUEST_OCTETS_MAX);
     let fib = FibServiceServer::new(Fib(core.clone()));
     let bfd = BfdServiceServer::new(Bfd(core.clone()));
+    let links = LinkServiceServer::new(Links(core.clone()));
     let policies = PolicyServiceServer::new(Policies(core.clone()));
     let system = SystemServiceServer::new(System(core));
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -91,6 +94,7 @@ async fn router(core: Core) -> io::Result<Router> {
         .await;
     reporter.set_serving::<FibServiceServer<Fib>>().await;
     reporter.set_serving::<BfdServiceServer<Bfd>>().await;
+    reporter.set_serving::<LinkServiceServer<Links>>().await;
     reporter
         .set_serving::<PolicyServiceServer<Policies>>()
         .await;
@@ -105,6 +109,7 @@ async fn router(core: Core) -> io::Result<Router> {
         .add_service(injections)
         .add_service(fib)
         .add_service(bfd)
+        .add_service(links)
         .add_service(policies)
         .add_service(system)
         .add_service(health)

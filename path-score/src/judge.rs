@@ -11,7 +11,7 @@ use crate::estimate::{Direction, Loss};
 use crate::link::{Report, Way};
 
 /// A direction is first scored when the fate of so many of its probes is known.
-const FIRST: u32 = 50;
+pub const FIRST: u32 = 50;
 /// An alarm so recent makes a link look bad *now*.
 const RECENT: Duration = Duration::from_secs(5);
 /// A way that is nearer to its alarm than this looks bad.
@@ -204,6 +204,14 @@ impl Judge {
         }
     }
 
+    /// Judges by this from now on. What was decided stands until a measurement says otherwise.
+    pub fn configure(&mut self, now: Instant, config: Config) {
+        if config.moves_a_minute != self.config.moves_a_minute {
+            self.moves = Moves::new(now, config.moves_a_minute);
+        }
+        self.config = config;
+    }
+
     /// Takes in what happened at `now`, and pushes what follows from it.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         match input {
@@ -226,6 +234,17 @@ impl Judge {
     #[must_use]
     pub const fn frozen(&self) -> bool {
         self.frozen
+    }
+
+    /// Whether a link lost more than it may, in either direction, and was not good for long enough since.
+    #[must_use]
+    pub fn is_bad(&self, link: LinkId) -> bool {
+        let bad = |verdict: &Verdict| match verdict.standing {
+            Standing::Good { .. } => false,
+            Standing::Owed(_) | Standing::Bad { .. } => true,
+        };
+        let judged = self.links.get(&link);
+        judged.is_some_and(|judged| bad(&judged.forward) || bad(&judged.reverse))
     }
 
     fn add(&mut self, link: LinkId, admin: Cost, out: &mut Vec<Output>) {

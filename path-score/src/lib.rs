@@ -3,7 +3,7 @@
 //! A [`Link`] is one neighbor that is measured: a STAMP Session-Sender ([`stamp::Sender`]), the bookkeeping of its
 //! probes ([`Estimate`]) and an [`Alarm`] for each direction. Its [`Report`]s go to the node's one [`Judge`], which
 //! decides when a [`Cost`] changes and says why. The peer's probes are answered by a [`stamp::Reflector`]. How often
-//! all links may be probed is [`budget::interval`].
+//! all links may be probed is [`budget::interval`]. A [`Node`] holds all of these together.
 
 pub mod alarm;
 pub mod budget;
@@ -11,6 +11,7 @@ pub mod cost;
 pub mod estimate;
 pub mod judge;
 pub mod link;
+pub mod node;
 pub mod stamp;
 
 pub use alarm::Alarm;
@@ -18,6 +19,7 @@ pub use cost::Cost;
 pub use estimate::{Direction, Estimate};
 pub use judge::{Judge, LinkId};
 pub use link::{Link, Report};
+pub use node::Node;
 
 #[cfg(test)]
 mod tests;

@@ -139,6 +139,10 @@ impl View {
 
     /// What is done before export policy has its say.
     pub(crate) fn before_policy(&self, attributes: &mut Attributes, source: &Source) {
+        // RFC 7311 §3.4.1: what begins in our own AS gets its AIGP here, before any cost is added.
+        if self.aigp && attributes.as_path.is_empty() {
+            attributes.aigp.get_or_insert(0);
+        }
         // RFC 4271 §5.1.4: MED of a neighboring AS is not propagated to other ASes. RFC 7947 §2.2.3: route servers do.
         if !self.internal && !self.rs_client && source.kind != Kind::Local {
             attributes.med = None;

@@ -80,6 +80,8 @@ impl Network {
                 }
                 Effect::Notice(_)
                 | Effect::Bfd(_)
+                | Effect::Link(_)
+                | Effect::Probe(_)
                 | Effect::ListenKeys(_)
                 | Effect::Kernel(_)
                 | Effect::Ended => {}

@@ -36,6 +36,8 @@ pub struct Config {
     pub redistribute: Redistribute,
     /// `[fib]`.
     pub fib: Fib,
+    /// `[probe]` and `[score]`.
+    pub probe: Probe,
     /// `[[policy]]`.
     pub policies: Vec<PolicyConfig>,
     /// Named sets that policies use.
@@ -64,6 +66,7 @@ impl Config {
             aggregates: Vec::new(),
             redistribute: Redistribute::default(),
             fib: Fib::default(),
+            probe: Probe::default(),
             policies: Vec::new(),
             sets: SetsConfig::default(),
         }
@@ -162,6 +165,8 @@ pub struct PeerOptions {
     pub import: Option<Vec<String>>,
     /// Export policies; `None` likewise.
     pub export: Option<Vec<String>>,
+    /// Its link is measured (RFC 8762).
+    pub probe: bool,
     /// BFD watches the path to it (RFC 5882).
     pub bfd: Option<Bfd>,
     /// The limit on prefixes.
@@ -256,6 +261,24 @@ pub enum NextHopMode {
 pub struct GracefulRestart {
     /// How long peers keep our routes until our session is back: whole seconds, less than 4096.
     pub restart_time: Duration,
+}
+
+/// `[probe]` and `[score]`: how links are measured and judged.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Probe {
+    /// Where neighbors answer probes, and we do (RFC 8762 §4.1).
+    pub port: u16,
+    /// Pace, budget, and what makes a cost.
+    pub node: path_score::node::Config,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self {
+            port: path_score::stamp::PORT,
+            node: path_score::node::Config::default(),
+        }
+    }
 }
 
 /// `bfd`, with its profile filled in.
@@ -490,6 +513,7 @@ impl Default for PeerOptions {
             next_hop: NextHopMode::Standard,
             import: None,
             export: None,
+            probe: false,
             bfd: None,
             max_prefixes: None,
             role: None,

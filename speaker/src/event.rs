@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use bytes::Bytes;
 use ipnet::IpNet;
 
-use crate::config::{Secret, TcpAo};
+use crate::config::{Probe, Secret, TcpAo};
+use crate::links::{LinkOrder, LinkReport};
 use crate::liveness::{BfdOrder, BfdReport};
 use crate::notice::Notice;
 
@@ -58,6 +59,8 @@ pub enum Event {
     Kernel(fib_netlink::Input),
     /// A BFD session changed its state.
     Bfd(BfdReport),
+    /// A measured link costs something else, or there is something to know of it.
+    Link(LinkReport),
     /// The daemon is to end: sessions are closed (Cease/Administrative Shutdown) and routes withdrawn,
     /// unless they are to stay.
     Shutdown,
@@ -93,6 +96,10 @@ pub enum Effect {
     ListenKeys(Vec<ListenKey>),
     /// A BFD session is to be there, or no more.
     Bfd(BfdOrder),
+    /// A link is to be measured, or no more.
+    Link(LinkOrder),
+    /// How links are measured and judged is this from now on.
+    Probe(Probe),
     /// Give the kernel these changes, or dump its state anew.
     Kernel(fib_netlink::Output),
     /// Tell whoever wants to know.

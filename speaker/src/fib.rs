@@ -8,6 +8,7 @@ use rib::{Forwarding, NextHopChange, NextHopKey};
 
 use crate::config::{Config, Fib};
 use crate::event::Effect;
+use crate::links::key_of;
 use crate::{Notice, Speaker};
 
 /// Routes that go to the planner at a time, so that a full table does not keep peers waiting.
@@ -37,11 +38,8 @@ impl Speaker {
                     next_hop,
                     resolution,
                 } => {
-                    let key = NextHopKey {
-                        address: next_hop.address,
-                        interface: next_hop.interface,
-                    };
-                    let cost = resolution.map(|way| u64::from(way.metric));
+                    let key = key_of(next_hop);
+                    let cost = self.way_cost(key, resolution);
                     // Who installs nothing, as a reflector, need not know the way to what it tells.
                     let cost = cost.or((!self.config.fib.install).then_some(0));
                     next_hops.push((key, cost));
@@ -61,8 +59,12 @@ impl Speaker {
         let changes = self.rib.drain_next_hop_changes().into_iter();
         let inputs = changes.map(|change| match change {
             NextHopChange::Track(key) => Input::Track(next_hop(key)),
-            NextHopChange::Untrack(key) => Input::Untrack(next_hop(key)),
+            NextHopChange::Untrack(key) => {
+                self.forget_way(key);
+                Input::Untrack(next_hop(key))
+            }
         });
+        let inputs: Vec<_> = inputs.collect();
         self.fib_inputs(now, inputs, out);
     }
 

@@ -14,6 +14,7 @@ pub mod event;
 mod fib;
 mod foreign;
 pub mod inject;
+pub mod links;
 pub mod liveness;
 pub mod notice;
 mod originate;
@@ -29,8 +30,6 @@ mod sessions;
 mod speaker;
 pub mod view;
 
-/// What reports and views of BFD are made of.
-pub use bfd;
 pub use config::Config;
 pub use dump::TableDump;
 pub use event::{Effect, Event};
@@ -38,3 +37,5 @@ pub use notice::{Notice, PeerChange};
 pub use query::RouteWatcher;
 pub use reconfigure::Changes;
 pub use speaker::Speaker;
+/// What reports and views of BFD and of links are made of.
+pub use {bfd, path_score};

@@ -13,6 +13,7 @@ use rib::Drain;
 use smallvec::SmallVec;
 
 use crate::command::PeerName;
+use crate::links::LinkReport;
 use crate::liveness::BfdReport;
 use crate::view::RestartStage;
 
@@ -105,6 +106,8 @@ pub enum Notice {
         /// How long peers have to move away, where it began.
         grace: Option<Duration>,
     },
+    /// A measured link costs something else, or there is something to know.
+    Link(LinkReport),
     /// A BFD session came up, failed, or was taken down.
     Bfd(BfdReport),
     /// The kernel has more addresses and routes than are redistributed.

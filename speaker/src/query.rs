@@ -326,6 +326,7 @@ impl Speaker {
                 updates_sent: peer.updates_sent,
             },
             malformed: peer.malformed,
+            probed: peer.options.probe,
             bfd: self.bfd_state(peer),
             import: peer.options.import.clone(),
             export: peer.options.export.clone(),

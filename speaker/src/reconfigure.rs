@@ -61,6 +61,9 @@ impl Speaker {
         if another_fib {
             self.reconfigure_fib(now, &old.fib, out);
         }
+        if old.probe != self.config.probe {
+            out.push(Effect::Probe(self.config.probe));
+        }
         let mut changes = Changes::default();
         self.remove_peers(now, &mut changes, out);
         self.touch_peers(now, &old.router, &mut changes, out);

@@ -18,6 +18,7 @@ use crate::event::{ConnId, Effect, Event};
 use crate::fib::fib_config;
 use crate::foreign::Foreign;
 use crate::inject::Injections;
+use crate::links::Links;
 use crate::liveness::Watches;
 use crate::originate::{AGGREGATE, Configured, ORIGINATE, STATIC};
 use crate::peer::Peer;
@@ -46,6 +47,8 @@ pub struct Speaker {
     pub(crate) foreign: Foreign,
     pub(crate) injections: Injections,
     pub(crate) watchers: RouteWatchers,
+    /// Links that are measured.
+    pub(crate) links: Links,
     /// What BFD watches.
     pub(crate) watches: Watches,
     pub(crate) conns: BTreeMap<ConnId, (PeerId, Side)>,
@@ -103,6 +106,7 @@ impl Speaker {
             foreign: Foreign::default(),
             injections: Injections::default(),
             watchers: RouteWatchers::default(),
+            links: Links::default(),
             watches: Watches::default(),
             conns: BTreeMap::new(),
             last_conn: 0,
@@ -147,6 +151,7 @@ impl Speaker {
 
     /// Begins: peers are started, local routes announced, the kernel is asked for what it has.
     pub fn start(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        out.push(Effect::Probe(self.config.probe));
         self.begin_restart(now, out);
         for index in 0..self.config.peers.len() {
             self.add_configured(now, index, out);
@@ -170,6 +175,7 @@ impl Speaker {
             Event::Closed { conn } => self.closed(now, conn, None, out),
             Event::Kernel(input) => self.kernel_input(now, input, out),
             Event::Bfd(report) => self.bfd_report(now, &report, out),
+            Event::Link(report) => self.link_report(&report, out),
             Event::Shutdown => self.shutdown(now, out),
         }
         self.settle(now, out);

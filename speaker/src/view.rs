@@ -153,6 +153,8 @@ pub struct PeerView {
     pub messages: MessageCounts,
     /// Attributes discarded, and routes treated as withdrawn (RFC 7606).
     pub malformed: (u64, u64),
+    /// The link to it is measured.
+    pub probed: bool,
     /// How BFD sees the way to it; `None`: it is not asked to.
     pub bfd: Option<bfd::State>,
     /// Names of the policies in use; `None`: none configured.

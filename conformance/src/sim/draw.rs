@@ -161,6 +161,7 @@ pub(super) fn config(host: usize, topology: &Topology, chance: &mut Chance) -> C
         statics: statics(host, topology, chance),
         aggregates: Vec::new(),
         redistribute: Default::default(),
+        probe: Default::default(),
         fib: Fib {
             policy: chance.clone().one_in(2).then(kernel_chain),
             ..Fib::default()

@@ -1,5 +1,7 @@
 //! Hosts, the network between them, and the clock they share. The same seed gives the same trace, byte for byte.
 
+mod hear;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use speaker::command::PeerName;
 use speaker::event::{ConnId, Effect, Event};
-use speaker::{Config, Notice, Speaker};
+use speaker::{Config, Speaker};
 
 use super::kernel::Kernel;
 use super::net::{Arrival, Chance, Pipe};
@@ -432,8 +434,12 @@ impl World {
                 self.flush(host, conn);
             }
             Effect::Close { conn } => self.close(host, conn, false),
-            // Links here have no packets of BFD's.
-            Effect::Bfd(_) | Effect::ListenKeys(_) | Effect::Ended => {}
+            // Links here carry no packets of BFD's, and no probes.
+            Effect::Bfd(_)
+            | Effect::Link(_)
+            | Effect::Probe(_)
+            | Effect::ListenKeys(_)
+            | Effect::Ended => {}
             Effect::Kernel(output) => {
                 self.note(host, &format!("asks the kernel: {output:?}"));
                 let (now, fault) = (self.now, &mut self.chance);
@@ -446,34 +452,6 @@ impl World {
                 }
             }
             Effect::Notice(notice) => self.hear(host, &notice),
-        }
-    }
-
-    fn hear(&mut self, host: usize, notice: &Notice) {
-        self.note_session(host, notice);
-        match notice {
-            // Both ends are ours: neither may ever find a fault in what the other says.
-            Notice::Malformed { .. } => self.blame(host, &format!("{notice:?}")),
-            Notice::PeerDown { why, .. }
-                if why.contains("UPDATE") || why.contains("Message Header") =>
-            {
-                self.blame(host, &format!("{notice:?}"));
-            }
-            Notice::PeerState { .. }
-            | Notice::PeerDown { .. }
-            | Notice::EndOfRib { .. }
-            | Notice::MaxPrefixes { .. }
-            | Notice::Refused { .. }
-            | Notice::LeaseExpired { .. }
-            | Notice::Held { .. }
-            | Notice::HeldOver { .. }
-            | Notice::Restart { .. }
-            | Notice::Drain { .. }
-            | Notice::Bfd(_)
-            | Notice::RedistributeFull { .. }
-            | Notice::Fib(_)
-            | Notice::Configured { .. }
-            | Notice::PeerChanged { .. } => self.note(host, &format!("{notice:?}")),
         }
     }
 

@@ -22,6 +22,7 @@ mod drain;
 mod injection;
 mod kernel;
 mod lab_itself;
+mod links;
 mod monitoring;
 mod peers;
 mod redistribute;

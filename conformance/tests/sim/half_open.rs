@@ -40,6 +40,7 @@ fn config() -> Config {
         statics: Vec::new(),
         aggregates: Vec::new(),
         redistribute: Default::default(),
+        probe: Default::default(),
         fib: Fib::default(),
         policies: Vec::new(),
         sets: Default::default(),

@@ -21,7 +21,7 @@ use super::routes::SHADOW;
 use super::values::show_duration;
 use super::{DaemonConfig, LoadedConfig};
 
-use keys::{bfd, bfd_profiles, local_as, max_prefixes, tcp_ao};
+use keys::{bfd, bfd_profiles, local_as, max_prefixes, probing, tcp_ao};
 use routes::{covering, originated, own_attributes, redistribute, static_route};
 
 /// Stands for a secret.
@@ -134,6 +134,7 @@ pub(super) fn sections(config: &LoadedConfig) -> Vec<Section> {
         aggregates: _,
         redistribute: _,
         fib: of_fib,
+        probe: of_probe,
         policies,
         sets: of_sets,
     } = &config.speaker;
@@ -144,6 +145,7 @@ pub(super) fn sections(config: &LoadedConfig) -> Vec<Section> {
     all.push(section("[fib]", "[fib]".to_owned(), |lines| {
         fib(of_fib, lines)
     }));
+    probing(of_probe, &mut all);
     let options = peers
         .iter()
         .map(|p| &p.options)
@@ -357,6 +359,7 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
     );
     lines.maybe("import", options.import.as_ref().map(list));
     lines.maybe("export", options.export.as_ref().map(list));
+    lines.put("probe", options.probe);
     bfd(options, lines);
     max_prefixes(options, lines);
     let role = options

@@ -12,12 +12,12 @@ use speaker::config::{
     GracefulRestart, LocalAs, MaxPrefixes, MaxPrefixesAction, NextHopMode, PeerOptions,
 };
 
+use super::bfd;
 use super::reader::{Reader, Wrong, names};
 use super::report::closest;
 use super::secrets::{PASSWORDS, password, tcp_ao};
 use super::tree::{Node, Table, Value};
 use super::values::{self, Parsed, duration, explained, flag, number, text, word};
-use super::{bfd, inert};
 
 /// Longest timer of a session: the Hold Time field's end (RFC 4271 §4.2).
 const TIMER_MAX: Duration = Duration::from_secs(65535);
@@ -141,7 +141,6 @@ pub(super) fn group(reader: &Reader<'_>, groups: &Groups<'_>) -> Option<String> 
 /// Reads all options. What is wrong is reported and left at its default.
 pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) -> PeerOptions {
     let default = PeerOptions::default();
-    inert::options(reader);
     let timer = || duration(TIMER_MIN..=TIMER_MAX);
     let switch = |key, default| reader.read(key, flag).unwrap_or(default);
     let (add_path_receive, add_path_send) = add_path(reader);
@@ -201,6 +200,7 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
             .unwrap_or(default.next_hop),
         import: policies(reader, "import", names),
         export: policies(reader, "export", names),
+        probe: switch("probe", default.probe),
         bfd: bfd::of_peer(reader, names),
         max_prefixes: max_prefixes(reader),
         role,

@@ -83,7 +83,7 @@ fn a_file_full_of_mistakes_is_reported_at_once_each_with_line_and_remedy() {
 #[test]
 fn every_key_loads_and_what_does_nothing_yet_is_told_with_its_line() {
     let loaded = good(EVERYTHING);
-    for key in ["probe", "score", "wireguard", "long-lived"] {
+    for key in ["wireguard", "long-lived"] {
         let told = loaded
             .warnings
             .iter()
@@ -757,9 +757,6 @@ fn policies() {
 
 #[test]
 fn sections_that_do_nothing_yet_are_checked_all_the_same() {
-    wrong("[probe]\nport = 0\n", "write a number from 1 to 65535");
-    wrong("[probe]\nbudget = \"fast\"\n", "`fast` is no rate");
-    wrong("[score]\nmargin = 20\n", "a percentage is expected");
     wrong(
         "[wireguard]\nmode = \"both\"\n",
         "write one of `per-peer`, `shared`",
@@ -1289,4 +1286,29 @@ fn what_is_wrong_with_bfd_is_told() {
         ),
         "name a profile without `strict`",
     );
+}
+
+#[test]
+fn how_links_are_measured_is_read_and_shown() {
+    let config = good(&format!(
+        "{ROUTER}[probe]\nport = 8620\ninterval = \"50ms\"\nbudget = \"2mbit\"\n\
+         [score]\nloss-weight = \"2s\"\nhold-down = \"20s\"\nmargin = \"30%\"\n{PEER}probe = true\n"
+    ));
+    let probe = config.speaker.probe;
+    assert_eq!((probe.port, probe.node.budget), (8620, 2_000_000));
+    assert_eq!(probe.node.interval, Duration::from_millis(50));
+    let judge = probe.node.judge;
+    assert_eq!(judge.weights.loss, Duration::from_secs(2));
+    assert_eq!(judge.hold_down, Duration::from_secs(20));
+    assert!((judge.margin - 0.3).abs() < 1e-9);
+    assert!(config.speaker.peers[0].options.probe);
+    let again = good(&effective(&config));
+    assert_eq!(again.speaker.probe, probe);
+    wrong("[probe]\nport = 0\n", "write a number from 1 to 65535");
+    wrong("[probe]\ninterval = \"5ms\"\n", "from 20ms to 1s");
+    wrong("[probe]\nbudget = \"fast\"\n", "`fast` is no rate");
+    wrong("[probe]\nbudget = \"0mbit\"\n", "`0mbit` is no rate");
+    wrong("[probe]\nbudget = \"99999999999gbit\"\n", "is no rate");
+    wrong("[score]\nmargin = 20\n", "a percentage is expected");
+    wrong("[score]\nhold-down = \"1h\"\n", "from 1s to 300s");
 }

@@ -60,6 +60,23 @@ pub(super) fn register(registry: &mut Registry, status: &Status, peers: &[PeerVi
         "Things that are not as they should be",
         status.problems.len(),
     );
+    register_changes(registry, status);
+    let prefixes = Gauges::default();
+    for family in Family::ALL {
+        set(
+            &prefixes,
+            &vec![("family", family.to_string())],
+            *status.prefixes.get(family),
+        );
+    }
+    registry.register("rib_prefixes", "Prefixes in the Loc-RIB", prefixes);
+    register_fib(registry, &status.fib);
+    register_sessions(registry, peers);
+    register_traffic(registry, peers);
+}
+
+/// Registers drains and restarts.
+fn register_changes(registry: &mut Registry, status: &Status) {
     gauge(
         registry,
         "drain",
@@ -82,18 +99,6 @@ pub(super) fn register(registry: &mut Registry, status: &Status, peers: &[PeerVi
         "Peers of which routes are held stale",
         status.peers_held,
     );
-    let prefixes = Gauges::default();
-    for family in Family::ALL {
-        set(
-            &prefixes,
-            &vec![("family", family.to_string())],
-            *status.prefixes.get(family),
-        );
-    }
-    registry.register("rib_prefixes", "Prefixes in the Loc-RIB", prefixes);
-    register_fib(registry, &status.fib);
-    register_sessions(registry, peers);
-    register_traffic(registry, peers);
 }
 
 /// Registers the kernel's side.

@@ -61,7 +61,10 @@ fn a_scrape_has_the_state_of_peers_tables_and_the_kernel() {
 
 struct NoControl;
 
-impl grpc_api::BfdSessions for NoControl {
+impl grpc_api::Liveness for NoControl {
+    fn links(&self) -> grpc_api::BoxFuture<'_, Vec<grpc_api::LinkView>> {
+        Box::pin(async { Vec::new() })
+    }
     fn sessions(&self) -> grpc_api::BoxFuture<'_, Vec<grpc_api::BfdSession>> {
         Box::pin(async { Vec::new() })
     }
@@ -113,7 +116,7 @@ async fn metrics_and_health_are_served_and_nothing_else() {
         notices: notices.clone(),
         routes_changed,
         config: Arc::new(NoControl),
-        bfd: Arc::new(NoControl),
+        liveness: Arc::new(NoControl),
         epoch: 0,
         clock: || Duration::from_secs(1_700_000_000),
     };

@@ -110,6 +110,7 @@ pub(crate) fn peer(view: PeerView, now: Instant, kept: Option<bool>) -> v1::Peer
         export: chain(view.export),
         added: kept.is_some(),
         kept: kept.unwrap_or_default(),
+        probed: view.probed,
         bfd: view.bfd.map(|state| super::bfd_state(state).into()),
     }
 }

@@ -15,7 +15,7 @@ use proto::v1::route_service_client::RouteServiceClient;
 use proto::v1::system_service_client::SystemServiceClient;
 use rib::policy::{Action, MatchConfig, PolicyConfig, RuleConfig, SetConfig, Then};
 use speaker::config::{Config, Fib, Originate, Peer, PeerOptions, Router, When};
-use speaker::{Effect, Event, Speaker, bfd};
+use speaker::{Effect, Event, Speaker, bfd, path_score};
 use tempfile::TempDir;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tonic::Status;
@@ -25,10 +25,11 @@ use bgp_core::Attributes;
 use bgp_core::attributes::{AsPath, NextHop, Origin};
 
 use speaker::command::{PeerName, Refusal};
+use speaker::links::LinkPath;
 
 use crate::{
-    BfdSession, BfdSessions, BoxFuture, ConfigControl, Core, JOBS_MAX, Job, Listener, NOTICES_MAX,
-    PeerDone, PeerOrder, bind_unix, serve,
+    BfdSession, BoxFuture, ConfigControl, Core, JOBS_MAX, Job, LinkView, Listener, Liveness,
+    NOTICES_MAX, PeerDone, PeerOrder, bind_unix, serve,
 };
 
 pub(super) struct Lab {
@@ -149,7 +150,7 @@ pub(super) fn core() -> (Core, Arc<AtomicU64>) {
         notices: notices.clone(),
         routes_changed,
         config: Arc::new(Files::default()),
-        bfd: Arc::new(Neighbors(start)),
+        liveness: Arc::new(Neighbors(start)),
         epoch: 7,
         clock: || Duration::from_secs(1_700_000_000),
     };
@@ -203,6 +204,7 @@ fn config() -> Config {
         statics: Vec::new(),
         aggregates: Vec::new(),
         redistribute: Default::default(),
+        probe: Default::default(),
         fib: Fib {
             install: false,
             ..Fib::default()
@@ -235,7 +237,26 @@ fn marking() -> PolicyConfig {
 /// Two BFD sessions: one is up, one was never heard.
 struct Neighbors(Instant);
 
-impl BfdSessions for Neighbors {
+impl Liveness for Neighbors {
+    fn links(&self) -> BoxFuture<'_, Vec<LinkView>> {
+        let path = LinkPath {
+            remote: "10.0.0.2".parse().unwrap(),
+            local: None,
+            interface: Some("wg-nyc".into()),
+        };
+        let config = path_score::node::Config::default();
+        let mut node = path_score::Node::new(self.0, config, Duration::ZERO);
+        let link = path_score::node::LinkConfig {
+            peer: path.remote,
+            admin: path_score::Cost::default(),
+            key: None,
+            ssid: 1,
+        };
+        node.open(self.0, path_score::LinkId(1), &link, &mut Vec::new());
+        let view = node.views().next().unwrap();
+        Box::pin(async { vec![LinkView { path, view }] })
+    }
+
     fn sessions(&self) -> BoxFuture<'_, Vec<BfdSession>> {
         let one = NonZeroU32::MIN;
         let session = |address: &str, state, remote| BfdSession {

@@ -1,11 +1,11 @@
 //! Keys of peers that are tables of their own.
 
-use speaker::config::{Bfd, LocalAs, MaxPrefixesAction, PeerOptions, Secret, TcpAo};
+use speaker::config::{Bfd, LocalAs, MaxPrefixesAction, PeerOptions, Probe, Secret, TcpAo};
 
 use std::collections::BTreeMap;
 
-use super::super::bfd;
 use super::super::secrets::AO_ALGORITHMS;
+use super::super::{bfd, score};
 use super::{Line, Lines, SECRET, Section, key_of, section};
 
 pub(super) fn tcp_ao(ao: &TcpAo) -> Line {
@@ -92,4 +92,19 @@ fn bfd_profile(bfd: &Bfd, lines: &mut Lines) {
             secret: Some(Secret(key.secret().to_vec())),
         });
     }
+}
+
+/// `[probe]` and `[score]`.
+pub(super) fn probing(probe: &Probe, all: &mut Vec<Section>) {
+    all.push(section("[probe]", "[probe]".to_owned(), |lines| {
+        lines.put("port", probe.port);
+        lines.time("interval", probe.node.interval);
+        lines.text("budget", score::show_rate(probe.node.budget));
+    }));
+    all.push(section("[score]", "[score]".to_owned(), |lines| {
+        let judge = &probe.node.judge;
+        lines.time("loss-weight", judge.weights.loss);
+        lines.time("hold-down", judge.hold_down);
+        lines.text("margin", format!("{:.0}%", judge.margin * 100.0));
+    }));
 }

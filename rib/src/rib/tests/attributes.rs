@@ -326,6 +326,20 @@ fn aigp_grows_by_our_cost_and_stays_where_it_is_enabled() {
     }
 }
 
+/// RFC 7311 §3.4.1: AIGP begins where the route does, in our own AS; never for what another AS told without it.
+#[test]
+fn what_begins_in_our_own_as_gets_aigp_where_it_is_enabled() {
+    let aigp_of = |from, path: &[u32], enabled| {
+        let sent = route(path.iter().copied());
+        let told = told_with((from, Sort::External), &sent, |_, to| to.aigp = enabled);
+        told.unwrap().aigp
+    };
+    assert_eq!(aigp_of(Sort::Internal, &[], true), Some(0));
+    assert_eq!(aigp_of(Sort::Internal, &[], false), None);
+    assert_eq!(aigp_of(Sort::Internal, &[65000], true), None);
+    assert_eq!(aigp_of(Sort::External, &[65000], true), None);
+}
+
 /// RFC 9234 §5: what is marked does not go up, and what goes down is marked.
 #[test]
 fn only_to_customer_keeps_routes_from_leaking() {

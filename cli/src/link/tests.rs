@@ -1,0 +1,182 @@
+//! How links are shown.
+
+use proto::v1::link_service_server::{LinkService, LinkServiceServer};
+use proto::v1::{GetLinkResponse, LinkMeasure, ListLinksResponse, WatchLinksResponse};
+use tonic::service::Routes;
+use tonic::{Request, Response, Status};
+
+use super::*;
+use crate::client::tests::serve;
+use crate::output::Format;
+
+struct Links;
+
+fn lossy() -> Link {
+    Link {
+        peer: "10.255.12.2".into(),
+        interface: Some("wg-nyc".into()),
+        state: State::Lossy.into(),
+        cost_age: Some(prost_types::Duration {
+            seconds: 75,
+            nanos: 0,
+        }),
+        cost_out_us: 420_500,
+        cost_in_us: 80_000,
+        measure: Some(LinkMeasure {
+            rtt_us: Some(160_000),
+            jitter_us: 1_200,
+            loss_out_10s: 0.2,
+            ..LinkMeasure::default()
+        }),
+        interval_us: 20_000,
+        probes_sent: 5_000,
+        moves: vec![LinkMove {
+            age: Some(prost_types::Duration {
+                seconds: 75,
+                nanos: 0,
+            }),
+            outward: true,
+            from_us: 80_000,
+            to_us: 420_500,
+            why: "it loses more than it may".into(),
+            loss_1s: 0.25,
+            loss_10s: 0.05,
+            rtt_us: None,
+        }],
+        ..Link::default()
+    }
+}
+
+#[tonic::async_trait]
+impl LinkService for Links {
+    type WatchLinksStream =
+        tokio_stream::Iter<std::vec::IntoIter<Result<WatchLinksResponse, Status>>>;
+
+    async fn list_links(
+        &self,
+        request: Request<ListLinksRequest>,
+    ) -> Result<Response<ListLinksResponse>, Status> {
+        let (link, next) = match request.into_inner().page_token.as_str() {
+            "" => (
+                Link {
+                    moves: Vec::new(),
+                    ..lossy()
+                },
+                "1",
+            ),
+            "1" => {
+                let link = Link {
+                    peer: "10.255.13.2".into(),
+                    state: State::Unanswered.into(),
+                    cost_out_us: 100_000,
+                    ..Link::default()
+                };
+                (link, "")
+            }
+            token => return Err(Status::invalid_argument(token)),
+        };
+        Ok(Response::new(ListLinksResponse {
+            links: vec![link],
+            next_page_token: next.into(),
+        }))
+    }
+
+    async fn get_link(
+        &self,
+        request: Request<GetLinkRequest>,
+    ) -> Result<Response<GetLinkResponse>, Status> {
+        assert_eq!(request.into_inner().peer, "10.255.12.2");
+        Ok(Response::new(GetLinkResponse {
+            link: Some(lossy()),
+        }))
+    }
+
+    async fn watch_links(
+        &self,
+        _: Request<WatchLinksRequest>,
+    ) -> Result<Response<Self::WatchLinksStream>, Status> {
+        let message = Ok(WatchLinksResponse {
+            link: Some(lossy()),
+        });
+        Ok(Response::new(tokio_stream::iter(vec![message])))
+    }
+}
+
+async fn shown(command: LinkCommand, format: Format) -> String {
+    let (channel, _dir) = serve(Routes::new(LinkServiceServer::new(Links))).await;
+    let mut out = Vec::new();
+    let mut printer = Printer::new(format, false, &mut out);
+    run(command, channel, &mut printer).await.unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[tokio::test]
+async fn links_are_rows_of_all_pages() {
+    let table = shown(LinkCommand::List, Format::Table).await;
+    let rows: Vec<_> = table.lines().collect();
+    assert_eq!(rows.len(), 3, "{table}");
+    for word in [
+        "10.255.12.2",
+        "wg-nyc",
+        "lossy",
+        "160.0ms",
+        "20.0%",
+        "420.5ms",
+        "1m15s",
+    ] {
+        assert!(rows[1].contains(word), "{word}: {table}");
+    }
+    assert!(rows[2].contains("unanswered"), "{table}");
+}
+
+#[tokio::test]
+async fn json_has_the_fields_of_the_contract() {
+    let rows: serde_json::Value =
+        serde_json::from_str(&shown(LinkCommand::List, Format::Json).await).unwrap();
+    let row = &rows[0];
+    assert_eq!(row["rtt_us"], 160_000);
+    assert_eq!(row["loss_out"], 0.2);
+    assert_eq!(row["loss_in"], 0.0);
+    assert_eq!(row["cost"], 420_500);
+    assert_eq!(
+        (&row["state"], &row["probe"]),
+        (&"lossy".into(), &"stamp".into())
+    );
+    assert_eq!(
+        (&row["since_s"], &row["probes_sent"]),
+        (&75.into(), &5_000.into())
+    );
+    assert_eq!(rows[1]["rtt_us"], serde_json::Value::Null);
+    assert_eq!(rows[1]["probe"], "none");
+}
+
+#[tokio::test]
+async fn one_link_comes_with_its_history() {
+    let show = || LinkCommand::Show {
+        peer: "10.255.12.2".into(),
+    };
+    let text = shown(show(), Format::Table).await;
+    assert!(
+        text.contains("1m15s ago, out: 80.0ms -> 420.5ms, it loses more than it may"),
+        "{text}"
+    );
+    let json: serde_json::Value = serde_json::from_str(&shown(show(), Format::Json).await).unwrap();
+    assert_eq!(json["history"][0]["to"], 420_500, "{json}");
+    let history = LinkCommand::History {
+        peer: "10.255.12.2".into(),
+    };
+    let table = shown(history, Format::Table).await;
+    assert!(table.lines().nth(1).unwrap().contains("420.5ms"), "{table}");
+}
+
+#[tokio::test]
+async fn a_watch_is_a_line_a_change() {
+    let text = shown(LinkCommand::Watch, Format::Table).await;
+    assert_eq!(
+        text.trim(),
+        "10.255.12.2  lossy  cost 420.5ms  loss out 20.0% in 0.0%"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&shown(LinkCommand::Watch, Format::Ndjson).await).unwrap();
+    assert_eq!(json["state"], "lossy");
+}

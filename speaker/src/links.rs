@@ -1,0 +1,211 @@
+//! Links that are measured: which ones, for which peers, and what their cost does to routes.
+//!
+//! The probes themselves live where a full table cannot delay them: the driver keeps a [`path_score::Node`], opens and
+//! closes its links as [`Effect::Link`] says, and reports with [`Event::Link`](crate::Event::Link).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use fib_netlink::Resolution;
+use path_score::judge::Change;
+use path_score::{Direction, LinkId};
+use rib::{NextHopKey, PeerId};
+
+use crate::command::PeerName;
+use crate::event::Effect;
+use crate::{Notice, Speaker};
+
+/// Where a link's neighbor is.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct LinkPath {
+    /// Its address.
+    pub remote: IpAddr,
+    /// Ours, if it matters.
+    pub local: Option<IpAddr>,
+    /// The device over which it must be reached.
+    pub interface: Option<String>,
+}
+
+/// Whether a link is to be measured.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LinkOrder {
+    /// Its name from now on.
+    pub link: LinkId,
+    /// `None`: nobody wants it any more.
+    pub path: Option<LinkPath>,
+}
+
+/// What the driver reports of links.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LinkReport {
+    /// A cost changed.
+    Cost(Change),
+    /// What an operator wants to know.
+    Notice(path_score::judge::Notice),
+}
+
+/// All links that are measured.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    by_path: BTreeMap<LinkPath, LinkId>,
+    measured: BTreeMap<LinkId, Measured>,
+    last: u32,
+    /// How each next hop that routes have is reached.
+    ways: BTreeMap<NextHopKey, Resolution>,
+}
+
+#[derive(Debug)]
+struct Measured {
+    path: LinkPath,
+    peers: Vec<PeerId>,
+    /// From us to the neighbor, in microseconds.
+    cost: u64,
+}
+
+impl Links {
+    /// What the way to a next hop costs: the kernel's metric and, where a measured link is on it, the link's cost.
+    fn cost(&self, key: NextHopKey, way: Resolution, name: &dyn Fn(u32) -> Option<String>) -> u64 {
+        let on = |link: &Measured| {
+            let near = way.gateway.unwrap_or(key.address);
+            let device = || name(way.interface);
+            let named = link.path.interface.as_ref();
+            let same = named.is_none_or(|interface| device().as_ref() == Some(interface));
+            link.path.remote == near && same
+        };
+        // A tunnel to one neighbor is its link, whatever the next hop's address is.
+        let alone = |link: &Measured| {
+            let named = link.path.interface.as_ref();
+            named.is_some_and(|interface| {
+                let users = self.measured.values();
+                let users = users.filter(|l| l.path.interface.as_ref() == Some(interface));
+                way.gateway.is_none()
+                    && name(way.interface).as_ref() == Some(interface)
+                    && users.count() == 1
+            })
+        };
+        let all = || self.measured.values();
+        let link = all()
+            .find(|link| on(link))
+            .or_else(|| all().find(|link| alone(link)));
+        u64::from(way.metric) + link.map_or(0, |link| link.cost)
+    }
+}
+
+impl Speaker {
+    /// Orders the links that peers want measured, and gives up those that none does any more.
+    pub(crate) fn measure_links(&mut self, out: &mut Vec<Effect>) {
+        let mut wanted: BTreeMap<LinkPath, Vec<PeerId>> = BTreeMap::new();
+        for peer in self.peers.iter().filter(|p| p.enabled && p.options.probe) {
+            let path = LinkPath {
+                remote: peer.name.address,
+                local: peer.options.local_address,
+                interface: peer.interface().map(str::to_owned),
+            };
+            wanted.entry(path).or_default().push(peer.id);
+        }
+        let links = &mut self.links;
+        links.by_path.retain(|path, link| {
+            let stays = wanted.contains_key(path);
+            if !stays {
+                links.measured.remove(link);
+                let (link, path) = (*link, None);
+                out.push(Effect::Link(LinkOrder { link, path }));
+            }
+            stays
+        });
+        let unmeasured = u64::from(self.config.probe.node.judge.weights.unmeasured.micros());
+        for (path, peers) in wanted {
+            if let Some(link) = links.by_path.get(&path) {
+                if let Some(measured) = links.measured.get_mut(link) {
+                    measured.peers = peers;
+                }
+                continue;
+            }
+            links.last += 1;
+            let link = LinkId(links.last);
+            out.push(Effect::Link(LinkOrder {
+                link,
+                path: Some(path.clone()),
+            }));
+            links.by_path.insert(path.clone(), link);
+            let cost = unmeasured;
+            links.measured.insert(link, Measured { path, peers, cost });
+        }
+        self.cost_next_hops();
+    }
+
+    /// A link costs something else, or there is something to know.
+    pub(crate) fn link_report(&mut self, report: &LinkReport, out: &mut Vec<Effect>) {
+        out.push(Effect::Notice(Notice::Link(report.clone())));
+        let LinkReport::Cost(change) = report else {
+            return;
+        };
+        let Some(measured) = self.links.measured.get_mut(&change.link) else {
+            return;
+        };
+        if change.direction == Direction::Forward {
+            measured.cost = u64::from(change.cost.micros());
+            self.cost_next_hops();
+        }
+    }
+
+    /// The resolver says how a next hop is reached, or that it is not: what that costs.
+    pub(crate) fn way_cost(&mut self, key: NextHopKey, way: Option<Resolution>) -> Option<u64> {
+        match way {
+            Some(way) => {
+                self.links.ways.insert(key, way);
+                Some(self.cost_of(key, way))
+            }
+            None => {
+                self.links.ways.remove(&key);
+                None
+            }
+        }
+    }
+
+    /// No route has this next hop any more.
+    pub(crate) fn forget_way(&mut self, key: NextHopKey) {
+        self.links.ways.remove(&key);
+    }
+
+    fn cost_of(&self, key: NextHopKey, way: Resolution) -> u64 {
+        let name = |index| self.fib.interface_name(index).map(str::to_owned);
+        self.links.cost(key, way, &name)
+    }
+
+    /// All at once: the tables are looked through once, however many next hops a link has.
+    fn cost_next_hops(&mut self) {
+        let ways = self.links.ways.iter();
+        let costs: Vec<_> = ways
+            .map(|(key, way)| (*key, Some(self.cost_of(*key, *way))))
+            .collect();
+        self.rib.set_next_hops(costs);
+    }
+
+    /// The names of the peers behind a link, for whoever shows it.
+    #[must_use]
+    pub fn link_peers(&self, link: LinkId) -> Vec<PeerName> {
+        let name = |id: &PeerId| Some(self.peers.get(*id)?.name.clone());
+        let measured = self.links.measured.get(&link);
+        measured.map_or(Vec::new(), |measured| {
+            measured.peers.iter().filter_map(name).collect()
+        })
+    }
+
+    /// The link to a peer, if it is measured.
+    #[must_use]
+    pub fn link_of(&self, peer: &PeerName) -> Option<LinkId> {
+        let id = self.peers.id_of(peer)?;
+        let mut links = self.links.measured.iter();
+        let (link, _) = links.find(|(_, measured)| measured.peers.contains(&id))?;
+        Some(*link)
+    }
+}
+
+/// What the planner calls a next hop.
+pub(crate) const fn key_of(next_hop: fib_netlink::NextHop) -> NextHopKey {
+    NextHopKey {
+        address: next_hop.address,
+        interface: next_hop.interface,
+    }
+}
