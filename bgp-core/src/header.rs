@@ -138,7 +138,8 @@ pub(crate) fn write(kind: Kind, out: &mut BytesMut, body: impl FnOnce(&mut Bytes
 }
 
 /// A whole message of `kind` with this body.
-pub(crate) fn message(kind: Kind, body: &[u8]) -> Bytes {
+#[must_use]
+pub fn message(kind: Kind, body: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(LEN + body.len());
     write(kind, &mut out, |out| out.put_slice(body));
     out.freeze()

@@ -1,6 +1,7 @@
 //! BGP messages: the types, and the bytes they become. No I/O, no clock, no state.
 
 pub mod attributes;
+pub mod bmp;
 pub mod capability;
 pub mod error;
 pub mod family;

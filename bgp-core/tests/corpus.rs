@@ -50,3 +50,8 @@ fn open() {
 fn attributes_roundtrip() {
     replay("attributes_roundtrip", targets::attributes_roundtrip);
 }
+
+#[test]
+fn bmp() {
+    replay("bmp", targets::bmp);
+}

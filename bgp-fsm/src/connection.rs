@@ -10,7 +10,7 @@ use crate::chance::Chance;
 use crate::config::Config;
 use crate::end::End;
 use crate::event::{Counters, Output, Side, State};
-use crate::negotiate::{Session, agree};
+use crate::negotiate::{Opens, Session, agree};
 
 /// RFC 4271 §8.2.2: the hold time until the peer's OPEN tells us better.
 const OPEN_WAIT: Duration = Duration::from_secs(4 * 60);
@@ -22,6 +22,8 @@ const KEEPALIVE_LEAST: Duration = Duration::from_secs(1);
 enum Phase {
     OpenSent {
         hold: Instant,
+        /// Our OPEN.
+        sent: Bytes,
     },
     OpenConfirm {
         session: Box<Session>,
@@ -126,11 +128,13 @@ impl Connection {
             identifier: cx.config.identifier,
             capabilities: cx.config.capabilities.clone(),
         };
-        cx.send(side, open.encode());
+        let sent = open.encode();
+        cx.send(side, sent.clone());
         Self {
             side,
             phase: Phase::OpenSent {
                 hold: cx.now + OPEN_WAIT,
+                sent,
             },
             outlet: Outlet::Free,
             partial: BytesMut::new(),
@@ -173,7 +177,7 @@ impl Connection {
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let timers = match &self.phase {
-            Phase::OpenSent { hold } => [Some(*hold), None],
+            Phase::OpenSent { hold, .. } => [Some(*hold), None],
             Phase::OpenConfirm { timers, .. } | Phase::Established { timers, .. } => {
                 [timers.hold, timers.keepalive]
             }
@@ -235,11 +239,15 @@ impl Connection {
             return Err(Notification::decode(&body).map_or_else(End::Fault, End::Told));
         }
         match &mut self.phase {
-            Phase::OpenSent { .. } => {
+            Phase::OpenSent { sent, .. } => {
                 expect(Kind::Open, kind, Code::UnexpectedInOpenSent)?;
                 let session =
                     Open::decode(&body).and_then(|open| agree(cx.config, open, self.side));
-                let session = Box::new(session.map_err(End::Fault)?);
+                let mut session = Box::new(session.map_err(End::Fault)?);
+                *session.opens = Opens {
+                    sent: std::mem::take(sent),
+                    received: header::message(Kind::Open, &body),
+                };
                 cx.send(self.side, header::keepalive());
                 let timers = Timers::start(cx, &session);
                 self.phase = Phase::OpenConfirm { session, timers };
@@ -285,7 +293,7 @@ impl Connection {
             return Err(End::Fault(Code::SendHoldTimerExpired.into()));
         }
         match &mut self.phase {
-            Phase::OpenSent { hold } if due(Some(*hold)) => {
+            Phase::OpenSent { hold, .. } if due(Some(*hold)) => {
                 Err(End::Fault(Code::HoldTimerExpired.into()))
             }
             Phase::OpenSent { .. } => Ok(()),

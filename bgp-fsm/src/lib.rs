@@ -20,4 +20,4 @@ pub use config::{Config, PeerAs};
 pub use end::{End, Stop};
 pub use event::{Counters, Input, Output, Side, State};
 pub use fsm::Fsm;
-pub use negotiate::Session;
+pub use negotiate::{Opens, Session};

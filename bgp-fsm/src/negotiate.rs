@@ -8,7 +8,7 @@ use bgp_core::family::PerFamily;
 use bgp_core::open::AS_TRANS;
 use bgp_core::refresh::Subtype;
 use bgp_core::{Capability, Code, Family, Open, Reset, RouteRefresh};
-use bytes::{BufMut as _, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 
 use crate::config::Config;
 use crate::event::Side;
@@ -53,6 +53,17 @@ pub struct Session {
     pub role: Option<Role>,
     /// All that the peer offered, in its order.
     pub capabilities: Vec<Capability>,
+    /// The OPENs that it came from, as they were sent: a monitoring station is told (RFC 7854 §4.10).
+    pub opens: Box<Opens>,
+}
+
+/// The two OPENs of a session, whole messages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Opens {
+    /// Ours.
+    pub sent: Bytes,
+    /// The peer's.
+    pub received: Bytes,
 }
 
 impl Session {
@@ -111,6 +122,7 @@ pub(crate) fn agree(config: &Config, open: Open, side: Side) -> Result<Session, 
             .unwrap_or_default(),
         role,
         capabilities: open.capabilities,
+        opens: Box::default(),
     })
 }
 

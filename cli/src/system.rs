@@ -4,8 +4,8 @@ use std::path::Path;
 
 use proto::v1::system_service_client::SystemServiceClient;
 use proto::v1::{
-    CheckConfigRequest, DiffConfigRequest, FibStatus, GetConfigRequest, GetStatusRequest,
-    GetStatusResponse, ReloadConfigRequest, RestartState, RestartStatus,
+    BmpStation, CheckConfigRequest, DiffConfigRequest, FibStatus, GetConfigRequest,
+    GetStatusRequest, GetStatusResponse, ReloadConfigRequest, RestartState, RestartStatus,
 };
 use serde::Serialize;
 use tonic::transport::Channel;
@@ -124,6 +124,7 @@ struct StatusRow {
     restart: Option<RestartRow>,
     /// Peers of which routes are held stale.
     peers_held: u64,
+    bmp: Vec<Station>,
 }
 
 /// A graceful restart of the daemon.
@@ -157,6 +158,21 @@ impl RestartRow {
             self.state, self.awaited
         )
     }
+}
+
+/// A monitoring station.
+#[derive(Debug, Serialize)]
+struct Station {
+    address: String,
+    up: bool,
+    /// How long it is, or is not.
+    age_s: i64,
+    peers: u64,
+    connected: u64,
+    overruns: u64,
+    messages: u64,
+    octets: u64,
+    last_error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -204,6 +220,23 @@ impl From<GetStatusResponse> for StatusRow {
             drain: status.drain.into(),
             restart: status.restart.map(RestartRow::from),
             peers_held: status.peers_held,
+            bmp: status.bmp_stations.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+impl From<BmpStation> for Station {
+    fn from(station: BmpStation) -> Self {
+        Self {
+            address: station.address,
+            up: station.up,
+            age_s: station.age.map_or(0, |age| age.seconds),
+            peers: station.peers,
+            connected: station.connected,
+            overruns: station.overruns,
+            messages: station.messages,
+            octets: station.octets,
+            last_error: station.last_error,
         }
     }
 }
@@ -264,6 +297,7 @@ impl StatusRow {
             ),
             ("stale", Word::new(self.held_words(), Tone::Warning)),
         ];
+        details.extend(self.bmp.iter().map(|station| ("bmp", station.words())));
         details.extend(
             self.problems
                 .iter()
@@ -279,6 +313,19 @@ impl StatusRow {
             0 => String::new(),
             peers => format!("routes of {peers} peers are held: see `windrose peer list`"),
         }
+    }
+}
+
+impl Station {
+    fn words(&self) -> Word {
+        let Self { address, .. } = self;
+        let age = text::age(self.age_s);
+        if self.up {
+            let (peers, messages) = (self.peers, self.messages);
+            return format!("{address} up {age}, {peers} peers, {messages} messages").into();
+        }
+        let why = self.last_error.as_deref().unwrap_or("not called yet");
+        Word::new(format!("{address} down {age}: {why}"), Tone::Bad)
     }
 }
 

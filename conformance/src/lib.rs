@@ -4,3 +4,4 @@ pub mod bench;
 pub mod lab;
 pub mod load;
 pub mod sim;
+pub mod station;

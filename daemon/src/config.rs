@@ -5,6 +5,7 @@
 //! and all defaults are filled in.
 
 mod bfd;
+mod bmp;
 mod diff;
 mod effective;
 mod inert;
@@ -168,6 +169,7 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Adde
     let originate = routes::originate(root, &mut own);
     let statics = routes::statics(root, &mut own);
     let aggregates = routes::aggregates(root, &mut own);
+    let stations = bmp::stations(root);
     let fib = routes::fib(root, &names);
     let redistribute = redistribute::redistribute(root, &names, fib.protocol);
     let probe = score::read(root);
@@ -201,6 +203,7 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Adde
             probe,
             policies,
             sets,
+            stations,
         },
         daemon,
         added,

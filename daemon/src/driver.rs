@@ -89,6 +89,7 @@ impl Driver {
         }
         spawn_local(Rc::clone(self).hear_liveness(self.outlets.liveness.ear()));
         spawn_local(Rc::clone(self).settle());
+        self.set_clock();
         self.with_speaker(Speaker::start);
     }
 
@@ -111,6 +112,12 @@ impl Driver {
         }
         self.kick.notify_one();
         result.map_err(|_| self.panicked()).ok()
+    }
+
+    /// Stations are told the time on the wall. It may have been set since it was last looked at.
+    fn set_clock(&self) {
+        let mut speaker = self.speaker.borrow_mut();
+        speaker.set_clock(Instant::now(), crate::startup::wall_clock());
     }
 
     /// Waits until the speaker is done: after [`Event::Shutdown`], or because it cannot go on.
@@ -187,6 +194,7 @@ impl Driver {
         match connected.and_then(|stream| Ok((stream.local_addr()?, stream))) {
             Ok((local, stream)) => {
                 self.adopt(conn, stream);
+                self.set_clock();
                 self.event(Event::Connected { conn, local });
             }
             Err(error) => self.event(Event::ConnectFailed {

@@ -99,6 +99,8 @@ pub(crate) fn log_notice(notice: &Notice) {
             )
         }
         Notice::Fib(notice) => log_fib(notice),
+        Notice::StationUp { station } => info!(%station, "BMP: connected"),
+        Notice::StationDown { station, why } => warn!(%station, why, "BMP: not connected"),
         Notice::Configured {
             peers: [added, restarted, updated, removed],
         } => {

@@ -108,6 +108,8 @@ impl Counts {
             | Notice::Bfd(_)
             | Notice::RedistributeFull { .. }
             | Notice::Link(_)
+            | Notice::StationUp { .. }
+            | Notice::StationDown { .. }
             | Notice::Fib(_) => return,
         };
         counter.fetch_add(more, Relaxed);

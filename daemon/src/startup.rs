@@ -222,7 +222,7 @@ fn single_threaded() -> io::Result<Runtime> {
 }
 
 /// Since 1970.
-fn wall_clock() -> Duration {
+pub(crate) fn wall_clock() -> Duration {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.unwrap_or_default()
 }

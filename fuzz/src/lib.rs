@@ -1,6 +1,7 @@
 //! What each fuzz target does with its bytes. `bgp-core/tests/corpus.rs` runs the same over `fuzz/corpus`.
 
 use bgp_core::attributes::NextHop;
+use bgp_core::bmp::{self, Down, DownReason, Message};
 use bgp_core::family::PerFamily;
 use bgp_core::header::{MAX, MAX_EXTENDED};
 use bgp_core::update::{self, DecodeContext, Nlri};
@@ -52,6 +53,64 @@ pub fn open(data: &[u8]) {
         if let Ok(Some(frame)) = next_frame(&again, MAX) {
             assert_eq!(Open::decode(frame.body), Ok(open));
         }
+    }
+}
+
+/// A stream of BMP, as a station reads it: what is read can be written, and then reads the same.
+pub fn bmp(data: &[u8]) {
+    let mut stream = data;
+    while let Ok(Some(len)) = bmp::next_message(stream) {
+        assert!((bmp::HEADER..=stream.len().min(bmp::MESSAGE_MAX)).contains(&len));
+        if let Ok(message) = Message::decode(&stream[..len]) {
+            bmp_again(&message);
+        }
+        stream = &stream[len..];
+    }
+}
+
+fn bmp_again(message: &Message<'_>) {
+    let mut out = bytes::BytesMut::new();
+    let peer = match message {
+        Message::Initiation(_) | Message::Termination(_) | Message::RouteMirroring { .. } => return,
+        Message::RouteMonitoring { peer, update } => {
+            bmp::route_monitoring(peer, update, &mut out);
+            peer
+        }
+        Message::Statistics { peer, statistics } => {
+            bmp::statistics(peer, statistics, &mut out);
+            peer
+        }
+        Message::PeerDown { peer, reason } => {
+            let copy = bytes::Bytes::copy_from_slice;
+            let reason = match reason {
+                Down::LocalNotification(told) => DownReason::LocalNotification(copy(told)),
+                Down::LocalEvent(event) => DownReason::LocalEvent(*event),
+                Down::RemoteNotification(told) => DownReason::RemoteNotification(copy(told)),
+                Down::Remote => DownReason::Remote,
+                Down::DeConfigured => DownReason::DeConfigured,
+                Down::LocRib(_) => return,
+            };
+            bmp::peer_down(peer, &reason, &mut out);
+            peer
+        }
+        Message::PeerUp { peer, up } => {
+            if !up.information.is_empty() || peer.rib == bmp::Rib::LocRib {
+                return;
+            }
+            let local = std::net::SocketAddr::new(up.local, up.local_port);
+            bmp::peer_up(
+                peer,
+                local,
+                up.remote_port,
+                (up.sent, up.received),
+                &mut out,
+            );
+            peer
+        }
+    };
+    // Microseconds beyond a second count as seconds, of which there may then be too many.
+    if u32::try_from(peer.timestamp.as_secs()).is_ok() {
+        assert_eq!(Message::decode(&out).as_ref(), Ok(message));
     }
 }
 

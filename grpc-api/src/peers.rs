@@ -340,6 +340,8 @@ fn about_peers(notice: &Notice) -> bool {
         | Notice::Drain { .. }
         | Notice::RedistributeFull { .. }
         | Notice::Link(_)
+        | Notice::StationUp { .. }
+        | Notice::StationDown { .. }
         | Notice::Fib(_) => false,
     }
 }

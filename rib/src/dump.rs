@@ -12,8 +12,8 @@ use crate::rib::{Core, Rib};
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct DumpCursor {
     /// All of IPv4 was seen.
-    ipv6: bool,
-    net: u32,
+    pub(crate) ipv6: bool,
+    pub(crate) net: u32,
 }
 
 /// A path that import policy and the RFC's checks let pass.

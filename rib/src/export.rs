@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use bgp_core::attributes::{Community, NextHop};
 use bgp_core::capability::Role;
+use bgp_core::header::{MAX, MAX_EXTENDED};
 use bgp_core::update::EncodeContext;
 use bgp_core::{Attributes, Family};
 use ipnet::IpNet;
 
 use crate::attribute_store::{DEFAULT_LOCAL_PREF, Facts, Has};
+use crate::packer::MESSAGE_OVERHEAD;
 use crate::peer::{
     AsPathRules, Drain, Kind, LocalAddresses, NextHopRule, PeerSession, PrivateAs, Source,
 };
@@ -30,6 +32,8 @@ pub(crate) struct View {
     /// Up to how many paths a prefix are told (RFC 7911), or 1 where each member is told the best one that may be told to
     /// it; `None`: the Loc-RIB's best alone.
     pub(crate) paths: Option<u8>,
+    /// A monitoring station's: the Loc-RIB as it is, whatever peers may be told of it.
+    pub(crate) loc_rib: bool,
     internal: bool,
     local_asn: u32,
     /// See [`AsPathRules`].
@@ -69,6 +73,7 @@ impl View {
         Self {
             family,
             paths,
+            loc_rib: false,
             internal: session.is_internal(),
             local_asn: session.local_asn,
             outbound: session.as_path.outbound,
@@ -97,6 +102,46 @@ impl View {
     /// Whether each member is told the best path that may be told to it, instead of the Loc-RIB's.
     pub(crate) const fn is_for_each(&self) -> bool {
         self.paths.is_some() && !self.encode.add_path
+    }
+
+    /// The Loc-RIB itself (RFC 9069).
+    pub(crate) fn of_loc_rib(family: Family, config: &Config) -> Self {
+        Self {
+            family,
+            paths: None,
+            loc_rib: true,
+            internal: true,
+            local_asn: config.local_asn,
+            outbound: None,
+            private: PrivateAs::Keep,
+            around: None,
+            cluster_id: config.cluster_id,
+            client_to_client: config.client_to_client,
+            rr_client: false,
+            rs_client: false,
+            next_hop: NextHopRule::Unchanged,
+            local: LocalAddresses::default(),
+            extended_next_hop: true,
+            aigp: true,
+            role: None,
+            drain: Drain::None,
+            chain: None,
+            peer: None,
+            encode: EncodeContext {
+                four_octet_as: true,
+                add_path: false,
+                max_message: MAX,
+            },
+        }
+    }
+
+    /// How a route with so many octets of attributes is written. A station takes larger messages where there must be one.
+    pub(crate) const fn encode(&self, octets: usize) -> EncodeContext {
+        let mut encode = self.encode;
+        if self.loc_rib && octets + MESSAGE_OVERHEAD > encode.max_message {
+            encode.max_message = MAX_EXTENDED;
+        }
+        encode
     }
 
     /// What export policies see of a route.

@@ -4,6 +4,7 @@
 //! exported attributes are equal share messages, wherever the routes came from.
 
 use std::hash::BuildHasher;
+use std::net::Ipv4Addr;
 
 use bgp_core::attributes::NextHop;
 use bgp_core::update::{announce, encode_attributes, withdraw};
@@ -21,7 +22,7 @@ use crate::rib::Core;
 
 /// Octets of a message that are neither attributes of [`encode_attributes`] nor more than one prefix: header, lengths,
 /// NEXT_HOP or MP_REACH_NLRI with two addresses, the longest prefix. Attributes that leave less are not announced.
-const MESSAGE_OVERHEAD: usize = 19 + 4 + 4 + 5 + 32 + 21;
+pub(crate) const MESSAGE_OVERHEAD: usize = 19 + 4 + 4 + 5 + 32 + 21;
 
 /// Refers to exported attributes within a batch.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -95,10 +96,11 @@ impl<P: Prefix> Packer<P> {
         (attrs, source): (AttrId, PeerId),
         prefix: P,
     ) -> Option<BlockId> {
-        if core.is_suppressed(source, prefix) {
+        if !view.loc_rib && core.is_suppressed(source, prefix) {
             return None;
         }
-        let shared = view.chain.as_ref().is_some_and(|c| !c.looks_at_prefix());
+        let chain = view.chain.as_ref();
+        let shared = view.loc_rib || chain.is_some_and(|c| !c.looks_at_prefix());
         if !shared {
             let exported = exported(core, view, (attrs, source), prefix)?;
             return self.block(&exported, view);
@@ -250,7 +252,7 @@ impl<P: Prefix> Packer<P> {
             octets,
             block.next_hop,
             prefixes,
-            &view.encode,
+            &view.encode(octets.len()),
             &mut self.out,
         );
     }
@@ -263,7 +265,7 @@ impl<P: Prefix> Packer<P> {
         let start = self.arena.len();
         encode_attributes(attributes, view.encode.four_octet_as, &mut self.arena);
         let (before, new) = self.arena.split_at_checked(start)?;
-        if new.len() + MESSAGE_OVERHEAD > view.encode.max_message {
+        if new.len() + MESSAGE_OVERHEAD > view.encode(new.len()).max_message {
             self.arena.truncate(start);
             return None;
         }
@@ -303,6 +305,11 @@ pub(crate) fn exported<P: Prefix>(
     (attrs, source): (AttrId, PeerId),
     prefix: P,
 ) -> Option<Attributes> {
+    if view.loc_rib {
+        let mut attributes = core.store.attributes(attrs)?;
+        attributes.next_hop = as_station_reads(attributes.next_hop, core.config.identifier);
+        return Some(attributes);
+    }
     let facts = core.store.facts(attrs)?;
     let source = core.peers.get(source)?.source;
     let chain = view.chain.as_ref().filter(|chain| !chain.is_reject_all())?;
@@ -323,6 +330,16 @@ pub(crate) fn exported<P: Prefix>(
     let has_next_hop = view.after_policy(&mut attributes, &source, chosen, cost);
     // RFC 9774 §3: nobody is told a path with an AS_SET.
     (has_next_hop && !attributes.as_path.has_set()).then_some(attributes)
+}
+
+/// Routes of our own have our identifier as their next hop where a station reads them: an unspecified one would be
+/// malformed (RFC 4271 §6.3).
+pub(crate) fn as_station_reads(next_hop: NextHop, ourselves: Ipv4Addr) -> NextHop {
+    match next_hop {
+        NextHop::V4(address) if address.is_unspecified() => NextHop::V4(ourselves),
+        NextHop::V6(address) if address.is_unspecified() => NextHop::V6(ourselves.to_ipv6_mapped()),
+        NextHop::V4(_) | NextHop::V6(_) | NextHop::V6WithLinkLocal(..) => next_hop,
+    }
 }
 
 fn only(except: Option<u32>) -> Option<PeerId> {

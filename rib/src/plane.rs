@@ -9,6 +9,7 @@ use crate::attribute_store::{AttrId, Has};
 use crate::decision::{self, Candidate, stays_best, stays_best_without};
 use crate::group::Group;
 use crate::journal::{Journal, Version};
+use crate::monitor::HeardLog;
 use crate::next_hop::HopId;
 use crate::packer::Packer;
 use crate::peer::{PeerId, heard};
@@ -17,6 +18,7 @@ use crate::rib::Core;
 use crate::table::{Flags, NONE, Path, Table};
 
 pub(crate) mod each;
+mod known;
 pub(crate) mod member;
 mod reader;
 mod several;
@@ -41,6 +43,8 @@ pub(crate) struct Plane<P> {
     pub(crate) packer: Packer<P>,
     trim_at: usize,
     pub(crate) ahead: Option<Ahead<P>>,
+    /// Which paths changed; only while a monitoring station follows.
+    pub(crate) heard: Option<Box<HeardLog<P>>>,
     /// Prefixes that have a best path.
     pub(crate) routes: usize,
     /// Changes so far.
@@ -71,6 +75,7 @@ impl<P: Prefix> Plane<P> {
             packer: Packer::new(seed),
             trim_at: TRIM_STEP,
             ahead: None,
+            heard: None,
             routes: 0,
             changes: 0,
         }
@@ -119,6 +124,8 @@ impl<P: Prefix> Plane<P> {
             .get(peer)
             .map(|p| p.heard.get(P::FAMILY).received);
         let mut left = told.unwrap_or_default();
+        // Stations hear that the peer is gone, and need not hear it of each route.
+        let heard = self.heard.take();
         for net in self.table.indices() {
             if left == 0 {
                 break;
@@ -128,6 +135,7 @@ impl<P: Prefix> Plane<P> {
                 left = left.saturating_sub(1);
             }
         }
+        self.heard = heard;
     }
 
     /// Judges all routes of a peer again: `judge` takes what was received and says what becomes of it.
@@ -259,6 +267,7 @@ impl<P: Prefix> Plane<P> {
             heard.count(flags.accepted(), 1);
         }
         let new = Path::new(peer, path_id, attrs, received, flags);
+        self.log_heard(net, &new);
         let path = self.table.add_path(net, new);
         let is_only = self.table.path(path).is_some_and(|p| p.next == NONE);
         if is_only {
@@ -301,6 +310,7 @@ impl<P: Prefix> Plane<P> {
         if arrival.received != arrival.attrs {
             core.store.acquire(arrival.received);
         }
+        self.log_heard(net, &before);
         Self::release(core, &before);
         if let Some(heard) = heard(&mut core.peers, before.peer(), P::FAMILY) {
             heard.count(before.flags().accepted(), -1);
@@ -314,6 +324,7 @@ impl<P: Prefix> Plane<P> {
         let Some(removed) = self.table.remove_path(net, path) else {
             return;
         };
+        self.log_heard(net, &removed);
         let was_best = best == Some(path);
         let matters = was_best || removed.flags().has(Flags::MULTIPATH);
         let several = self.table.is_numbered();

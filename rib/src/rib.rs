@@ -239,7 +239,9 @@ impl Rib {
                 plane.source_changed(core, peer);
             }
             let view = View::of(&new, plane.family(), &core.config);
-            plane.change_view(core, peer, view);
+            for seat in plane.seats_of(peer) {
+                plane.change_view(core, seat, view.clone());
+            }
         });
     }
 

@@ -42,6 +42,8 @@ pub struct Config {
     pub policies: Vec<PolicyConfig>,
     /// Named sets that policies use.
     pub sets: SetsConfig,
+    /// `[[bmp]]`, at most [`crate::bmp::STATIONS_MAX`]; no two are the same.
+    pub stations: Vec<Station>,
 }
 
 impl Config {
@@ -69,6 +71,48 @@ impl Config {
             probe: Probe::default(),
             policies: Vec::new(),
             sets: SetsConfig::default(),
+            stations: Vec::new(),
+        }
+    }
+}
+
+/// `[[bmp]]`: a monitoring station (RFC 7854), to which we connect.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Station {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Our end, if not what the kernel picks.
+    pub local_address: Option<IpAddr>,
+    /// How we name ourselves: sysName.
+    pub system_name: String,
+    /// What it is told.
+    pub ribs: Ribs,
+    /// Time between Statistics Reports; `None`: there are none.
+    pub statistics: Option<Duration>,
+    /// The first wait after a connection that failed or ended; each further one is twice as long.
+    pub connect_retry: Duration,
+    /// To where it doubles.
+    pub connect_retry_max: Duration,
+}
+
+/// The tables that a station is told.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Ribs {
+    /// Adj-RIB-In before import policy.
+    pub pre_policy: bool,
+    /// Adj-RIB-In after it.
+    pub post_policy: bool,
+    /// Adj-RIB-Out after export policy (RFC 8671).
+    pub adj_rib_out: bool,
+    /// Loc-RIB (RFC 9069).
+    pub loc_rib: bool,
+}
+
+impl Ribs {
+    pub(crate) const fn stages(self) -> rib::Stages {
+        rib::Stages {
+            pre: self.pre_policy,
+            post: self.post_policy,
         }
     }
 }

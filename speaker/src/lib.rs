@@ -6,6 +6,7 @@
 //! [`Speaker::ready`] and [`Speaker::transmit`] what there is to say where the socket takes bytes, and it wakes the
 //! speaker with [`Event::Timeout`] at [`Speaker::deadline`]. Orders and questions are methods of [`Speaker`].
 
+pub mod bmp;
 pub mod command;
 pub mod config;
 pub mod drain;

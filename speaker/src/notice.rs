@@ -1,7 +1,7 @@
 //! What is worth knowing, said once, as a value: the log line, the metric, the API's stream and the
 //! simulator's trace are four readers of this one enum.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bgp_core::Family;
@@ -117,6 +117,18 @@ pub enum Notice {
     },
     /// The kernel's side has something to say.
     Fib(fib_netlink::Notice),
+    /// A monitoring station is connected.
+    StationUp {
+        /// Which.
+        station: SocketAddr,
+    },
+    /// A monitoring station is not, or cannot be reached.
+    StationDown {
+        /// Which.
+        station: SocketAddr,
+        /// Why, in words.
+        why: String,
+    },
     /// A new configuration is in force.
     Configured {
         /// Peers that were added, changed so that their session restarts, changed in place, and removed.

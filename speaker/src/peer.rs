@@ -7,6 +7,7 @@ use bgp_core::capability::{AddPathMode, Capability, GracefulRestart};
 use bgp_core::family::PerFamily;
 use bgp_core::{Code, Family};
 use bgp_fsm::{End, Fsm, PeerAs, Session, Side, State};
+use bytes::Bytes;
 use rib::PeerId;
 use rib::peer::LocalAddresses;
 
@@ -56,6 +57,8 @@ pub(crate) struct Peer {
     pub(crate) warned: bool,
     /// The last attempt to connect to it failed.
     pub(crate) unreachable: bool,
+    /// The NOTIFICATION that was sent last.
+    pub(crate) notified: Option<Bytes>,
     /// What was agreed on when it was last up.
     pub(crate) agreed: Option<Box<Session>>,
     /// Its stale routes (RFC 4724 §4.2), if it has any.
@@ -79,6 +82,8 @@ pub(crate) struct Conn {
     pub(crate) id: ConnId,
     /// Our end, once it is up.
     pub(crate) local: Option<SocketAddr>,
+    /// The peer's port.
+    pub(crate) remote_port: u16,
 }
 
 impl Peer {
@@ -115,6 +120,7 @@ impl Peer {
             last_update: now,
             warned: false,
             unreachable: false,
+            notified: None,
             agreed: None,
             held: None,
             place: Place::default(),

@@ -1,6 +1,6 @@
 //! All peers, by their number and by their name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rib::PeerId;
 
@@ -15,15 +15,34 @@ const FIRST: u32 = OWNER_FIRST + OWNERS_MAX;
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
     slots: Vec<Option<Peer>>,
+    /// Slots that stay empty: their numbers are seats in the RIB, from which stations hear what peers are told.
+    seats: BTreeSet<usize>,
     ids: BTreeMap<PeerName, PeerId>,
 }
 
 impl Peers {
     /// The number a new peer gets.
     pub(crate) fn next_id(&self) -> PeerId {
-        let free = self.slots.iter().position(Option::is_none);
-        let slot = free.unwrap_or(self.slots.len());
-        PeerId(FIRST + u32::try_from(slot).unwrap_or(u32::MAX - FIRST))
+        let is_free = |slot: &usize| {
+            let taken = self.slots.get(*slot).is_some_and(Option::is_some);
+            !taken && !self.seats.contains(slot)
+        };
+        // There is one within as many as are taken, and one more.
+        let slot = (0..=self.slots.len() + self.seats.len()).find(is_free);
+        let slot = slot.and_then(|slot| u32::try_from(slot).ok());
+        PeerId(FIRST + slot.unwrap_or(u32::MAX - FIRST))
+    }
+
+    /// A number that no peer gets until it is given back.
+    pub(crate) fn take_seat(&mut self) -> PeerId {
+        let id = self.next_id();
+        self.seats.insert(slot(id));
+        id
+    }
+
+    /// Gives it back.
+    pub(crate) fn free_seat(&mut self, id: PeerId) {
+        self.seats.remove(&slot(id));
     }
 
     /// Adds a peer whose number is from [`Peers::next_id`].

@@ -66,6 +66,7 @@ impl Speaker {
             drain: self.drain_view(),
             restart: self.restart_view(),
             peers_held: self.peers.iter().filter(|peer| peer.held.is_some()).count(),
+            stations: self.stations(),
             problems: self.problems(&fib),
             fib,
         }

@@ -69,6 +69,7 @@ impl Speaker {
         self.touch_peers(now, &old.router, &mut changes, out);
         self.add_peers(now, &mut changes, out);
         self.watches.mark_stale();
+        self.configure_stations(now, Some(&old), out);
         self.tell_listen_keys(out);
         self.environment_changed();
         self.redistribute_anew(now, out);

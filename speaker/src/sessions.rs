@@ -14,7 +14,7 @@ use crate::command::PeerName;
 use crate::config::{MaxPrefixes, MaxPrefixesAction};
 use crate::event::{ConnId, Effect, Gate};
 use crate::peer::Conn;
-use crate::{Notice, Speaker};
+use crate::{Notice, Speaker, bmp};
 
 /// How long a refresh of a peer may take, from its beginning to its end.
 const REFRESH_MAX: Duration = Duration::from_secs(360);
@@ -35,7 +35,11 @@ impl Speaker {
                 let conn = self.next_conn();
                 let peer = self.peers.get_mut(id)?;
                 let local = Some(local);
-                *peer.conn_mut(Side::Incoming) = Some(Conn { id: conn, local });
+                *peer.conn_mut(Side::Incoming) = Some(Conn {
+                    id: conn,
+                    local,
+                    remote_port: remote.port(),
+                });
                 peer.accepted = true;
                 let gate = peer.gate(&self.config.router);
                 self.conns.insert(conn, (id, Side::Incoming));
@@ -204,7 +208,9 @@ impl Speaker {
         match output {
             Output::Connect => return self.connect(now, id, out),
             Output::Send(side, bytes) => {
-                let conn = self.peers.get(id)?.conn(side)?.id;
+                let peer = self.peers.get_mut(id)?;
+                let conn = peer.conn(side)?.id;
+                peer.notified = bmp::notification(&bytes).or(peer.notified.take());
                 out.push(Effect::Send { conn, bytes });
             }
             Output::Close(side) => {
@@ -234,6 +240,7 @@ impl Speaker {
         *peer.conn_mut(Side::Outgoing) = Some(Conn {
             id: conn,
             local: None,
+            remote_port: peer.options.port,
         });
         out.push(Effect::Connect {
             conn,
@@ -254,6 +261,8 @@ impl Speaker {
         peer.refreshing = Default::default();
         peer.last_update = now;
         peer.warned = false;
+        peer.notified = None;
+        self.stations.peers_changed();
         self.locate(id);
         if let Some(rib_session) = self.rib_session(id, &session) {
             self.rib_up(now, id, &session, rib_session);
@@ -392,6 +401,7 @@ impl Speaker {
     }
 
     fn down(&mut self, now: Instant, id: PeerId, end: &End, out: &mut Vec<Effect>) {
+        self.station_peer_down(id, end);
         self.rib_down(now, id, end, out);
         let Some(peer) = self.peers.get_mut(id) else {
             return;
@@ -406,7 +416,7 @@ impl Speaker {
         out.push(Effect::Notice(Notice::PeerDown { peer, why }));
     }
 
-    fn next_conn(&mut self) -> ConnId {
+    pub(crate) fn next_conn(&mut self) -> ConnId {
         self.last_conn += 1;
         ConnId(self.last_conn)
     }

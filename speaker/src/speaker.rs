@@ -11,6 +11,7 @@ use fib_netlink::Fib;
 use rib::policy::{Chain, Policies, PolicyError, RouteSource};
 use rib::{PeerId, Rib};
 
+use crate::bmp::Stations;
 use crate::command::{PeerName, Refusal};
 use crate::config::{Config, PeerRange};
 use crate::drain::Draining;
@@ -51,6 +52,7 @@ pub struct Speaker {
     pub(crate) links: Links,
     /// What BFD watches.
     pub(crate) watches: Watches,
+    pub(crate) stations: Stations,
     pub(crate) conns: BTreeMap<ConnId, (PeerId, Side)>,
     pub(crate) last_conn: u64,
     pub(crate) started: Instant,
@@ -108,6 +110,7 @@ impl Speaker {
             watchers: RouteWatchers::default(),
             links: Links::default(),
             watches: Watches::default(),
+            stations: Stations::default(),
             conns: BTreeMap::new(),
             last_conn: 0,
             started: now,
@@ -157,12 +160,16 @@ impl Speaker {
             self.add_configured(now, index, out);
         }
         self.tell_listen_keys(out);
+        self.configure_stations(now, None, out);
         self.environment_changed();
         self.settle(now, out);
     }
 
     /// Takes in what happened at `now`, and pushes what follows from it.
     pub fn handle(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        let Some(event) = self.station_event(now, event, out) else {
+            return self.settle(now, out);
+        };
         match event {
             Event::Timeout => self.timeout(now, out),
             Event::Connected { conn, local } => self.connected(now, conn, local, out),
@@ -204,6 +211,7 @@ impl Speaker {
             self.restart_deadline(),
             self.refresh_deadline(),
             self.draining.deadline(),
+            self.stations.deadline(),
         ]
         .into_iter()
         .flatten()
@@ -212,6 +220,7 @@ impl Speaker {
 
     /// The connections on which there is something to say.
     pub fn ready(&self, out: &mut Vec<ConnId>) {
+        self.ready_stations(out);
         if self.defers() {
             return;
         }
@@ -225,7 +234,7 @@ impl Speaker {
     /// Takes what there is to say on `conn`, about `max` bytes of it. True if there is more.
     pub fn transmit(&mut self, conn: ConnId, max: usize, out: &mut Vec<Bytes>) -> bool {
         let Some(&(id, _)) = self.conns.get(&conn) else {
-            return false;
+            return self.transmit_station(conn, max, out).unwrap_or_default();
         };
         if self.defers() {
             return false;
@@ -257,6 +266,7 @@ impl Speaker {
         self.follow_aggregates();
         self.check_restart(now, out);
         self.feed_fib(now, out);
+        self.check_stations(now, out);
         self.check_life(now, out);
     }
 
@@ -274,6 +284,7 @@ impl Speaker {
         self.expire_held(now, out);
         self.expire_refreshes(now);
         self.check_drain(now, out);
+        self.stations_timeout(now, out);
         self.end_dropped_watches();
     }
 
@@ -431,6 +442,7 @@ impl Speaker {
             self.drive(now, id, Input::Stop(stop), out);
         }
         self.unwatch_all(out);
+        self.end_stations(now, out);
         self.life = Life::Ending(now + SHUTDOWN_MAX);
         self.fib_input(now, fib_netlink::Input::Shutdown, out);
     }

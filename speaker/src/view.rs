@@ -1,6 +1,6 @@
 //! What an operator sees: plain values, made when asked for.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bgp_core::family::PerFamily;
@@ -38,6 +38,8 @@ pub struct Status {
     pub restart: RestartView,
     /// Peers of which routes are held stale.
     pub peers_held: usize,
+    /// Monitoring stations.
+    pub stations: Vec<StationView>,
     /// What is not as it should be, in words; empty is healthy.
     pub problems: Vec<String>,
 }
@@ -85,6 +87,29 @@ pub struct DrainView {
     pub withdraws: Option<Instant>,
     /// Peers with a session that have yet to be told something.
     pub peers_pending: usize,
+}
+
+/// A monitoring station (BMP).
+#[derive(Clone, Debug)]
+pub struct StationView {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Connected.
+    pub up: bool,
+    /// Since when it is, or is not.
+    pub since: Instant,
+    /// Peers whose Peer Up it was told, and not their Peer Down.
+    pub peers: usize,
+    /// Connections that came up.
+    pub connected: u64,
+    /// Connections given up because it was too slow.
+    pub overruns: u64,
+    /// Messages told.
+    pub messages: u64,
+    /// Their octets.
+    pub octets: u64,
+    /// Why the last connection ended or could not be made.
+    pub last_error: Option<String>,
 }
 
 /// The kernel's side of [`Status`].

@@ -27,6 +27,7 @@ pub(crate) const TEST: &[Needed] = &[
     ("gobgpd", "gobgpd"),
     ("/usr/sbin/bgpd", "openbgpd"),
     ("exabgp", "exabgp"),
+    ("tshark", "tshark"),
     ("podman", "podman"),
     ("runc", "runc"),
     ("mmdebstrap", "mmdebstrap"),

@@ -44,6 +44,22 @@ fn answer() -> GetStatusResponse {
             awaited: 2,
         }),
         peers_held: 1,
+        bmp_stations: vec![
+            BmpStation {
+                address: "192.0.2.9:11019".into(),
+                up: true,
+                peers: 2,
+                messages: 2107,
+                octets: 140_000,
+                connected: 1,
+                ..BmpStation::default()
+            },
+            BmpStation {
+                address: "192.0.2.10:11019".into(),
+                last_error: Some("cannot connect: timed out".into()),
+                ..BmpStation::default()
+            },
+        ],
     }
 }
 
@@ -65,6 +81,8 @@ kernel    1049 routes installed, 0 pending, 1 failed
 drain     drained: no route is told to any peer
 restart   deferring: routes are not chosen yet, 2 peers are awaited for 50s at most
 stale     routes of 1 peers are held: see `windrose peer list`
+bmp       192.0.2.9:11019 up 0s, 2 peers, 2107 messages
+bmp       192.0.2.10:11019 down 0s: cannot connect: timed out
 problem   1 route is not installed
 ";
     assert_eq!(String::from_utf8(out).unwrap(), expected);
@@ -82,6 +100,12 @@ fn json_has_the_names_that_scripts_rely_on() {
                 "shadow": false, "different": 0, "missing": 0, "extra": 0},
         "drain": {"state": "drained", "since_s": null, "withdraws_in_s": null, "peers_pending": 0},
         "restart": {"state": "deferring", "left_s": 50, "awaited": 2}, "peers_held": 1,
+        "bmp": [
+            {"address": "192.0.2.9:11019", "up": true, "age_s": 0, "peers": 2, "connected": 1, "overruns": 0,
+                "messages": 2107, "octets": 140_000, "last_error": null},
+            {"address": "192.0.2.10:11019", "up": false, "age_s": 0, "peers": 0, "connected": 0, "overruns": 0,
+                "messages": 0, "octets": 0, "last_error": "cannot connect: timed out"},
+        ],
     });
     assert_eq!(json, expected);
 }

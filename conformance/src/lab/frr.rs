@@ -153,6 +153,10 @@ impl Frr {
         if daemon == "bfdd" {
             command.arg("--bfdctl").arg(self.dir.join("bfdd.sock"));
         }
+        let bmp = std::fs::read_to_string(conf)?.contains("bmp targets");
+        if daemon == "bgpd" && bmp {
+            command.args(["-M", "bmp"]);
+        }
         self.processes.insert(0, host.start(daemon, command)?);
         let socket = self.dir.join(format!("{daemon}.vty"));
         lab.eventually(daemon, Duration::from_secs(10), || {

@@ -14,11 +14,12 @@ use rib::policy::{
 use speaker::command::{Injection, InjectionBatch};
 use speaker::config::{
     Config, Fib, GracefulRestart, MaxPrefixes, MaxPrefixesAction, NextHopMode, Originate, Peer,
-    PeerOptions, PeerRange, Router, Static, StaticNextHop, StaticVia, When,
+    PeerOptions, PeerRange, Ribs, Router, Static, StaticNextHop, StaticVia, Station, When,
 };
 use speaker::inject::ourselves;
 
 use super::net::Chance;
+use super::world::STATION;
 
 /// Prefixes that exist, of each family.
 const PREFIXES: u8 = 24;
@@ -172,6 +173,25 @@ pub(super) fn config(host: usize, topology: &Topology, chance: &mut Chance) -> C
             to_kernel(&mut chance.clone()),
         ],
         sets: Default::default(),
+        stations: Vec::new(),
+    }
+}
+
+/// The station that somebody tells of all tables.
+pub(super) fn station() -> Station {
+    Station {
+        address: STATION,
+        local_address: None,
+        system_name: "sim".to_owned(),
+        ribs: Ribs {
+            pre_policy: true,
+            post_policy: true,
+            adj_rib_out: true,
+            loc_rib: true,
+        },
+        statistics: Some(Duration::from_secs(30)),
+        connect_retry: Duration::from_secs(1),
+        connect_retry_max: Duration::from_secs(16),
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
 use bgp_core::attributes::{Community, NextHop};
+use bgp_core::bmp::Rib;
 use bgp_core::{Attributes, Family};
 use bgp_fsm::State;
 use ipnet::IpNet;
@@ -139,7 +140,79 @@ fn check_host(world: &mut World, host: usize) -> Result<(), String> {
             &heard,
         )?;
     }
+    check_station(world, host, &config, &neighbors, &best)?;
     check_kernel(world, host, &config, &best)
+}
+
+/// What the station knows is what the tables have.
+fn check_station(
+    world: &mut World,
+    host: usize,
+    config: &Config,
+    neighbors: &[(Neighbor, Neighbor)],
+    best: &BTreeMap<IpNet, Vec<Candidate>>,
+) -> Result<(), String> {
+    if config.stations.is_empty() {
+        return Ok(());
+    }
+    let picture = world.picture(host).cloned();
+    let picture = picture.ok_or("the station is not connected")?;
+    let up: Vec<_> = neighbors.iter().map(|(n, _)| n.peer.address).collect();
+    if let Some(gone) = picture.peers.keys().find(|peer| !up.contains(peer)) {
+        return Err(format!("the station knows {gone}, who is not up"));
+    }
+    for (neighbor, back) in neighbors {
+        let (address, name) = (neighbor.peer.address, neighbor.name());
+        let known = picture.peers.get(&address);
+        let known = known.ok_or_else(|| format!("the station does not know {address}"))?;
+        for (rib, expected) in [
+            (Rib::AdjRibInPre, received(world, host, &name)),
+            (Rib::AdjRibInPost, imported(world, host, config, neighbor)),
+            (
+                Rib::AdjRibOutPost,
+                received(world, neighbor.host, &back.name()),
+            ),
+        ] {
+            let routes = known.routes(rib).into_iter();
+            let routes = routes.map(|((prefix, _), attributes)| (prefix, attributes));
+            let what = format!("{rib:?} of {address} at the station");
+            compare(&what, &expected, &routes.collect())?;
+            let families = neighbor.peer.options.families;
+            if families.ipv4 && !known.is_complete(rib, Family::Ipv4Unicast) {
+                return Err(format!("{what} lacks its End-of-RIB"));
+            }
+        }
+    }
+    let expected = best.iter().filter_map(|(prefix, set)| {
+        let mut attributes = set.first()?.attributes.clone();
+        if attributes.next_hop.addr().is_unspecified() {
+            let ourselves = config.router.router_id;
+            attributes.next_hop = match prefix {
+                IpNet::V4(_) => NextHop::V4(ourselves),
+                IpNet::V6(_) => NextHop::V6(ourselves.to_ipv6_mapped()),
+            };
+        }
+        Some((*prefix, attributes))
+    });
+    let expected = expected.collect();
+    let loc_rib = picture.loc_rib.ok_or("the station has no Loc-RIB")?;
+    let routes = loc_rib.routes(Rib::LocRib).into_iter();
+    let routes = routes.map(|((prefix, _), attributes)| (prefix, attributes));
+    compare("the Loc-RIB at the station", &expected, &routes.collect())
+}
+
+/// What of a neighbor's routes import lets pass, as it leaves them.
+fn imported(world: &mut World, host: usize, config: &Config, neighbor: &Neighbor) -> Table {
+    let router = &config.router;
+    let import = neighbor.peer.options.import.as_ref();
+    let mut table = received(world, host, &neighbor.name());
+    table.retain(|prefix, attributes| {
+        let looped = attributes.as_path.contains(router.asn)
+            || attributes.originator_id == Some(router.router_id)
+            || attributes.cluster_list.contains(&router.cluster_id);
+        !looped && policy::apply(&config.policies, import, *prefix, attributes, router.asn)
+    });
+    table
 }
 
 /// Whether a host keeps a peer down because it had too many routes: nothing else may.
@@ -255,22 +328,7 @@ fn choose_all(
     let router = &config.router;
     for (neighbor, _) in neighbors {
         let Neighbor { peer, .. } = neighbor;
-        for (prefix, mut attributes) in received(world, host, &neighbor.name()) {
-            let looped = attributes.as_path.contains(router.asn)
-                || attributes.originator_id == Some(router.router_id)
-                || attributes.cluster_list.contains(&router.cluster_id);
-            let import = peer.options.import.as_ref();
-            if looped
-                || !policy::apply(
-                    &config.policies,
-                    import,
-                    prefix,
-                    &mut attributes,
-                    router.asn,
-                )
-            {
-                continue;
-            }
+        for (prefix, attributes) in imported(world, host, config, neighbor) {
             candidates.entry(prefix).or_default().push(Candidate {
                 identifier: attributes.originator_id.unwrap_or(neighbor.identifier),
                 attributes,

@@ -82,6 +82,13 @@ impl Pipe {
         }
     }
 
+    /// The same, whole, and without a chance.
+    pub fn send_whole(&mut self, now: Instant, latency: Duration, bytes: Bytes) {
+        self.bytes += bytes.len();
+        self.in_flight
+            .push_back((now + latency, Arrival::Data(bytes)));
+    }
+
     /// Closes it behind what is in flight.
     pub fn finish(&mut self, now: Instant, latency: Duration) {
         self.in_flight.push_back((now + latency, Arrival::End));

@@ -7,6 +7,7 @@ use speaker::config::Config;
 
 use super::draw::{self, Topology};
 use super::model;
+use super::net::Chance;
 use super::restarts;
 use super::world::World;
 
@@ -36,8 +37,14 @@ pub fn run(seed: u64, start: Instant) -> Outcome {
     if graceful {
         topology.draw_graceful(&mut world.chance);
     }
+    // What is drawn about the station is drawn apart: worlds stay what they were before there was one.
+    let mut watching = Chance::new(seed ^ 0xB3);
+    let watched = watching.below(topology.count());
     for host in 0..topology.count() {
-        let config = draw::config(host, &topology, &mut world.chance);
+        let mut config = draw::config(host, &topology, &mut world.chance);
+        if host == watched {
+            config.stations.push(draw::station());
+        }
         world.add(&format!("r{host}"), draw::addresses(host), config);
     }
     let end = world.now + TROUBLE;
@@ -49,6 +56,12 @@ pub fn run(seed: u64, start: Instant) -> Outcome {
             crash(&mut world, host);
         } else {
             trouble(&mut world);
+        }
+        match watching.below(12) {
+            0 | 1 => world.stall_station(true),
+            2 => world.stall_station(false),
+            3 => world.hang_up_station(),
+            _ => {}
         }
         model::check_always(&mut world);
     }

@@ -1,10 +1,12 @@
 //! Hosts, the network between them, and the clock they share. The same seed gives the same trace, byte for byte.
 
 mod hear;
+mod trouble;
+mod watch;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -14,6 +16,9 @@ use speaker::{Config, Speaker};
 
 use super::kernel::Kernel;
 use super::net::{Arrival, Chance, Pipe};
+use watch::{AT_STATION, TO_STATION, Watch};
+
+pub(super) use watch::STATION;
 
 /// Bytes a host takes from its speaker for a connection at a time.
 const TRANSMIT_BYTES: usize = 4096;
@@ -78,6 +83,8 @@ pub struct World {
     pub hosts: Vec<Host>,
     wires: Vec<Wire>,
     attempts: Vec<Attempt>,
+    /// Connections that the station has.
+    watches: Vec<Watch>,
     /// Pairs of hosts, the smaller first, between which nothing passes and nobody is told.
     cuts: Vec<(usize, usize)>,
     trace: String,
@@ -96,6 +103,7 @@ impl World {
             hosts: Vec::new(),
             wires: Vec::new(),
             attempts: Vec::new(),
+            watches: Vec::new(),
             cuts: Vec::new(),
             trace: String::new(),
             fault: None,
@@ -174,60 +182,6 @@ impl World {
     #[must_use]
     pub fn trace(&self) -> &str {
         &self.trace
-    }
-
-    /// Nothing passes between two machines any more, and nobody is told.
-    pub fn cut(&mut self, a: usize, b: usize) {
-        self.note(a, &format!("is cut off from {b}"));
-        self.cuts.push((a.min(b), a.max(b)));
-        for wire in &mut self.wires {
-            let [(x, _), (y, _)] = wire.ends;
-            if (x.min(y), x.max(y)) == (a.min(b), a.max(b)) {
-                wire.to.iter_mut().for_each(|pipe| pipe.cut = true);
-            }
-        }
-    }
-
-    /// All cuts are mended, all readers read.
-    pub fn mend(&mut self) {
-        self.cuts.clear();
-        for wire in &mut self.wires {
-            for pipe in &mut wire.to {
-                (pipe.stalled, pipe.cut) = (false, false);
-            }
-        }
-    }
-
-    /// Stops, or lets go on, the reading of some connection of `host`.
-    pub fn stall(&mut self, host: usize, stalled: bool) {
-        self.note(
-            host,
-            if stalled {
-                "stops reading"
-            } else {
-                "reads again"
-            },
-        );
-        for wire in &mut self.wires {
-            for (end, pipe) in wire.to.iter_mut().enumerate() {
-                if wire.ends.get(end).is_some_and(|(owner, _)| *owner == host) {
-                    pipe.stalled = stalled;
-                }
-            }
-        }
-    }
-
-    /// Breaks all connections between two machines, as a reset does.
-    pub fn reset(&mut self, a: usize, b: usize) {
-        self.note(a, &format!("loses its connections with {b}"));
-        let latency = self.latency();
-        let now = self.now;
-        for wire in &mut self.wires {
-            let [(x, _), (y, _)] = wire.ends;
-            if (x, y) == (a, b) || (x, y) == (b, a) {
-                wire.to.iter_mut().for_each(|pipe| pipe.reset(now, latency));
-            }
-        }
     }
 
     /// Runs `job` with a machine's speaker and does what it asks for. `None` if it has none.
@@ -327,6 +281,9 @@ impl World {
         let Attempt {
             from, conn, remote, ..
         } = *attempt;
+        if remote == STATION {
+            return self.attempt_station(from, conn);
+        }
         let target = self.at(remote.ip());
         let addresses = self.hosts.get(from).map(|h| h.addresses);
         let Some([v4, v6]) = addresses else { return };
@@ -391,6 +348,10 @@ impl World {
             let ends = self.wires.get(wire).map(|w| w.ends);
             let Some([a, b]) = ends else { return };
             let ((host, conn), (other, _)) = if end == 0 { (a, b) } else { (b, a) };
+            if host == AT_STATION {
+                self.arrive_at_station(wire, arrival);
+                continue;
+            }
             let Some(conn) = conn else { continue };
             match arrival {
                 Arrival::Data(data) => {
@@ -415,7 +376,9 @@ impl World {
             Effect::Connect { conn, remote, .. } => {
                 let target = self.at(remote.ip());
                 let lost = target.is_none_or(|to| self.is_cut(host, to));
-                let latency = if lost {
+                let latency = if remote == STATION {
+                    TO_STATION
+                } else if lost {
                     CONNECT_TIMEOUT
                 } else {
                     self.latency()
@@ -493,7 +456,12 @@ impl World {
             if !bytes.is_empty() {
                 socket.outbox.push_front(bytes);
             }
-            pipe.send(now, latency, now_bytes, &mut self.chance);
+            let reader = wire.ends.get(1 - socket.end);
+            if reader.is_some_and(|(reader, _)| *reader == AT_STATION) {
+                pipe.send_whole(now, latency, now_bytes);
+            } else {
+                pipe.send(now, latency, now_bytes, &mut self.chance);
+            }
             wrote = true;
         }
         let stuck = !socket.outbox.is_empty();

@@ -17,6 +17,7 @@ mod bad_configurations;
 mod bad_peers;
 mod bfd;
 mod birdc;
+mod bmp;
 mod containers;
 mod drain;
 mod injection;

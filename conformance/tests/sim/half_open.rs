@@ -44,6 +44,7 @@ fn config() -> Config {
         fib: Fib::default(),
         policies: Vec::new(),
         sets: Default::default(),
+        stations: Vec::new(),
     }
 }
 

@@ -103,6 +103,7 @@ fn effect(header: &str, key: &str) -> &'static str {
         "[[peer]]" | "[[peer-range]]" if OF_THE_SESSION.contains(&key) => "session restarts",
         "[router]" if OF_ALL_SESSIONS.contains(&key) => "all sessions restart",
         "[router]" if key == "listen" => RESTART,
+        "[[bmp]]" => "its connection begins anew",
         "[fib]" if key == "protocol" => RESTART,
         "[api]" | "[api.tls]" | "[metrics]" => RESTART,
         // The rest: policies, sets, routes of ours, timers.
@@ -128,6 +129,7 @@ fn end(section: &Section) -> String {
     match &*section.header {
         "[[peer]]" => " (session ends)".to_owned(),
         "[[peer-range]]" => " (its sessions end)".to_owned(),
+        "[[bmp]]" => " (its connection ends)".to_owned(),
         "[[originate]]" | "[[static]]" => " (withdrawn)".to_owned(),
         "[api.tls]" | "[metrics]" => format!(" ({RESTART})"),
         _ => String::new(),

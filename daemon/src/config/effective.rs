@@ -15,6 +15,7 @@ use rib::policy::{
 };
 use speaker::config::{Config, Fib, NextHopMode, PeerOptions, Router, Secret};
 
+use super::bmp;
 use super::options::{PRIVATE_AS, ROLES};
 use super::peers::show;
 use super::routes::SHADOW;
@@ -56,7 +57,7 @@ pub(super) struct Line {
     reason = "a line a key is what reads well"
 )]
 impl Lines {
-    fn put(&mut self, key: &str, value: impl ToString) {
+    pub(super) fn put(&mut self, key: &str, value: impl ToString) {
         self.0.push(Line {
             key: key.to_owned(),
             value: value.to_string(),
@@ -64,11 +65,11 @@ impl Lines {
         });
     }
 
-    fn text(&mut self, key: &str, value: impl ToString) {
+    pub(super) fn text(&mut self, key: &str, value: impl ToString) {
         self.put(key, quoted(&value.to_string()));
     }
 
-    fn maybe_text(&mut self, key: &str, value: Option<impl ToString>) {
+    pub(super) fn maybe_text(&mut self, key: &str, value: Option<impl ToString>) {
         if let Some(value) = value {
             self.text(key, value);
         }
@@ -80,11 +81,11 @@ impl Lines {
         }
     }
 
-    fn time(&mut self, key: &str, value: Duration) {
+    pub(super) fn time(&mut self, key: &str, value: Duration) {
         self.text(key, show_duration(value));
     }
 
-    fn texts<T: ToString>(&mut self, key: &str, values: impl IntoIterator<Item = T>) {
+    pub(super) fn texts<T: ToString>(&mut self, key: &str, values: impl IntoIterator<Item = T>) {
         self.put(key, list(values));
     }
 
@@ -137,11 +138,13 @@ pub(super) fn sections(config: &LoadedConfig) -> Vec<Section> {
         probe: of_probe,
         policies,
         sets: of_sets,
+        stations,
     } = &config.speaker;
     let mut all = vec![section("[router]", "[router]".to_owned(), |lines| {
         router(of_router, lines)
     })];
     daemon(&config.daemon, &mut all);
+    all.extend(bmp::sections(stations));
     all.push(section("[fib]", "[fib]".to_owned(), |lines| {
         fib(of_fib, lines)
     }));
@@ -228,7 +231,7 @@ fn routes(config: &Config, all: &mut Vec<Section>) {
     }
 }
 
-fn section(
+pub(super) fn section(
     header: impl Into<Cow<'static, str>>,
     name: String,
     fill: impl FnOnce(&mut Lines),

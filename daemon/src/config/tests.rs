@@ -1312,3 +1312,38 @@ fn how_links_are_measured_is_read_and_shown() {
     wrong("[score]\nmargin = 20\n", "a percentage is expected");
     wrong("[score]\nhold-down = \"1h\"\n", "from 1s to 300s");
 }
+
+#[test]
+fn a_station_is_told_what_the_file_says_and_else_adj_rib_in_before_policy() {
+    let config = good(&format!("{ROUTER}[[bmp]]\naddress = \"192.0.2.9\"\n"));
+    let station = &config.speaker.stations[0];
+    assert_eq!(station.address, "192.0.2.9:11019".parse().unwrap());
+    assert!(station.ribs.pre_policy && !station.ribs.post_policy);
+    assert!(!station.ribs.adj_rib_out && !station.ribs.loc_rib);
+    assert!(!station.system_name.is_empty());
+    assert_eq!(station.statistics, Some(Duration::from_secs(60)));
+    let quiet = "[[bmp]]\naddress = \"2001:db8::9\"\nstatistics = \"0s\"\nribs = [\"loc-rib\"]\n";
+    let quiet = &good(&format!("{ROUTER}{quiet}")).speaker.stations[0];
+    assert_eq!(quiet.statistics, None);
+    assert!(quiet.ribs.loc_rib && !quiet.ribs.pre_policy);
+}
+
+#[test]
+fn mistakes_about_stations_are_reported() {
+    let station = |keys: &str| format!("[[bmp]]\naddress = \"192.0.2.9\"\n{keys}\n");
+    wrong(&station("ribs = []"), "sees nothing");
+    wrong(&station("ribs = [\"adj-rib-in\"]"), "means nothing here");
+    wrong(&station("connect-retry = \"0s\""), "out of range");
+    wrong(
+        &station("connect-retry = \"60s\"\nconnect-retry-max = \"30s\""),
+        "shorter than the first one",
+    );
+    wrong(&station("local-address = \"2001:db8::1\""), "IPv6");
+    wrong(&station("system-name = \"\""), "a system's name");
+    wrong(&(station("") + &station("")), "is there twice");
+    let many: String = (1..=9)
+        .map(|n| format!("[[bmp]]\naddress = \"192.0.2.{n}\"\n"))
+        .collect();
+    wrong(&many, "more than 8 stations");
+    wrong("[[bmp]]\nport = 5000\n", "address");
+}

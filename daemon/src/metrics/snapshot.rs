@@ -12,7 +12,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use rib::Drain;
 use speaker::liveness::WatchView;
-use speaker::view::{FibStatus, PeerView, RestartStage, Status};
+use speaker::view::{FibStatus, PeerView, RestartStage, StationView, Status};
 
 use super::Counts;
 
@@ -71,6 +71,7 @@ pub(super) fn register(registry: &mut Registry, status: &Status, peers: &[PeerVi
     }
     registry.register("rib_prefixes", "Prefixes in the Loc-RIB", prefixes);
     register_fib(registry, &status.fib);
+    register_stations(registry, &status.stations);
     register_sessions(registry, peers);
     register_traffic(registry, peers);
 }
@@ -133,6 +134,35 @@ fn register_fib(registry: &mut Registry, fib: &FibStatus) {
         set(&routes, &vec![("state", state.to_owned())], count);
     }
     registry.register("fib_routes", "Routes for the kernel, by state", routes);
+}
+
+/// Registers the monitoring stations.
+fn register_stations(registry: &mut Registry, stations: &[StationView]) {
+    let (up, connected) = (Gauges::default(), Counters::default());
+    let (overruns, messages, octets) = (
+        Counters::default(),
+        Counters::default(),
+        Counters::default(),
+    );
+    for station in stations {
+        let labels = vec![("station", station.address.to_string())];
+        set(&up, &labels, usize::from(station.up));
+        for (counters, count) in [
+            (&connected, station.connected),
+            (&overruns, station.overruns),
+            (&messages, station.messages),
+            (&octets, station.octets),
+        ] {
+            counters.get_or_create(&labels).inc_by(count);
+        }
+    }
+    registry.register("bmp_station_up", "Whether the station is connected", up);
+    let help = "Connections to the station that came up since start";
+    registry.register("bmp_station_connections", help, connected);
+    let help = "Connections given up because the station was too slow";
+    registry.register("bmp_station_overruns", help, overruns);
+    registry.register("bmp_messages", "BMP messages told", messages);
+    registry.register("bmp_octets", "Octets of BMP told", octets);
 }
 
 /// Registers the state of each peer.

@@ -15,7 +15,7 @@ use speaker::drain::Drain;
 use speaker::view::{
     DrainView, Explanation, FibDetail, FibStatus, FibView, NextHopView, OwnerView, PathView,
     PeerView, PrefixCounts, RestartStage, RestartView, RouteChange, RouteView, SessionView, Source,
-    Status,
+    StationView, Status,
 };
 use tonic::metadata::MetadataValue;
 
@@ -208,6 +208,7 @@ pub(crate) fn system_status(view: Status, now: Instant) -> v1::GetStatusResponse
         attribute_sets: count(view.attribute_sets),
         fib: Some(fib_status(&view.fib)),
         problems: view.problems,
+        bmp_stations: view.stations.into_iter().map(|s| station(s, now)).collect(),
         drain: Some(drain(view.drain, now)),
         restart: restart(view.restart, now),
         peers_held: count(view.peers_held),
@@ -238,6 +239,20 @@ pub(crate) fn drain(view: DrainView, now: Instant) -> v1::DrainStatus {
         state_age: view.since.and_then(|since| age(now, since)),
         withdraws_in: view.withdraws.and_then(|at| age(at, now)),
         peers_pending: count(view.peers_pending),
+    }
+}
+
+fn station(view: StationView, now: Instant) -> v1::BmpStation {
+    v1::BmpStation {
+        address: view.address.to_string(),
+        up: view.up,
+        age: age(now, view.since),
+        peers: count(view.peers),
+        connected: view.connected,
+        overruns: view.overruns,
+        messages: view.messages,
+        octets: view.octets,
+        last_error: view.last_error,
     }
 }
 

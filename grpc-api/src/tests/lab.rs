@@ -211,6 +211,7 @@ fn config() -> Config {
         },
         policies: vec![marking()],
         sets: rib::policy::SetsConfig::default(),
+        stations: Vec::new(),
     }
 }
 

@@ -12,15 +12,19 @@ use crate::journal::Version;
 use crate::packer::for_member;
 use crate::peer::PeerId;
 use crate::plane::Plane;
+use crate::plane::known::Known;
 use crate::rib::Core;
 
 /// Nets or journal entries of one batch. Small in tests, so that members lag.
 const BATCH: u32 = if cfg!(test) { 3 } else { 4096 };
 
-/// A peer that is told the routes of a family.
+/// A peer that is told the routes of a family; or a monitoring station, which is told what a peer is told, from a seat of
+/// its own.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) group: usize,
+    /// Whose own routes are left out.
+    pub(crate) peer: PeerId,
     /// The version it hears next, once it has walked.
     next: Version,
     /// Nets that changed from here on must not be forgotten yet; at most [`Member::next`].
@@ -44,32 +48,6 @@ struct Walk {
     known: Known,
 }
 
-/// What a walker may know from another group: what the walk does not tell of that, it withdraws.
-#[derive(Debug, Default)]
-pub(super) enum Known {
-    #[default]
-    Nothing,
-    /// By net.
-    Nets(Vec<bool>),
-    /// By net, the largest Path Identifier.
-    Paths(Vec<u32>),
-}
-
-impl Known {
-    /// The largest Path Identifier that it may know of a net; without any, 1 if it may know the net.
-    pub(super) fn of(&self, net: u32) -> u32 {
-        match self {
-            Self::Nothing => 0,
-            Self::Nets(nets) => nets.get(net as usize).copied().unwrap_or_default().into(),
-            Self::Paths(numbers) => numbers.get(net as usize).copied().unwrap_or_default(),
-        }
-    }
-
-    const fn is_nothing(&self) -> bool {
-        matches!(self, Self::Nothing)
-    }
-}
-
 impl Member {
     pub(crate) fn hold(&self) -> Version {
         self.hold.min(self.next)
@@ -87,9 +65,14 @@ impl Member {
 impl<P: Prefix> Plane<P> {
     /// A peer's session is up: it is to be told all.
     pub(crate) fn join(&mut self, core: &mut Core, peer: PeerId, view: View) {
-        self.leave(core, peer);
-        self.enter(peer, view, Known::Nothing, None);
-        if let Some(member) = self.member_mut(peer) {
+        self.join_as(core, peer, peer, view);
+    }
+
+    /// The same from `seat`, if that is not the peer's.
+    pub(crate) fn join_as(&mut self, core: &mut Core, seat: PeerId, peer: PeerId, view: View) {
+        self.leave(core, seat);
+        self.enter((seat, peer), view, Known::Nothing, None);
+        if let Some(member) = self.member_mut(seat) {
             member.end_of_rib = true;
         }
     }
@@ -103,10 +86,11 @@ impl<P: Prefix> Plane<P> {
     }
 
     /// It is to be told by other rules. What it was told by the old ones and not by the new ones is withdrawn.
-    pub(crate) fn change_view(&mut self, core: &mut Core, peer: PeerId, view: View) {
-        let Some(member) = self.member(peer) else {
+    pub(crate) fn change_view(&mut self, core: &mut Core, seat: PeerId, view: View) {
+        let Some(member) = self.member(seat) else {
             return;
         };
+        let peer = member.peer;
         let Some(group) = self.group(member.group) else {
             return;
         };
@@ -118,11 +102,11 @@ impl<P: Prefix> Plane<P> {
         let due = (member.end_of_rib, member.end_of_refresh, member.again);
         let begins = member.walk.as_ref().is_some_and(|walk| walk.begin);
         let left = member.group;
-        if let Some(slot) = self.members.get_mut(peer.0 as usize) {
+        if let Some(slot) = self.members.get_mut(seat.0 as usize) {
             *slot = None;
         }
-        self.enter(peer, view, known, Some(hold));
-        if let Some(member) = self.member_mut(peer) {
+        self.enter((seat, peer), view, known, Some(hold));
+        if let Some(member) = self.member_mut(seat) {
             // A refresh that was begun is ended, by what is told now.
             (member.end_of_rib, member.end_of_refresh, member.again) = due;
             if let Some(walk) = &mut member.walk {
@@ -200,17 +184,17 @@ impl<P: Prefix> Plane<P> {
         self.trim();
     }
 
-    fn step(&mut self, core: &mut Core, peer: PeerId, out: &mut Vec<Bytes>) {
+    fn step(&mut self, core: &mut Core, seat: PeerId, out: &mut Vec<Bytes>) {
         let end = self.journal.end();
-        let Some(member) = self.member(peer) else {
+        let Some(member) = self.member(seat) else {
             return;
         };
-        let (id, next) = (member.group, member.next);
+        let (id, next, peer) = (member.group, member.next, member.peer);
         if member.walk.is_some() {
-            return self.walk(core, peer, out);
+            return self.walk(core, seat, out);
         }
         if next >= member.end_at && (member.end_of_rib || member.end_of_refresh) {
-            return self.say_end(peer, out);
+            return self.say_end(seat, out);
         }
         let Some(group) = self.groups.get_mut(id).and_then(Option::as_mut) else {
             return;
@@ -231,7 +215,7 @@ impl<P: Prefix> Plane<P> {
             out.extend(for_member(segments, peer));
             to
         };
-        if let Some(member) = self.member_mut(peer) {
+        if let Some(member) = self.member_mut(seat) {
             member.next = to;
             member.hold = to;
         }
@@ -256,10 +240,8 @@ impl<P: Prefix> Plane<P> {
         let Some(group) = groups.get_mut(id).and_then(Option::as_mut) else {
             return Vec::new();
         };
-        let is_member = |peer: &PeerId| {
-            let member = members.get(peer.0 as usize).and_then(Option::as_ref);
-            member.is_some_and(|m| m.group == id)
-        };
+        let may_join = walks(members, id);
+        let is_member = |peer: &PeerId| may_join || is_member(members, *peer, id);
         for version in group.head..to {
             let Some(at) = journal.get(version) else {
                 continue;
@@ -343,11 +325,11 @@ impl<P: Prefix> Plane<P> {
 
     /// A member walks on: it is told what the group has been told. Members that walk at the same time share what is said,
     /// unless they may know of something that must be withdrawn.
-    fn walk(&mut self, core: &mut Core, peer: PeerId, out: &mut Vec<Bytes>) {
-        let Some(member) = self.member_mut(peer) else {
+    fn walk(&mut self, core: &mut Core, seat: PeerId, out: &mut Vec<Bytes>) {
+        let Some(member) = self.member_mut(seat) else {
             return;
         };
-        let (id, next) = (member.group, member.next);
+        let (id, next, peer) = (member.group, member.next, member.peer);
         let Some(walk) = &mut member.walk else { return };
         let (at, begin) = (walk.at, std::mem::take(&mut walk.begin));
         let known = std::mem::take(&mut walk.known);
@@ -365,7 +347,7 @@ impl<P: Prefix> Plane<P> {
         }
         out.extend(for_member(segments, peer));
         let (nets, end) = (self.table.indices().end, self.journal.end());
-        if let Some(member) = self.member_mut(peer) {
+        if let Some(member) = self.member_mut(seat) {
             if to < nets {
                 let begin = false;
                 member.walk = Some(Walk {
@@ -499,7 +481,13 @@ impl<P: Prefix> Plane<P> {
         }
     }
 
-    fn enter(&mut self, peer: PeerId, view: View, known: Known, hold: Option<Version>) {
+    fn enter(
+        &mut self,
+        (seat, peer): (PeerId, PeerId),
+        view: View,
+        known: Known,
+        hold: Option<Version>,
+    ) {
         let id = self.find_or_make_group(view);
         let Some(group) = self.groups.get_mut(id).and_then(Option::as_mut) else {
             return;
@@ -510,6 +498,7 @@ impl<P: Prefix> Plane<P> {
         let next = wave.map_or(group.head, |wave| wave.start);
         let member = Member {
             group: id,
+            peer,
             next,
             hold: hold.unwrap_or(next).min(next),
             walk: Some(Walk {
@@ -522,7 +511,7 @@ impl<P: Prefix> Plane<P> {
             again: None,
             end_at: next,
         };
-        let at = peer.0 as usize;
+        let at = seat.0 as usize;
         if self.members.len() <= at {
             self.members.resize_with(at + 1, || None);
         }
@@ -584,6 +573,19 @@ impl<P: Prefix> Plane<P> {
     fn member_mut(&mut self, peer: PeerId) -> Option<&mut Member> {
         self.members.get_mut(peer.0 as usize)?.as_mut()
     }
+}
+
+/// Whether a peer is told what the group is told.
+pub(super) fn is_member(members: &[Option<Member>], peer: PeerId, group: usize) -> bool {
+    let member = members.get(peer.0 as usize).and_then(Option::as_ref);
+    member.is_some_and(|m| m.group == group)
+}
+
+/// Whether somebody of a group walks. Then others may join it, and be told what was said before they came: of their own
+/// routes, too.
+pub(super) fn walks(members: &[Option<Member>], group: usize) -> bool {
+    let mut members = members.iter().flatten();
+    members.any(|m| m.group == group && m.walk.is_some())
 }
 
 fn mark<P: Prefix>(subtype: Subtype) -> Bytes {

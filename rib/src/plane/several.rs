@@ -13,7 +13,8 @@ use crate::journal::Version;
 use crate::packer::{BlockId, Packer};
 use crate::peer::PeerId;
 use crate::plane::Plane;
-use crate::plane::member::Known;
+use crate::plane::known::Known;
+use crate::plane::member::{is_member, walks};
 use crate::rib::Core;
 use crate::several::{ToldPath, ToldPaths};
 use crate::table::Table;
@@ -51,10 +52,8 @@ impl<P: Prefix> Plane<P> {
         let Some(group) = groups.get_mut(id).and_then(Option::as_mut) else {
             return Vec::new();
         };
-        let is_member = |peer: &PeerId| {
-            let member = members.get(peer.0 as usize).and_then(Option::as_ref);
-            member.is_some_and(|m| m.group == id)
-        };
+        let may_join = walks(members, id);
+        let is_member = |peer: &PeerId| may_join || is_member(members, *peer, id);
         for version in group.head..to {
             let net = journal
                 .get(version)

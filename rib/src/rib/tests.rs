@@ -21,6 +21,7 @@ mod model;
 mod queries;
 mod refresh;
 mod served;
+mod station;
 
 const OURS: u32 = 64999;
 const OUR_ID: Ipv4Addr = Ipv4Addr::new(10, 255, 0, 1);

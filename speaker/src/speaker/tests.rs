@@ -17,6 +17,7 @@ mod peers;
 mod redistribute;
 mod refresh;
 mod restart;
+mod stations;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -41,6 +42,9 @@ struct Net {
     /// All that was said and done, except for bytes.
     done: Vec<(usize, Effect)>,
     gates: Vec<(usize, Gate)>,
+    /// Calls of a station, which a test answers; and what it was told before it was hung up on.
+    station_calls: Vec<ConnId>,
+    station_said: Vec<u8>,
 }
 
 fn address(host: usize) -> IpAddr {
@@ -110,6 +114,8 @@ impl Net {
             arrivals: VecDeque::new(),
             done: Vec::new(),
             gates: Vec::new(),
+            station_calls: Vec::new(),
+            station_said: Vec::new(),
         };
         for host in 0..net.speakers.len() {
             net.with(host, Speaker::start);
@@ -140,6 +146,9 @@ impl Net {
 
     fn act(&mut self, host: usize, effect: Effect) {
         match effect {
+            Effect::Connect { conn, remote, .. } if remote.port() == 11019 => {
+                self.station_calls.push(conn);
+            }
             Effect::Connect {
                 conn, remote, gate, ..
             } => {
@@ -175,6 +184,8 @@ impl Net {
                 if let Some(&(host, conn)) = self.wires.get(&(host, conn)) {
                     self.arrivals
                         .push_back((host, Event::Received { conn, data }));
+                } else if host == 0 && self.station_calls.contains(&conn) {
+                    self.station_said.extend_from_slice(&data);
                 }
             }
             Effect::Close { conn } => {
@@ -205,6 +216,10 @@ impl Net {
                 let mut ready = Vec::new();
                 self.speakers[host].ready(&mut ready);
                 for conn in ready {
+                    // A station reads when its test does.
+                    if host == 0 && self.station_calls.contains(&conn) {
+                        continue;
+                    }
                     let mut messages = Vec::new();
                     self.speakers[host].transmit(conn, 4096, &mut messages);
                     for bytes in messages {

@@ -29,6 +29,8 @@ impl World {
             | Notice::RedistributeFull { .. }
             | Notice::Link(_)
             | Notice::Fib(_)
+            | Notice::StationUp { .. }
+            | Notice::StationDown { .. }
             | Notice::Configured { .. }
             | Notice::PeerChanged { .. } => self.note(host, &format!("{notice:?}")),
         }

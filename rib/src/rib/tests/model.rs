@@ -1,6 +1,8 @@
 //! The model: Adj-RIBs-In as a map, everything else computed anew each time, by brute force.
 
+use super::station::Station;
 use super::*;
+use crate::monitor::Stage;
 use crate::policy::{
     Action, CommunitiesConfig, MatchConfig, PolicyConfig, RuleConfig, SetConfig, SetsConfig, Then,
 };
@@ -169,6 +171,7 @@ struct World {
     costs: BTreeMap<IpAddr, Option<u64>>,
     multipath: u8,
     fib: BTreeMap<IpNet, Forwarding>,
+    station: Option<Station>,
 }
 
 fn prefix(n: u64) -> IpNet {
@@ -213,18 +216,22 @@ impl World {
             costs: BTreeMap::new(),
             multipath,
             fib: BTreeMap::new(),
+            station: None,
         }
     }
 
     fn step(&mut self) {
         let peer = self.random.small(PEERS.into());
         let n = self.random.below(PREFIXES);
-        match self.random.below(40) {
+        match self.random.below(44) {
             0 => self.up(peer),
             1 => {
+                self.station_hears_end(peer);
                 self.rib.peer_down(PeerId(peer));
                 self.peers.remove(&peer);
             }
+            40 if n < 3 => self.station(),
+            40..=43 => self.station_reads(),
             2 => self.change_policy(peer),
             3 => self.next_hop(),
             4 => {
@@ -271,6 +278,7 @@ impl World {
         if session.is_internal() {
             session.as_path.inbound = None;
         }
+        self.station_hears_end(peer);
         self.rib.peer_up(PeerId(peer), session.clone());
         let model = ModelPeer {
             sort,
@@ -283,7 +291,82 @@ impl World {
             },
             session,
         };
+        if let Some(station) = &mut self.station {
+            station.up(&mut self.rib, peer, &model.listener);
+        }
         self.peers.insert(peer, model);
+    }
+
+    /// The station goes, or comes.
+    fn station(&mut self) {
+        if let Some(station) = self.station.take() {
+            return station.disconnect(&mut self.rib);
+        }
+        let peers = self.peers.iter().filter(|(id, _)| **id != 100);
+        let peers = peers.map(|(id, peer)| (*id, peer.listener.clone()));
+        self.station = Some(Station::connect(&mut self.rib, peers));
+    }
+
+    fn station_hears_end(&mut self, peer: u32) {
+        if let Some(station) = &mut self.station {
+            station.down(&mut self.rib, peer);
+        }
+    }
+
+    fn station_reads(&mut self) {
+        let station = self.station.as_mut();
+        if station.is_some_and(|station| !station.read(&mut self.rib)) {
+            self.station();
+            self.station();
+        }
+    }
+
+    /// The station's picture is what there is.
+    fn check_station(&mut self) {
+        let done = |world: &Self| {
+            let station = world.station.as_ref();
+            station.is_none_or(|station| station.is_done(&world.rib))
+        };
+        while !done(self) {
+            self.station_reads();
+        }
+        let Some(station) = &self.station else {
+            return;
+        };
+        for (id, peer) in self.peers.iter().filter(|(id, _)| **id != 100) {
+            let seed = self.seed;
+            let heard = |stage| &station.heard[&(*id, stage)].routes;
+            assert_eq!(heard(Stage::PrePolicy), &peer.told, "{id}, seed {seed}");
+            let passed = peer.told.iter().filter_map(|(prefix, attributes)| {
+                let looped = attributes.as_path.contains(OURS);
+                let passed = peer.import.apply(*prefix, attributes);
+                Some((*prefix, passed.filter(|_| !looped)?))
+            });
+            let passed: BTreeMap<IpNet, Attributes> = passed.collect();
+            assert_eq!(heard(Stage::PostPolicy), &passed, "{id}, seed {seed}");
+            let seat = &station.seats[id];
+            if seat.add_path {
+                assert_eq!(seat.paths, peer.listener.paths, "{id}, seed {seed}");
+            } else {
+                assert_eq!(seat.routes, peer.listener.routes, "{id}, seed {seed}");
+            }
+        }
+        for n in 0..PREFIXES {
+            let prefix = prefix(n);
+            let chosen = self.chosen(prefix);
+            let best = chosen.first().map(|(_, _, attributes, _)| {
+                let mut attributes = attributes.clone();
+                if attributes.next_hop == OURSELVES {
+                    attributes.next_hop = match prefix {
+                        IpNet::V4(_) => NextHop::V4(OUR_ID),
+                        IpNet::V6(_) => NextHop::V6(OUR_ID.to_ipv6_mapped()),
+                    };
+                }
+                attributes
+            });
+            let told = station.loc_rib.routes.get(&prefix);
+            assert_eq!(told, best.as_ref(), "{prefix}, seed {}", self.seed);
+        }
     }
 
     fn change_policy(&mut self, peer: u32) {
@@ -650,6 +733,7 @@ impl World {
             let received = counts.ipv4.received + counts.ipv6.received;
             assert_eq!(received as usize, model.told.len());
         }
+        self.check_station();
     }
 }
 
@@ -666,6 +750,9 @@ fn whatever_happens_everybody_ends_up_knowing_what_the_model_says() {
                 world.step();
             }
             world.check();
+        }
+        if let Some(station) = world.station.take() {
+            station.disconnect(&mut world.rib);
         }
         for peer in 0..PEERS {
             world.rib.peer_down(PeerId(peer));

@@ -1,0 +1,4 @@
+//! See `windrose_fuzz::bmp`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| windrose_fuzz::bmp(data));
