@@ -1,5 +1,6 @@
 //! `windrose peer`.
 
+mod settings;
 mod spec;
 
 use proto::v1::peer_service_client::PeerServiceClient;
@@ -17,6 +18,7 @@ use crate::args::{PeerCommand, PeerSpec};
 use crate::client::{ANSWER_MAX, Failure};
 use crate::output::{Column, Printer, Row, Tone, Word};
 use crate::text;
+use settings::{LimitRow, TimersRow};
 
 pub(crate) async fn run(
     command: PeerCommand,
@@ -220,6 +222,15 @@ struct PeerRow {
     interface: Option<String>,
     group: Option<String>,
     dynamic: bool,
+    local_asn: u32,
+    /// What we offer, in words.
+    offered: Vec<String>,
+    timers: TimersRow,
+    /// Null: none is configured.
+    limit: Option<LimitRow>,
+    ttl: Option<u32>,
+    min_ttl: Option<u32>,
+    authentication: Option<String>,
     /// It was added over the API, and is kept over restarts.
     added: bool,
     kept: bool,
@@ -259,6 +270,10 @@ struct SessionRow {
     hold_time_s: Option<i64>,
     four_octet_as: bool,
     capabilities: Vec<String>,
+    /// What came of both offers, in words.
+    agreed: Vec<String>,
+    /// Null: none are sent.
+    keepalive_s: Option<f64>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -311,6 +326,13 @@ impl From<Peer> for PeerRow {
             interface: peer.interface,
             group: peer.group,
             dynamic: peer.dynamic,
+            local_asn: peer.local_asn,
+            offered: peer.offered,
+            timers: peer.timers.map(TimersRow::from).unwrap_or_default(),
+            limit: peer.limit.map(LimitRow::from),
+            ttl: peer.ttl,
+            min_ttl: peer.min_ttl,
+            authentication: peer.authentication,
             added: peer.added,
             kept: peer.kept,
             enabled: peer.enabled,
@@ -351,6 +373,8 @@ impl From<proto::v1::Session> for SessionRow {
             hold_time_s: session.hold_time.map(|time| time.seconds),
             four_octet_as: session.four_octet_as,
             capabilities: session.capabilities,
+            agreed: session.agreed,
+            keepalive_s: session.keepalive.map(settings::seconds),
         }
     }
 }
@@ -440,6 +464,7 @@ impl PeerRow {
         let mut details = vec![
             ("peer", self.address.as_str().into()),
             ("AS", u64::from(self.asn).into()),
+            ("our AS", nonzero(self.local_asn.into())),
             ("description", self.description.clone().into()),
             ("group", self.group.clone().into()),
             ("interface", self.interface.clone().into()),
@@ -469,6 +494,7 @@ impl PeerRow {
             (f.family, counts.into())
         }));
         details.extend(self.session.iter().flat_map(SessionRow::details));
+        details.extend(self.settings());
         details.extend([
             (
                 "received",
@@ -483,13 +509,18 @@ impl PeerRow {
 }
 
 impl SessionRow {
-    fn details(&self) -> [(&'static str, Word); 4] {
+    fn details(&self) -> [(&'static str, Word); 6] {
         let hold_time = self.hold_time_s.map_or("none".into(), |s| format!("{s}s"));
         [
             ("identifier", self.identifier.as_str().into()),
             ("local address", self.local_address.clone().into()),
             ("hold time", hold_time.into()),
-            ("capabilities", self.capabilities.join(", ").into()),
+            (
+                "keepalive",
+                self.keepalive_s.map(|s| format!("{s}s")).into(),
+            ),
+            ("it offers", self.capabilities.join(", ").into()),
+            ("agreed", self.agreed.join(", ").into()),
         ]
     }
 }

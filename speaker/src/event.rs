@@ -123,6 +123,14 @@ pub struct Gate {
     pub interface: Option<String>,
 }
 
+impl Gate {
+    /// How segments are authenticated, in a word.
+    pub(crate) fn authentication(&self) -> Option<&'static str> {
+        let md5 = self.md5.as_ref().map(|_| "tcp-md5");
+        md5.or_else(|| self.ao.as_ref().map(|_| "tcp-ao"))
+    }
+}
+
 /// One key of the listening sockets.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ListenKey {

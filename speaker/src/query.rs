@@ -1,10 +1,9 @@
 //! What an operator asks, answered from the engines, in an operator's terms.
 
+mod peer;
+
 use std::sync::{Arc, Weak};
 
-use bgp_core::Family;
-use bgp_core::capability::Capability;
-use bgp_core::family::PerFamily;
 use fib_netlink::{FibRow, RouteState};
 use ipnet::IpNet;
 use rib::policy::Verdict;
@@ -16,12 +15,10 @@ use crate::command::{PeerName, Refusal};
 use crate::config::Config;
 use crate::fib::next_hop;
 use crate::originate::{AGGREGATE, ORIGINATE, STATIC};
-use crate::peer::Peer;
 use crate::redistribute::{CONNECTED, KERNEL};
 use crate::view::{
-    Explanation, FibDetail, FibPage, FibStatus, FibView, MessageCounts, NextHopView, PathView,
-    PeerView, PrefixCounts, RouteChange, RoutePage, RouteQuery, RouteView, SessionView, Source,
-    Status,
+    Explanation, FibDetail, FibPage, FibStatus, FibView, NextHopView, PathView, PeerView,
+    PrefixCounts, RouteChange, RoutePage, RouteQuery, RouteView, Source, Status,
 };
 
 /// Watchers of routes, each with who holds it: nobody has to say that a client went away.
@@ -276,62 +273,6 @@ impl Speaker {
             problems.push(format!("{down} peers are not established"));
         }
         problems
-    }
-
-    fn view_peer(&self, peer: &Peer) -> PeerView {
-        let session = peer.fsm.session();
-        let counts = self.rib.peer_counts(peer.id);
-        let messages = peer.fsm.counters();
-        let offered = session.map_or(peer.options.families, |session| session.families);
-        PeerView {
-            address: peer.name.address,
-            interface: peer.interface().map(str::to_owned),
-            asn: peer.asn(),
-            description: peer.options.description.clone(),
-            group: peer.options.group.clone(),
-            dynamic: peer.range.is_some(),
-            enabled: peer.enabled,
-            state: peer.fsm.state(),
-            since: peer.since,
-            prefixes: PerFamily {
-                ipv4: view_counts(counts.ipv4),
-                ipv6: view_counts(counts.ipv6),
-            },
-            held: peer.held_view(),
-            awaited: self.awaits(peer),
-            last_error: peer.last_error.as_ref().map(|(why, _)| why.clone()),
-            last_error_at: peer.last_error.as_ref().map(|(_, at)| *at),
-            families: Family::ALL
-                .into_iter()
-                .filter(|family| *offered.get(*family))
-                .collect(),
-            session: session.map(|session| SessionView {
-                identifier: session.identifier,
-                local_address: peer
-                    .session_conn()
-                    .and_then(|conn| conn.local)
-                    .map(|local| local.ip()),
-                hold_time: session.hold_time,
-                capabilities: session
-                    .capabilities
-                    .iter()
-                    .map(Capability::to_string)
-                    .collect(),
-                four_octet_as: session.four_octet_as,
-            }),
-            established_count: peer.established_count,
-            messages: MessageCounts {
-                received: messages.received,
-                sent: messages.sent + peer.updates_sent,
-                updates_received: messages.updates_received,
-                updates_sent: peer.updates_sent,
-            },
-            malformed: peer.malformed,
-            probed: peer.options.probe,
-            bfd: self.bfd_state(peer),
-            import: peer.options.import.clone(),
-            export: peer.options.export.clone(),
-        }
     }
 
     fn view_route(&self, row: RouteRow) -> RouteView {

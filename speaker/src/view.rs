@@ -172,6 +172,20 @@ pub struct PeerView {
     pub families: Vec<Family>,
     /// The session, while there is one.
     pub session: Option<SessionView>,
+    /// Our AS number towards it.
+    pub local_asn: u32,
+    /// What we offer, in words, in the order of the codes.
+    pub offered: Vec<String>,
+    /// What its session is timed by.
+    pub timers: TimersView,
+    /// The limit on its prefixes.
+    pub limit: Option<LimitView>,
+    /// TTL of what we send; `None`: the system's.
+    pub ttl: Option<u8>,
+    /// Least TTL of what we take (RFC 5082).
+    pub min_ttl: Option<u8>,
+    /// `tcp-md5` or `tcp-ao`; `None`: nothing.
+    pub authentication: Option<&'static str>,
     /// Sessions that came up since start.
     pub established_count: u64,
     /// Messages received and sent, UPDATEs among them.
@@ -225,6 +239,36 @@ pub struct SessionView {
     pub capabilities: Vec<String>,
     /// AS numbers of four octets.
     pub four_octet_as: bool,
+    /// What came of both offers, in words.
+    pub agreed: Vec<String>,
+    /// Between our KEEPALIVEs, before jitter; `None`: none are sent.
+    pub keepalive: Option<Duration>,
+}
+
+/// Timers as they are configured.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct TimersView {
+    /// What we offer; zero: none.
+    pub hold_time: Duration,
+    /// `None`: a third of the agreed hold time.
+    pub keepalive: Option<Duration>,
+    /// ConnectRetryTime.
+    pub connect_retry: Duration,
+    /// IdleHoldTime after an error, to where it doubles.
+    pub idle_hold: (Duration, Duration),
+    /// SendHoldTime (RFC 9687); `None`: none.
+    pub send_hold: Option<Duration>,
+}
+
+/// `max-prefixes`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct LimitView {
+    /// So many prefixes.
+    pub limit: u32,
+    /// At so many a notice is given.
+    pub warn_at: u32,
+    /// `warn`, `stop` or `restart`.
+    pub then: &'static str,
 }
 
 /// Which routes are asked for. Everything absent does not restrict.

@@ -1,6 +1,6 @@
 //! How peers are shown; the names of their JSON fields.
 
-use proto::v1::{MessageCounts, PeerFamily, PolicyChain, Session};
+use proto::v1::{MessageCounts, PeerFamily, PolicyChain, PrefixLimit, Session, Timers};
 use serde_json::json;
 
 use super::*;
@@ -35,10 +35,33 @@ fn tokyo() -> Peer {
             identifier: "10.255.0.2".into(),
             hold_time: seconds(90),
             capabilities: vec!["route refresh".into()],
+            agreed: vec!["ipv4".into(), "route refresh".into()],
+            keepalive: seconds(30),
             four_octet_as: true,
             ..Session::default()
         }),
         established_count: 2,
+        local_asn: 65001,
+        offered: vec!["multiprotocol ipv4".into(), "route refresh".into()],
+        timers: Some(Timers {
+            hold_time: seconds(90),
+            connect_retry: seconds(5),
+            idle_hold: Some(prost_types::Duration {
+                seconds: 1,
+                nanos: 500_000_000,
+            }),
+            idle_hold_max: seconds(60),
+            send_hold: seconds(480),
+            keepalive: None,
+        }),
+        limit: Some(PrefixLimit {
+            limit: 1000,
+            warn_at: 800,
+            then: "restart".into(),
+        }),
+        ttl: Some(255),
+        min_ttl: Some(254),
+        authentication: Some("tcp-md5".into()),
         messages: Some(MessageCounts {
             received: 5,
             sent: 6,
@@ -106,6 +129,7 @@ fn one_peer_is_shown_in_full() {
     let expected = "\
 peer             10.255.12.2
 AS               65002
+our AS           65001
 description      new york
 interface        wg-nyc
 state            Established
@@ -118,7 +142,14 @@ ipv4             100 received, 99 accepted, 7 advertised
 ipv6             10 received, 9 accepted, 7 advertised
 identifier       10.255.0.2
 hold time        90s
-capabilities     route refresh
+keepalive        30s
+it offers        route refresh
+agreed           ipv4, route refresh
+we offer         multiprotocol ipv4, route refresh
+timers           hold time 90s, keepalive a third of it, connect retry 5s, idle hold 1.5s to 60s, send hold 480s
+limit            1000 prefixes, notice at 800, then restart
+TTL              255, at least 254 from the peer
+authentication   tcp-md5
 received         5 messages, 3 of them UPDATEs
 sent             6 messages, 4 of them UPDATEs
 ";
@@ -138,4 +169,26 @@ fn an_event_is_a_peer_with_what_happened() {
     })
     .unwrap();
     assert_eq!(event, json!({"event": "removed", "address": "10.0.0.2"}));
+}
+
+#[test]
+fn offers_timers_and_limits_are_in_json() {
+    let row = serde_json::to_value(PeerRow::from(tokyo())).unwrap();
+    let timers = json!({
+        "hold_time_s": 90.0, "keepalive_s": null, "connect_retry_s": 5.0, "idle_hold_s": 1.5,
+        "idle_hold_max_s": 60.0, "send_hold_s": 480.0,
+    });
+    assert_eq!(row["timers"], timers);
+    let limit = json!({ "limit": 1000, "warn_at": 800, "then": "restart" });
+    assert_eq!(row["limit"], limit);
+    assert_eq!(row["session"]["agreed"], json!(["ipv4", "route refresh"]));
+    assert_eq!(row["session"]["keepalive_s"], 30.0);
+    assert_eq!(
+        row["offered"],
+        json!(["multiprotocol ipv4", "route refresh"])
+    );
+    assert_eq!(
+        (&row["ttl"], &row["local_asn"]),
+        (&json!(255), &json!(65001))
+    );
 }

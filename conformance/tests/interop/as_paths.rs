@@ -1,9 +1,9 @@
 //! The AS_PATHs that arrive, here and at others, where who we are to a peer or what it may see is configured.
 
 use anyhow::{Result, ensure};
-use conformance::lab::{Bird, Frr, Path, Windrosed};
+use conformance::lab::{Bird, Frr, Path};
 
-use crate::star::{ROUTER, Star, bird, bird_with, frr, peer};
+use crate::star::{ROUTER, Star, bird, bird_with, frr, peer, sessions};
 
 const FRR: &str = "/usr/lib/frr/bgpd";
 
@@ -157,11 +157,6 @@ fn private_as_numbers_stay_with_us() -> Result<()> {
         ensure!(sessions(&windrosed, address)? == 1, "{address} noticed");
     }
     Ok(())
-}
-
-fn sessions(windrosed: &Windrosed, peer: &str) -> Result<u64> {
-    let count = windrosed.peer(peer)?["established_count"].as_u64();
-    Ok(count.unwrap_or_default())
 }
 
 /// Two sites of one AS number, who hear of each other where ours takes its place.

@@ -32,3 +32,4 @@ mod refresh;
 mod restarts;
 mod sessions;
 mod star;
+mod timers;

@@ -3,25 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use conformance::lab::{Bird, ExaBgp, Frr, OpenBgpd, Windrosed};
+use conformance::lab::{Bird, ExaBgp, Frr, OpenBgpd};
 
-use crate::star::{ROUTER, Star, bird, exabgp, frr, openbgpd, peer};
+use crate::star::{ROUTER, Star, bird, ended_for, exabgp, frr, is_down, openbgpd, peer, sessions};
 
 const FRR: &str = "/usr/lib/frr/bgpd";
-
-/// Succeeds when the session with a peer is not there.
-fn is_down(windrosed: &Windrosed, peer: &str) -> Result<()> {
-    ensure!(windrosed.established(peer).is_err(), "{peer} is up");
-    Ok(())
-}
-
-/// Succeeds when why the last session with a peer ended has these words, in whatever case.
-fn ended_for(windrosed: &Windrosed, peer: &str, words: &str) -> Result<()> {
-    let row = windrosed.peer(peer)?;
-    let why = row["last_error"].as_str().unwrap_or_default();
-    ensure!(why.to_lowercase().contains(words), "{peer}: {why:?}");
-    Ok(())
-}
 
 /// RFC 9234 §5: what a provider told is for customers alone, and so is what a lateral peer told.
 #[test]
@@ -325,10 +311,6 @@ fn peers_come_and_go_over_the_api() -> Result<()> {
         &frr(2, 65003, &["10.3.0.0/16"], ""),
     )?;
     star.soon("the file's peer", || windrosed.established("192.0.1.2"))?;
-    let sessions = |windrosed: &Windrosed, peer: &str| -> Result<u64> {
-        let count = windrosed.peer(peer)?["established_count"].as_u64();
-        Ok(count.unwrap_or_default())
-    };
 
     let add =
         "peer add 192.0.2.2 --asn 65003 --import accept --export accept --set connect-retry=1s";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use conformance::lab::{ExaBgp, Host, Lab, Windrosed};
 
 /// How long anything may take that takes no timer.
@@ -49,6 +49,32 @@ impl Star {
     pub fn soon<T>(&self, what: &str, look: impl FnMut() -> Result<T>) -> Result<T> {
         self.lab.eventually(what, SOON, look)
     }
+}
+
+/// Succeeds when the session with a peer is not there.
+pub fn is_down(windrosed: &Windrosed, peer: &str) -> Result<()> {
+    ensure!(windrosed.established(peer).is_err(), "{peer} is up");
+    Ok(())
+}
+
+/// Succeeds when why the last session with a peer ended has these words, in whatever case.
+pub fn ended_for(windrosed: &Windrosed, peer: &str, words: &str) -> Result<()> {
+    let row = windrosed.peer(peer)?;
+    let why = row["last_error"].as_str().unwrap_or_default();
+    ensure!(why.to_lowercase().contains(words), "{peer}: {why:?}");
+    Ok(())
+}
+
+/// A number of a peer's row, as `/messages/sent`.
+pub fn number(windrosed: &Windrosed, peer: &str, at: &str) -> Result<u64> {
+    let row = windrosed.peer(peer)?;
+    let found = row.pointer(at).and_then(serde_json::Value::as_u64);
+    Ok(found.unwrap_or_default())
+}
+
+/// How many sessions a peer has had.
+pub fn sessions(windrosed: &Windrosed, peer: &str) -> Result<u64> {
+    number(windrosed, peer, "/established_count")
 }
 
 /// The hub: AS 65001.

@@ -15,7 +15,7 @@ use speaker::drain::Drain;
 use speaker::view::{
     DrainView, Explanation, FibDetail, FibStatus, FibView, NextHopView, OwnerView, PathView,
     PeerView, PrefixCounts, RestartStage, RestartView, RouteChange, RouteView, SessionView, Source,
-    StationView, Status,
+    StationView, Status, TimersView,
 };
 use tonic::metadata::MetadataValue;
 
@@ -108,6 +108,17 @@ pub(crate) fn peer(view: PeerView, now: Instant, kept: Option<bool>) -> v1::Peer
         treated_as_withdrawn,
         import: chain(view.import),
         export: chain(view.export),
+        local_asn: view.local_asn,
+        offered: view.offered,
+        timers: Some(timers(view.timers)),
+        limit: view.limit.map(|limit| v1::PrefixLimit {
+            limit: limit.limit,
+            warn_at: limit.warn_at,
+            then: limit.then.to_owned(),
+        }),
+        ttl: view.ttl.map(u32::from),
+        min_ttl: view.min_ttl.map(u32::from),
+        authentication: view.authentication.map(str::to_owned),
         added: kept.is_some(),
         kept: kept.unwrap_or_default(),
         probed: view.probed,
@@ -277,6 +288,20 @@ fn session(view: SessionView) -> v1::Session {
         hold_time: view.hold_time.and_then(|time| time.try_into().ok()),
         capabilities: view.capabilities,
         four_octet_as: view.four_octet_as,
+        agreed: view.agreed,
+        keepalive: view.keepalive.and_then(|time| time.try_into().ok()),
+    }
+}
+
+fn timers(view: TimersView) -> v1::Timers {
+    let (idle_hold, idle_hold_max) = view.idle_hold;
+    v1::Timers {
+        hold_time: view.hold_time.try_into().ok(),
+        keepalive: view.keepalive.and_then(|time| time.try_into().ok()),
+        connect_retry: view.connect_retry.try_into().ok(),
+        idle_hold: idle_hold.try_into().ok(),
+        idle_hold_max: idle_hold_max.try_into().ok(),
+        send_hold: view.send_hold.and_then(|time| time.try_into().ok()),
     }
 }
 

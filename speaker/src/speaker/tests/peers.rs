@@ -345,3 +345,54 @@ fn of_a_malformed_update_the_prefixes_and_the_whole_message_are_told() {
     net.assert_up(0, 1);
     assert_eq!(net.peer(0, 1).malformed, (0, 1));
 }
+
+#[test]
+fn what_we_offer_what_was_agreed_on_and_what_limits_it_is_told() {
+    let (mut first, mut second) = (config(0, &[1]), config(1, &[0]));
+    let ours = &mut first.peers[0].options;
+    ours.add_path_send = true;
+    ours.add_path_limit = 3;
+    ours.multihop = Some(2);
+    ours.gtsm = true;
+    ours.password = Some(Secret(b"compass".to_vec()));
+    ours.keepalive = Some(Duration::from_secs(7));
+    ours.max_prefixes = Some(MaxPrefixes {
+        limit: 50,
+        warn_at: 50,
+        then: MaxPrefixesAction::Stop,
+    });
+    second.peers[0].options.add_path_receive = true;
+    second.peers[0].options.hold_time = Duration::from_secs(30);
+    let mut net = Net::new(vec![first, second]);
+    let down = net.peer(0, 1);
+    assert!(down.offered.contains(&"4-octet AS 65001".to_owned()));
+    assert!(
+        down.offered.contains(&"add-path ipv4 Send".to_owned()),
+        "{:?}",
+        down.offered
+    );
+    assert_eq!((down.ttl, down.min_ttl), (Some(255), Some(254)));
+    assert_eq!(down.authentication, Some("tcp-md5"));
+    assert_eq!(down.local_asn, 65001);
+    net.run(10);
+    let up = net.peer(0, 1);
+    let session = up.session.unwrap();
+    let agreed = |what: &str| session.agreed.iter().any(|agreed| agreed == what);
+    assert!(agreed("ipv4") && agreed("4-octet AS") && agreed("extended message"));
+    assert!(
+        agreed("add-path send ipv4, up to 3"),
+        "{:?}",
+        session.agreed
+    );
+    assert!(
+        !session
+            .agreed
+            .iter()
+            .any(|agreed| agreed.contains("receive") || agreed == "ipv6")
+    );
+    assert_eq!(session.hold_time, Some(Duration::from_secs(30)));
+    assert_eq!(session.keepalive, Some(Duration::from_secs(7)));
+    assert_eq!(up.timers.hold_time, Duration::from_secs(90));
+    let limit = up.limit.unwrap();
+    assert_eq!((limit.limit, limit.warn_at, limit.then), (50, 25, "stop"));
+}
