@@ -623,6 +623,10 @@ impl World {
         if !listener.is_internal() && !local && !served {
             told.med = None;
         }
+        // RFC 7311 §3.4.1.
+        if listener.aigp && told.as_path.is_empty() {
+            told.aigp.get_or_insert(0);
+        }
         if !listener.is_internal() {
             told.as_path = rewritten(&told.as_path, listener);
         }
