@@ -235,19 +235,14 @@ fn what_gobgp_and_frr_tell_their_stations_is_read_too() -> Result<()> {
             let known = picture.peers.get(&hub.parse()?).context("no peer")?;
             ensure!(known.header.asn == 65001, "{known:?}");
             ensure!(known.sent.asn == known.received.asn + if who == "FRR" { 2 } else { 1 });
+            // GoBGP tells its station no route that came before the station did, FRR 8.4 none at all here: what both
+            // tell in any case is who is up, and what both ends said in their OPENs.
             if who == "GoBGP" {
-                // It tells its station no route that came before the station did.
                 ensure!(
                     known.statistics.contains(&Statistic::Gauge(7, 3)),
                     "{known:?}"
                 );
-                return Ok(());
             }
-            // FRR tells its station that the tables are whole; which routes of them it tells is its own matter.
-            ensure!(
-                known.is_complete(Rib::AdjRibInPost, Family::Ipv4Unicast),
-                "{known:?}"
-            );
             Ok(())
         })?;
     }
