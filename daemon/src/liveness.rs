@@ -5,6 +5,7 @@ mod desk;
 mod socket;
 mod worker;
 
+use std::cell::RefCell;
 use std::io::{self, PipeWriter, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -18,10 +19,19 @@ use tokio::sync::{Notify, oneshot};
 use desk::Desk;
 use worker::Worker;
 
-/// To the thread. Dropping it closes all sessions, tells the neighbors so, and ends the thread.
+/// To the thread, which is started when there is something to watch or to measure. Dropping it closes all sessions, tells
+/// the neighbors so, and ends the thread.
 pub(crate) struct Handle {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: RefCell<Thread>,
+}
+
+enum Thread {
+    /// Nobody has asked for anything.
+    Waiting(Box<Worker>),
+    Running(JoinHandle<()>),
+    /// The system gives no thread.
+    None,
 }
 
 /// What both threads see.
@@ -57,18 +67,41 @@ impl Handle {
     /// Has a session opened, changed or closed.
     pub(crate) fn bfd(&self, order: BfdOrder) {
         self.shared.desk().sessions.insert(order.path, order.config);
-        self.shared.wake();
+        self.run();
     }
 
     /// Has a link measured, or no more.
     pub(crate) fn link(&self, order: LinkOrder) {
         self.shared.desk().links.insert(order.link, order.path);
-        self.shared.wake();
+        self.run();
     }
 
     /// How links are measured from now on.
     pub(crate) fn probe(&self, probe: Probe) {
         self.shared.desk().probe = Some(probe);
+        self.shared.wake();
+    }
+
+    /// Starts the thread if need be, and wakes it.
+    fn run(&self) {
+        let mut thread = self.thread.borrow_mut();
+        *thread = match std::mem::replace(&mut *thread, Thread::None) {
+            Thread::Waiting(worker) => {
+                let named = std::thread::Builder::new().name("liveness".to_owned());
+                match named.spawn(move || worker.run()) {
+                    Ok(running) => {
+                        self.shared.desk().running = true;
+                        Thread::Running(running)
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "no BFD and no link probes");
+                        Thread::None
+                    }
+                }
+            }
+            thread @ (Thread::Running(_) | Thread::None) => thread,
+        };
+        drop(thread);
         self.shared.wake();
     }
 
@@ -87,7 +120,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.desk().closed = true;
         self.shared.wake();
-        if let Some(thread) = self.thread.take() {
+        if let Thread::Running(thread) = self.thread.replace(Thread::None) {
             // It ends as soon as it wakes.
             let _ = thread.join();
         }
@@ -126,10 +159,10 @@ impl Liveness for Ear {
     }
 }
 
-/// Starts the thread, in the calling thread's network namespace.
+/// Gets ready; the thread will be in the network namespace of the one that calls.
 ///
 /// # Errors
-/// When the system gives no thread or pipe.
+/// When the system gives no pipe.
 pub(crate) fn start(seed: u64) -> io::Result<Handle> {
     let (woken, wake) = io::pipe()?;
     let shared = Arc::new(Shared {
@@ -138,11 +171,8 @@ pub(crate) fn start(seed: u64) -> io::Result<Handle> {
         news: Notify::new(),
     });
     let worker = Worker::new(Arc::clone(&shared), woken, seed)?;
-    let thread = std::thread::Builder::new()
-        .name("liveness".to_owned())
-        .spawn(move || worker.run())?;
     Ok(Handle {
         shared,
-        thread: Some(thread),
+        thread: RefCell::new(Thread::Waiting(Box::new(worker))),
     })
 }

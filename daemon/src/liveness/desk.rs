@@ -26,6 +26,8 @@ pub(super) struct Desk {
     pub(super) links: BTreeMap<LinkId, Option<LinkPath>>,
     pub(super) probe: Option<Probe>,
     pub(super) closed: bool,
+    /// There is a thread that answers.
+    pub(super) running: bool,
     reports: BTreeMap<Path, BfdReport>,
     changes: BTreeMap<(LinkId, Direction), Change>,
     notices: Vec<Notice>,
@@ -92,13 +94,13 @@ impl Desk {
     }
 
     pub(super) fn ask_sessions(&mut self, answer: oneshot::Sender<Vec<BfdSession>>) {
-        if self.sessions_asked.len() < QUESTIONS_MAX {
+        if self.running && self.sessions_asked.len() < QUESTIONS_MAX {
             self.sessions_asked.push(answer);
         }
     }
 
     pub(super) fn ask_links(&mut self, answer: oneshot::Sender<Vec<LinkView>>) {
-        if self.links_asked.len() < QUESTIONS_MAX {
+        if self.running && self.links_asked.len() < QUESTIONS_MAX {
             self.links_asked.push(answer);
         }
     }
