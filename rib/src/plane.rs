@@ -17,6 +17,7 @@ use crate::query::Ahead;
 use crate::rib::Core;
 use crate::table::{Flags, NONE, Path, Table};
 
+mod changed;
 pub(crate) mod each;
 mod known;
 pub(crate) mod member;

@@ -10,9 +10,10 @@ use crate::journal::Version;
 use crate::packer::Packer;
 use crate::peer::PeerId;
 use crate::plane::Plane;
+use crate::plane::changed::changed;
 use crate::plane::known::Known;
 use crate::plane::member::{is_member, walks};
-use crate::plane::several::{Ranked, rank, told};
+use crate::plane::several::{Ranked, catch_up, rank, told};
 use crate::rib::Core;
 use crate::several::{ToldPath, ToldPaths};
 
@@ -32,13 +33,7 @@ impl<P: Prefix> Plane<P> {
         };
         let may_join = walks(members, id);
         let is_member = |peer: &PeerId| may_join || is_member(members, *peer, id);
-        for version in group.head..to {
-            let net = journal
-                .get(version)
-                .and_then(|at| Some((at, table.net(at)?)));
-            let Some((at, net)) = net.filter(|(_, net)| net.version == version) else {
-                continue;
-            };
+        for (at, net) in changed(journal, table, group.head..to) {
             let (old, new) = (told(group, at), rank(table, packer, core, &group.view, at));
             say(packer, &old, &new, net.prefix, is_member);
             let new: ToldPaths = new.iter().map(|(path, _)| *path).collect();
@@ -71,12 +66,7 @@ impl<P: Prefix> Plane<P> {
             let Some(net) = table.net(at).filter(|n| n.live) else {
                 continue;
             };
-            let is_new = group.several.as_ref().is_some_and(|told| told.is_new(at));
-            if is_new && net.version < group.head {
-                let now = rank(table, packer, core, &group.view, at);
-                let now: ToldPaths = now.iter().map(|(path, _)| *path).collect();
-                group.tell_paths(at, &now, &mut core.store);
-            }
+            catch_up(table, packer, core, group, at);
             let mut paths = told(group, at);
             let mut hears = false;
             let mut best = None;

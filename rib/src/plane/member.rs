@@ -12,6 +12,7 @@ use crate::journal::Version;
 use crate::packer::for_member;
 use crate::peer::PeerId;
 use crate::plane::Plane;
+use crate::plane::changed::{changed, changed_or_stale};
 use crate::plane::known::Known;
 use crate::rib::Core;
 
@@ -242,13 +243,7 @@ impl<P: Prefix> Plane<P> {
         };
         let may_join = walks(members, id);
         let is_member = |peer: &PeerId| may_join || is_member(members, *peer, id);
-        for version in group.head..to {
-            let Some(at) = journal.get(version) else {
-                continue;
-            };
-            let Some(net) = table.net(at).filter(|n| n.version == version) else {
-                continue;
-            };
+        for (at, net) in changed(journal, table, group.head..to) {
             let best = table.best(at).map(|best| (best.attrs, best.peer()));
             let old = group.told(at);
             if best.is_some() && old.get() == best || best.is_none() && old == Told::NOTHING {
@@ -306,13 +301,7 @@ impl<P: Prefix> Plane<P> {
         let Some(group) = self.groups.get(id).and_then(Option::as_ref) else {
             return;
         };
-        for version in stretch.clone() {
-            let Some(at) = self.journal.get(version) else {
-                continue;
-            };
-            let comes_again = |v: Version| v != version && stretch.contains(&v);
-            let net = self.table.net(at).filter(|n| !comes_again(n.version));
-            let Some(net) = net else { continue };
+        for (at, net) in changed_or_stale(&self.journal, &self.table, stretch) {
             let told = group.told_to(at, peer);
             let block = told.and_then(|t| self.packer.export(core, &group.view, t, net.prefix));
             match block {

@@ -13,6 +13,7 @@ use crate::journal::Version;
 use crate::packer::{BlockId, Packer};
 use crate::peer::PeerId;
 use crate::plane::Plane;
+use crate::plane::changed::{changed, changed_or_stale};
 use crate::plane::known::Known;
 use crate::plane::member::{is_member, walks};
 use crate::rib::Core;
@@ -54,13 +55,7 @@ impl<P: Prefix> Plane<P> {
         };
         let may_join = walks(members, id);
         let is_member = |peer: &PeerId| may_join || is_member(members, *peer, id);
-        for version in group.head..to {
-            let net = journal
-                .get(version)
-                .and_then(|at| Some((at, table.net(at)?)));
-            let Some((at, net)) = net.filter(|(_, net)| net.version == version) else {
-                continue;
-            };
+        for (at, net) in changed(journal, table, group.head..to) {
             let (old, new) = (told(group, at), rank(table, packer, core, &group.view, at));
             for (path, block) in &new {
                 let before = old.iter().find(|before| before.number == path.number);
@@ -94,13 +89,7 @@ impl<P: Prefix> Plane<P> {
         let Some(group) = self.groups.get(id).and_then(Option::as_ref) else {
             return Vec::new();
         };
-        for version in stretch.clone() {
-            let Some(at) = self.journal.get(version) else {
-                continue;
-            };
-            let comes_again = |v: Version| v != version && stretch.contains(&v);
-            let net = self.table.net(at).filter(|n| !comes_again(n.version));
-            let Some(net) = net else { continue };
+        for (at, net) in changed_or_stale(&self.journal, &self.table, stretch) {
             let highest = group.several.as_ref().map_or(0, |told| told.highest(at));
             let mut kept: SmallVec<[u32; 8]> = SmallVec::new();
             for path in told(group, at).iter().filter(|path| path.source != peer) {
@@ -147,12 +136,7 @@ impl<P: Prefix> Plane<P> {
             let Some(net) = table.net(at).filter(|n| n.live) else {
                 continue;
             };
-            let is_new = group.several.as_ref().is_some_and(|told| told.is_new(at));
-            if is_new && net.version < group.head {
-                let now = rank(table, packer, core, &group.view, at);
-                let now: ToldPaths = now.iter().map(|(path, _)| *path).collect();
-                group.tell_paths(at, &now, &mut core.store);
-            }
+            catch_up(table, packer, core, group, at);
             let mut paths = told(group, at);
             let mut kept: SmallVec<[u32; 8]> = SmallVec::new();
             let mut gone = false;
@@ -179,6 +163,24 @@ impl<P: Prefix> Plane<P> {
             }
         }
         packer.finish(&group.view)
+    }
+}
+
+/// A net that came to the table of several paths after the group had heard of its last change: what the group was told
+/// of it is what holds.
+pub(super) fn catch_up<P: Prefix>(
+    table: &Table<P>,
+    packer: &mut Packer<P>,
+    core: &mut Core,
+    group: &mut Group,
+    at: u32,
+) {
+    let is_new = group.several.as_ref().is_some_and(|told| told.is_new(at));
+    let heard = table.net(at).is_some_and(|net| net.version < group.head);
+    if is_new && heard {
+        let now = rank(table, packer, core, &group.view, at);
+        let now: ToldPaths = now.iter().map(|(path, _)| *path).collect();
+        group.tell_paths(at, &now, &mut core.store);
     }
 }
 
