@@ -78,17 +78,7 @@ impl Kernel {
         entry: &Entry,
     ) -> bool {
         if let Some(six) = family(entry) {
-            cursor.next();
-            let inside = match cursor.peek_sign() {
-                Some("{") => cursor.braced().and_then(entries_of).unwrap_or_default(),
-                Some(_) | None => Vec::new(),
-            };
-            for entry in inside {
-                let mut cursor = Cursor::new(&entry.tokens, entry.place);
-                if !self.statement(context, &[six], &mut cursor, &entry) {
-                    context.lose_entry(&entry);
-                }
-            }
+            self.channel(context, six, cursor);
             return true;
         }
         let place = entry.place;
@@ -138,8 +128,22 @@ impl Kernel {
             }
             "table" => matches!(cursor.word(), Some("master" | "master4" | "master6")),
             "scan" | "debug" | "device" | "graceful" | "description" | "netlink" => true,
-            "preference" | "disabled" => false,
             _ => false,
+        }
+    }
+
+    /// The statements of a channel.
+    fn channel(&mut self, context: &mut Context<'_>, six: bool, cursor: &mut Cursor<'_>) {
+        cursor.next();
+        let inside = match cursor.peek_sign() {
+            Some("{") => cursor.braced().and_then(entries_of).unwrap_or_default(),
+            Some(_) | None => Vec::new(),
+        };
+        for entry in inside {
+            let mut cursor = Cursor::new(&entry.tokens, entry.place);
+            if !self.statement(context, &[six], &mut cursor, &entry) {
+                context.lose_entry(&entry);
+            }
         }
     }
 

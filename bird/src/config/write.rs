@@ -243,16 +243,13 @@ fn fib(kernel: &Kernel, out: &mut String) {
     }
 }
 
-/// Everything about a session; `None` if it cannot be one.
-fn session_keys(
+/// Who the session is with; `None` if windrose has no such session.
+fn neighbor_keys(
     context: &mut Context<'_>,
-    book: &mut Book,
     session: &Session,
     asn: Option<u32>,
-    statics: Statics,
-) -> Option<Keys> {
-    let mut keys = session.keys.clone();
-    let internal = session.is_internal(asn);
+    keys: &mut Keys,
+) -> Option<()> {
     let own = session.local_as.or(asn);
     let peer = session
         .asn
@@ -283,6 +280,20 @@ fn session_keys(
             }
         }
     }
+    Some(())
+}
+
+/// Everything about a session; `None` if it cannot be one.
+fn session_keys(
+    context: &mut Context<'_>,
+    book: &mut Book,
+    session: &Session,
+    asn: Option<u32>,
+    statics: Statics,
+) -> Option<Keys> {
+    let mut keys = session.keys.clone();
+    let internal = session.is_internal(asn);
+    neighbor_keys(context, session, asn, &mut keys)?;
     if let Some(own) = session.local_as.filter(|own| Some(*own) != asn) {
         keys.insert("local-as", own.to_string());
     }

@@ -368,25 +368,16 @@ impl Kernel {
                 target,
                 replace,
             } => {
-                let kind = self.kind(target)?;
-                let key = (*prefix, *table, *metric);
-                match (self.routes.get(&key), replace) {
-                    (Some(_), false) => return Err(Fault::Errno(EEXIST)),
-                    (Some(old), true) if old.protocol != batch.protocol => {
-                        return Err(Fault::Foreign);
-                    }
-                    (Some(_), true) | (None, _) => {}
-                }
-                self.put(KernelRoute {
+                let route = KernelRoute {
                     prefix: *prefix,
                     table: *table,
                     metric: *metric,
                     protocol: batch.protocol,
                     tos: 0,
-                    kind,
+                    kind: self.kind(target)?,
                     prefsrc: *prefsrc,
-                });
-                Ok(())
+                };
+                self.put_route(route, *replace)
             }
             Op::RemoveRoute {
                 prefix,
@@ -405,6 +396,17 @@ impl Kernel {
                 }
             }
         }
+    }
+
+    fn put_route(&mut self, route: KernelRoute, replace: bool) -> Result<(), Fault> {
+        let key = (route.prefix, route.table, route.metric);
+        match (self.routes.get(&key), replace) {
+            (Some(_), false) => return Err(Fault::Errno(EEXIST)),
+            (Some(old), true) if old.protocol != route.protocol => return Err(Fault::Foreign),
+            (Some(_), true) | (None, _) => {}
+        }
+        self.put(route);
+        Ok(())
     }
 
     fn kind(&self, target: &Target) -> Result<RouteKind, Fault> {

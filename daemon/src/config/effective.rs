@@ -13,7 +13,7 @@ use rib::policy::{
     Action, AsPathConfig, CommunitiesConfig, MatchConfig, PolicyConfig, RuleConfig, SetConfig,
     SetsConfig, Then,
 };
-use speaker::config::{Config, Fib, NextHopMode, PeerOptions, Router, Secret};
+use speaker::config::{Config, Fib, NextHopMode, PeerOptions, PeerRange, Router, Secret};
 
 use super::bmp;
 use super::options::{PRIVATE_AS, ROLES};
@@ -149,11 +149,11 @@ pub(super) fn sections(config: &LoadedConfig) -> Vec<Section> {
         fib(of_fib, lines)
     }));
     probing(of_probe, &mut all);
-    let options = peers
-        .iter()
-        .map(|p| &p.options)
-        .chain(ranges.iter().map(|r| &r.options));
-    let groups: std::collections::BTreeSet<_> = options
+    let options = || {
+        let of_peers = peers.iter().map(|peer| &peer.options);
+        of_peers.chain(ranges.iter().map(|range| &range.options))
+    };
+    let groups: std::collections::BTreeSet<_> = options()
         .filter_map(|options| options.group.as_ref())
         .collect();
     all.extend(groups.into_iter().map(|group| {
@@ -161,9 +161,7 @@ pub(super) fn sections(config: &LoadedConfig) -> Vec<Section> {
             lines.text("name", group)
         })
     }));
-    let options = peers.iter().map(|p| &p.options);
-    let options = options.chain(ranges.iter().map(|r| &r.options));
-    all.extend(bfd_profiles(options));
+    all.extend(bfd_profiles(options()));
     all.extend(peers.iter().map(|peer| {
         section("[[peer]]", format!("peer {}", show(peer)), |lines| {
             lines.text("address", peer.address);
@@ -172,23 +170,8 @@ pub(super) fn sections(config: &LoadedConfig) -> Vec<Section> {
         })
     }));
     all.extend(ranges.iter().map(|range| {
-        section(
-            "[[peer-range]]",
-            format!("peer range {}", range.prefix),
-            |lines| {
-                lines.text("prefix", range.prefix);
-                lines.put(
-                    "asns",
-                    if range.asns.is_empty() {
-                        "\"any\"".to_owned()
-                    } else {
-                        numbers(&range.asns)
-                    },
-                );
-                lines.put("limit", range.limit);
-                self::options(&range.options, lines);
-            },
-        )
+        let name = format!("peer range {}", range.prefix);
+        section("[[peer-range]]", name, |lines| peer_range(range, lines))
     }));
     routes(&config.speaker, &mut all);
     sets(of_sets, &mut all);
@@ -196,6 +179,21 @@ pub(super) fn sections(config: &LoadedConfig) -> Vec<Section> {
         .iter()
         .for_each(|policy| self::policy(policy, &mut all));
     all
+}
+
+fn peer_range(range: &PeerRange, lines: &mut Lines) {
+    lines.text("prefix", range.prefix);
+    let any = range.asns.is_empty();
+    lines.put(
+        "asns",
+        if any {
+            quoted("any")
+        } else {
+            numbers(&range.asns)
+        },
+    );
+    lines.put("limit", range.limit);
+    options(&range.options, lines);
 }
 
 fn routes(config: &Config, all: &mut Vec<Section>) {
