@@ -156,6 +156,13 @@ impl AsRef<[u8]> for Octets {
 }
 
 impl Packet {
+    /// Whether the sender does not know our discriminator yet, so that where the packet came from decides whose it is
+    /// (§6.3). What is no packet is of nobody.
+    #[must_use]
+    pub fn is_of_stranger(octets: &[u8]) -> bool {
+        Self::decode(octets).is_ok_and(|decoded| decoded.packet.your_discriminator == 0)
+    }
+
     /// Reads a packet, by the checks of §6.8.6 that need no session, in their order.
     ///
     /// # Errors

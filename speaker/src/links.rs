@@ -64,29 +64,21 @@ struct Measured {
 
 impl Links {
     /// What the way to a next hop costs: the kernel's metric and, where a measured link is on it, the link's cost.
-    fn cost(&self, key: NextHopKey, way: Resolution, name: &dyn Fn(u32) -> Option<String>) -> u64 {
-        let on = |link: &Measured| {
-            let near = way.gateway.unwrap_or(key.address);
-            let device = || name(way.interface);
-            let named = link.path.interface.as_ref();
-            let same = named.is_none_or(|interface| device().as_ref() == Some(interface));
-            link.path.remote == near && same
+    fn cost(&self, key: NextHopKey, way: Resolution, device: Option<&str>) -> u64 {
+        let near = way.gateway.unwrap_or(key.address);
+        let is_there = |link: &&Measured| {
+            let named = link.path.interface.as_deref();
+            link.path.remote == near && named.is_none_or(|named| device == Some(named))
         };
-        // A tunnel to one neighbor is its link, whatever the next hop's address is.
-        let alone = |link: &Measured| {
-            let named = link.path.interface.as_ref();
-            named.is_some_and(|interface| {
-                let users = self.measured.values();
-                let users = users.filter(|l| l.path.interface.as_ref() == Some(interface));
-                way.gateway.is_none()
-                    && name(way.interface).as_ref() == Some(interface)
-                    && users.count() == 1
-            })
-        };
-        let all = || self.measured.values();
-        let link = all()
-            .find(|link| on(link))
-            .or_else(|| all().find(|link| alone(link)));
+        let link = self.measured.values().find(is_there).or_else(|| {
+            // A device that only one peer names is the link to it, as a tunnel is, whatever the next hop's address is.
+            let same = |link: &&Measured| {
+                let named = link.path.interface.as_deref();
+                named.is_some() && named == device
+            };
+            let mut here = self.measured.values().filter(same);
+            here.next().filter(|_| here.next().is_none())
+        });
         u64::from(way.metric) + link.map_or(0, |link| link.cost)
     }
 }
@@ -169,8 +161,8 @@ impl Speaker {
     }
 
     fn cost_of(&self, key: NextHopKey, way: Resolution) -> u64 {
-        let name = |index| self.fib.interface_name(index).map(str::to_owned);
-        self.links.cost(key, way, &name)
+        let device = self.fib.interface_name(way.interface);
+        self.links.cost(key, way, device)
     }
 
     /// All at once: the tables are looked through once, however many next hops a link has.

@@ -105,3 +105,6 @@ impl Desk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,6 @@ use nix::sys::socket::{
 use socket2::{Domain, Protocol, Socket, Type};
 use speaker::links::LinkPath;
 
-use super::worker::plain;
 use crate::gate;
 
 /// RFC 5881 §5; RFC 8762 §4.2.
@@ -37,7 +36,8 @@ pub(super) struct Packet<'a> {
     pub(super) octets: &'a [u8],
     pub(super) from: SocketAddr,
     pub(super) local: IpAddr,
-    pub(super) interface: Option<String>,
+    /// The index of the device it came on.
+    pub(super) interface: u32,
     pub(super) ttl: u8,
 }
 
@@ -112,14 +112,11 @@ impl Listener {
             })
         })?;
         let octets = self.octets.get(..len)?;
-        // Only a BFD neighbor that does not know us yet is told by its device: no name is looked up for all others.
-        let stranger = octets.get(8..12) == Some(&[0; 4]);
-        let interface = stranger.then(|| gate::interface_name(index)).flatten();
         Some(Packet {
             octets,
             from,
             local: plain(local.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
-            interface,
+            interface: index,
             ttl,
         })
     }
@@ -265,6 +262,11 @@ fn any(like: SocketAddr) -> IpAddr {
     } else {
         Ipv6Addr::UNSPECIFIED.into()
     }
+}
+
+/// The address without the IPv4 inside IPv6.
+fn plain(address: IpAddr) -> IpAddr {
+    address.to_canonical()
 }
 
 fn scoped(address: IpAddr, port: u16, scope: Option<u32>) -> SocketAddr {

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::io::{self, PipeReader, Read};
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bfd::{Arrival, Bfd, Hops, State};
+use bfd::{Arrival, Bfd, Hops, Packet, State};
 use grpc_api::{BfdSession, LinkView};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use path_score::node::{self, LinkConfig, Node};
@@ -21,6 +20,7 @@ use speaker::liveness::BfdReport;
 
 use super::Shared;
 use super::socket::{Listener, ProbeSocket, Sender};
+use crate::gate;
 
 /// Packets read from a socket before others are looked at.
 const READ_MAX: usize = 256;
@@ -344,10 +344,14 @@ impl Worker {
             };
             match door.service {
                 Service::Bfd(hops) => {
+                    // Only who does not know us yet is told by its device: no name is looked up for all others.
+                    let interface = Packet::is_of_stranger(packet.octets)
+                        .then(|| gate::interface_name(packet.interface))
+                        .flatten();
                     let arrival = Arrival {
                         remote: packet.from.ip(),
                         local: packet.local,
-                        interface: packet.interface.as_deref(),
+                        interface: interface.as_deref(),
                         ttl: packet.ttl,
                         hops,
                     };
@@ -509,9 +513,4 @@ fn session_view(status: &bfd::Status<'_>) -> BfdSession {
         ups: status.ups,
         failures: status.failures,
     }
-}
-
-/// The address without the IPv4 inside IPv6.
-pub(super) fn plain(address: IpAddr) -> IpAddr {
-    address.to_canonical()
 }

@@ -9,6 +9,7 @@ mod configure;
 mod drain;
 mod environment;
 mod injections;
+mod links;
 mod liveness;
 mod local_as;
 mod noise;

@@ -1,0 +1,139 @@
+//! Links that are measured, and what their cost does to routes.
+
+use path_score::judge::{Change, Why};
+use path_score::link::Way;
+use path_score::{Cost, Direction, LinkId};
+
+use super::*;
+use crate::links::{LinkOrder, LinkPath, LinkReport};
+
+/// What an unmeasured link costs.
+const UNMEASURED: u64 = 100_000;
+
+/// `host` with these peers, whose links are measured.
+fn measuring(host: usize, peers: &[usize]) -> Config {
+    let mut config = config(host, peers);
+    for peer in &mut config.peers {
+        peer.options.probe = true;
+    }
+    config
+}
+
+/// Host 0 measures its link to host 1, which tells it a route.
+fn pair(change: impl FnOnce(&mut Config)) -> Net {
+    let mut config = measuring(0, &[1]);
+    change(&mut config);
+    let mut teller = super::config(1, &[0]);
+    teller.originate.push(originate("198.51.100.0/24"));
+    let mut net = Net::new(vec![config, teller]);
+    net.facts(0, dump(address(0)));
+    net.run(10);
+    net.assert_up(0, 1);
+    net
+}
+
+fn orders(net: &mut Net) -> Vec<LinkOrder> {
+    let orders = net.done.iter().filter_map(|(_, effect)| match effect {
+        Effect::Link(order) => Some(order.clone()),
+        _ => None,
+    });
+    let orders = orders.collect();
+    net.done.clear();
+    orders
+}
+
+fn report(net: &mut Net, link: LinkId, direction: Direction, micros: u32) {
+    let change = Change {
+        link,
+        direction,
+        before: Cost::default(),
+        cost: Cost::from_micros(micros),
+        why: Why::Alarm,
+        way: Way::default(),
+        rtt: None,
+    };
+    let report = LinkReport::Cost(change);
+    net.with(0, |s, now, out| s.handle(now, Event::Link(report), out));
+    net.settle();
+}
+
+/// The interior cost of the route.
+fn cost(net: &mut Net) -> Option<u64> {
+    let page = net.speakers[0]
+        .routes(&RouteQuery::default(), None, 10)
+        .unwrap();
+    page.routes[0].paths[0].cost
+}
+
+#[test]
+fn a_link_is_measured_while_its_peer_is_wanted() {
+    let mut net = pair(|_| {});
+    let path = LinkPath {
+        remote: address(1),
+        local: None,
+        interface: None,
+    };
+    let opened = orders(&mut net);
+    let link = opened[0].link;
+    assert_eq!(
+        opened,
+        [LinkOrder {
+            link,
+            path: Some(path)
+        }]
+    );
+    assert_eq!(net.speakers[0].link_of(&name(1)), Some(link));
+    assert_eq!(net.speakers[0].link_peers(link), [name(1)]);
+    net.configure(0, config(0, &[1]));
+    assert_eq!(orders(&mut net), [LinkOrder { link, path: None }]);
+    assert_eq!(net.speakers[0].link_of(&name(1)), None);
+    // A link that comes again is another one: what was known of it is forgotten.
+    net.configure(0, measuring(0, &[1]));
+    assert_ne!(orders(&mut net)[0].link, link);
+    net.assert_up(0, 1);
+}
+
+#[test]
+fn the_cost_of_a_link_is_that_of_the_routes_over_it() {
+    let mut net = pair(|_| {});
+    let link = net.speakers[0].link_of(&name(1)).unwrap();
+    assert_eq!(cost(&mut net), Some(UNMEASURED));
+    report(&mut net, link, Direction::Forward, 335_000);
+    assert_eq!(cost(&mut net), Some(335_000));
+    // What the peer's packets suffer on their way to us is not for our routes to pay.
+    report(&mut net, link, Direction::Reverse, 900_000);
+    assert_eq!(cost(&mut net), Some(335_000));
+    // Who is not asked to measure pays the kernel's metric.
+    net.configure(0, config(0, &[1]));
+    assert_eq!(cost(&mut net), Some(0));
+    net.assert_up(0, 1);
+}
+
+#[test]
+fn a_report_of_a_link_that_is_gone_changes_nothing() {
+    let mut net = pair(|_| {});
+    let link = net.speakers[0].link_of(&name(1)).unwrap();
+    net.configure(0, config(0, &[1]));
+    report(&mut net, link, Direction::Forward, 335_000);
+    assert_eq!(cost(&mut net), Some(0));
+}
+
+/// A tunnel to one neighbor is its link, whatever the next hop's address is; a device that is another's is not.
+#[test]
+fn a_device_with_one_neighbor_is_its_link() {
+    for (interface, expected) in [("eth0", 335_000), ("eth1", 0)] {
+        let mut net = pair(|config| {
+            // The peer that is measured is not the one that tells the route.
+            let mut other = config.peers[0].clone();
+            other.address = "192.0.2.77".parse().unwrap();
+            other.options.interface = Some(interface.to_owned());
+            other.options.passive = true;
+            config.peers[0].options.probe = false;
+            config.peers.push(other);
+        });
+        let name = net.speakers[0].config.peers[1].name();
+        let link = net.speakers[0].link_of(&name).unwrap();
+        report(&mut net, link, Direction::Forward, 335_000);
+        assert_eq!(cost(&mut net), Some(expected), "{interface}");
+    }
+}
