@@ -25,6 +25,7 @@ mod kernel;
 mod lab_itself;
 mod links;
 mod monitoring;
+mod moving;
 mod peers;
 mod redistribute;
 mod reflection;
