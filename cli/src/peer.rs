@@ -290,6 +290,8 @@ struct HeldRow {
     left_s: i64,
     /// It is back, and is telling them again.
     back: bool,
+    /// Anything else is preferred to them (RFC 9494).
+    long_lived: bool,
 }
 
 impl HeldRow {
@@ -297,6 +299,7 @@ impl HeldRow {
         let left = text::age(self.left_s);
         match self.back {
             true => format!("it is telling them again: those that it does not tell go in {left}"),
+            false if self.long_lived => format!("kept for {left} (RFC 9494), unless it comes back"),
             false => format!("held for {left}, unless it comes back"),
         }
     }
@@ -339,6 +342,7 @@ impl From<Peer> for PeerRow {
             held: peer.held.map(|held| HeldRow {
                 left_s: held.left.map_or(0, |left| left.seconds),
                 back: held.back,
+                long_lived: held.long_lived,
             }),
             awaited: peer.awaited,
             state_s,

@@ -83,9 +83,16 @@ pub(crate) fn log_notice(notice: &Notice) {
         }
         Notice::Bfd(report) => log_bfd(report),
         Notice::Link(report) => log_link(report),
-        Notice::Held { peer, time } => {
-            info!(%peer, ?time, "its routes are held, stale (RFC 4724)")
-        }
+        Notice::Held {
+            peer,
+            time,
+            long_lived: false,
+        } => info!(%peer, ?time, "its routes are held, stale (RFC 4724)"),
+        Notice::Held {
+            peer,
+            time,
+            long_lived: true,
+        } => warn!(%peer, ?time, "it is not back: its stale routes are kept for long (RFC 9494)"),
         Notice::HeldOver { peer, told: true } => info!(%peer, "it has told its routes again"),
         Notice::HeldOver { peer, told: false } => {
             warn!(%peer, "its stale routes go: it did not tell them again in time");

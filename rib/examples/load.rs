@@ -54,6 +54,7 @@ fn session(number: u32) -> PeerSession {
         aigp: false,
         role: None,
         drain: Drain::None,
+        long_lived: false,
     }
 }
 

@@ -50,6 +50,7 @@ pub(crate) enum Has {
     NoExportSubconfed = 4,
     OnlyToCustomer = 8,
     Aigp = 16,
+    LlgrStale = 32,
 }
 
 impl Facts {
@@ -62,6 +63,7 @@ impl Facts {
         set(Has::NoExportSubconfed, has(Community::NO_EXPORT_SUBCONFED));
         set(Has::OnlyToCustomer, attributes.only_to_customer.is_some());
         set(Has::Aigp, attributes.aigp.is_some());
+        set(Has::LlgrStale, has(Community::LLGR_STALE));
         let short = |len: usize| u16::try_from(len).unwrap_or(u16::MAX);
         Self {
             aigp: attributes.aigp.unwrap_or_default(),
@@ -154,6 +156,25 @@ impl AttributeStore {
         };
         self.scratch = block;
         AttrId(id)
+    }
+
+    /// The number of a set with one more community. Counts a reference for the caller.
+    pub(crate) fn intern_with(&mut self, id: AttrId, community: Community) -> AttrId {
+        let facts = self.facts(id).map(|facts| (facts.next_hop, facts.tag));
+        let attributes = self.attributes(id);
+        match (attributes, facts) {
+            (Some(mut attributes), Some((hop, tag)))
+                if !attributes.communities.contains(&community) =>
+            {
+                attributes.communities.push(community);
+                let interface = self.next_hops.key(hop).and_then(|key| key.interface);
+                self.intern(&attributes, interface, tag)
+            }
+            (Some(_) | None, _) => {
+                self.acquire(id);
+                id
+            }
+        }
     }
 
     #[inline]

@@ -1,4 +1,4 @@
-//! The decision process (RFC 4271 §9.1.2, RFC 4456 §9, RFC 7311 §4.1).
+//! The decision process (RFC 4271 §9.1.2, RFC 4456 §9, RFC 7311 §4.1, RFC 9494 §4.3).
 //!
 //! Written as the RFC words it: each step *removes candidates*, and the last one standing wins. It is not a
 //! comparison of two routes, and cannot be: MED binds only routes of the same neighboring AS, so "better than"
@@ -14,6 +14,8 @@ use smallvec::SmallVec;
 /// The fields the decision reads of a route that is eligible.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate {
+    /// It carries LLGR_STALE.
+    pub llgr_stale: bool,
     /// LOCAL_PREF, or its default.
     pub local_pref: u32,
     /// Who told it.
@@ -56,6 +58,8 @@ pub enum Class {
 pub enum Step {
     /// Nobody else was left.
     OnlyCandidate,
+    /// RFC 9494 §4.3: one that is kept for long after its session was lost is the least preferred.
+    LongLivedStale,
     /// RFC 4271 §9.1.1: highest degree of preference.
     LocalPref,
     /// A route of our own goes before one that was told.
@@ -97,7 +101,10 @@ type Left = SmallVec<[usize; 32]>;
 type Narrow = fn(&[Candidate], &mut Left);
 
 /// The whole order, at a glance.
-const STEPS: [(Step, Narrow); 12] = [
+const STEPS: [(Step, Narrow); 13] = [
+    (Step::LongLivedStale, |c, left| {
+        keep_least(c, left, |r| r.llgr_stale);
+    }),
     (Step::LocalPref, |c, left| {
         keep_least(c, left, |r| Reverse(r.local_pref));
     }),
@@ -210,7 +217,14 @@ pub(crate) fn stays_best_without(best: &Candidate, gone: &Candidate) -> bool {
 fn before_med(c: &Candidate) -> impl Ord {
     let aigp = (c.aigp.is_none(), c.aigp);
     let local = c.class != Class::Local;
-    (Reverse(c.local_pref), local, aigp, c.as_path_len, c.origin)
+    (
+        c.llgr_stale,
+        Reverse(c.local_pref),
+        local,
+        aigp,
+        c.as_path_len,
+        c.origin,
+    )
 }
 
 /// What the steps after MED compare.
@@ -314,6 +328,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::OnlyCandidate => "the only candidate",
+            Self::LongLivedStale => "long-lived stale",
             Self::LocalPref => "LOCAL_PREF",
             Self::LocalFirst => "local before learned",
             Self::Aigp => "AIGP",

@@ -51,6 +51,7 @@ pub(crate) struct View {
     aigp: bool,
     role: Option<Role>,
     drain: Drain,
+    long_lived: bool,
     pub(crate) chain: Option<Chain>,
     /// The peer and its group as policies see them, if they look.
     peer: Option<(IpAddr, Option<Arc<str>>)>,
@@ -89,6 +90,7 @@ impl View {
             aigp: session.aigp,
             role: session.role,
             drain: session.drain,
+            long_lived: session.long_lived,
             chain,
             peer: looks_at_peer.then(|| (session.address, session.group.clone())),
             encode: EncodeContext {
@@ -125,6 +127,7 @@ impl View {
             aigp: true,
             role: None,
             drain: Drain::None,
+            long_lived: true,
             chain: None,
             peer: None,
             encode: EncodeContext {
@@ -162,6 +165,10 @@ impl View {
         let transparent = self.is_transparent(source);
         // RFC 1997: NO_ADVERTISE is for nobody, NO_EXPORT and NO_EXPORT_SUBCONFED not for external peers.
         if facts.has(Has::NoAdvertise) && !transparent || self.drain == Drain::Withdrawn {
+            return false;
+        }
+        // RFC 9494 §4.3: what is stale for long is for those who know what that is; §4.6: or for those in our AS.
+        if facts.has(Has::LlgrStale) && !self.long_lived && !self.internal {
             return false;
         }
         if self.internal {
@@ -216,6 +223,9 @@ impl View {
             self.for_internal(attributes, source);
         } else {
             self.for_external(attributes, self.is_transparent(source));
+        }
+        if self.internal && !self.long_lived {
+            for_partial_deployment(attributes);
         }
         if self.drain != Drain::None {
             self.for_drain(attributes);
@@ -364,4 +374,16 @@ impl View {
 pub(crate) fn is_about_to_go(attributes: &Attributes) -> bool {
     let mark = Community::GRACEFUL_SHUTDOWN;
     attributes.communities.contains(&mark)
+}
+
+/// RFC 9494 §4.6: who does not know LLGR_STALE must prefer anything else, and keep the route in the AS.
+fn for_partial_deployment(attributes: &mut Attributes) {
+    let has = |community| attributes.communities.contains(&community);
+    if !has(Community::LLGR_STALE) {
+        return;
+    }
+    attributes.local_pref = Some(0);
+    if !has(Community::NO_EXPORT) {
+        attributes.communities.push(Community::NO_EXPORT);
+    }
 }

@@ -128,6 +128,8 @@ pub struct PeerSession {
     pub role: Option<Role>,
     /// Whether we are about to leave.
     pub drain: Drain,
+    /// It knows what to make of routes with LLGR_STALE (RFC 9494 §4.3).
+    pub long_lived: bool,
 }
 
 impl PeerSession {

@@ -159,14 +159,20 @@ impl<P: Prefix> Plane<P> {
                     continue;
                 };
                 let arrival = judge(core, prefix, received);
-                self.replace(core, net, path, arrival);
+                let long = flags.has(Flags::LONG_LIVED);
+                let marked = long.then(|| core.mark_long_lived(arrival));
+                self.replace(core, net, path, marked.unwrap_or(arrival));
+                if let Some(marked) = marked {
+                    core.done(marked);
+                }
                 // To judge is not to hear.
                 if let Some(path) = self
                     .table
                     .path_mut(path)
                     .filter(|_| flags.has(Flags::STALE))
                 {
-                    path.set_flags(path.flags().with(Flags::STALE, true));
+                    let flags = path.flags().with(Flags::STALE, true);
+                    path.set_flags(flags.with(Flags::LONG_LIVED, long));
                 }
             }
         }
@@ -291,7 +297,7 @@ impl<P: Prefix> Plane<P> {
         }
     }
 
-    fn replace(&mut self, core: &mut Core, net: u32, path: u32, arrival: Arrival) {
+    pub(crate) fn replace(&mut self, core: &mut Core, net: u32, path: u32, arrival: Arrival) {
         let best = self.table.net(net).map(|n| n.best);
         let Some(old) = self.table.path_mut(path) else {
             return;

@@ -546,6 +546,7 @@ impl Core {
             .has(Has::Aigp)
             .then(|| facts.aigp.saturating_add(cost));
         Some(Candidate {
+            llgr_stale: facts.has(Has::LlgrStale),
             local_pref: facts.local_pref,
             class,
             aigp,

@@ -1,12 +1,14 @@
 //! A peer tells all its routes again; what it does not tell is gone. Between two marks (RFC 7313 §4), or after its
-//! session was lost and until its End-of-RIB (RFC 4724 §4.2).
+//! session was lost and until its End-of-RIB (RFC 4724 §4.2), or for long (RFC 9494).
 
+use bgp_core::attributes::Community;
 use bgp_core::family::PerFamily;
 use bgp_core::{Family, Prefix};
 use smallvec::SmallVec;
 
+use crate::attribute_store::AttrId;
 use crate::peer::{PeerId, PeerSession};
-use crate::plane::Plane;
+use crate::plane::{Arrival, Plane};
 use crate::rib::{Core, Rib};
 use crate::table::Flags;
 
@@ -46,6 +48,15 @@ impl Rib {
         let Self { core, ipv4, ipv6 } = self;
         ipv4.back(core, peer, keep.ipv4);
         ipv6.back(core, peer, keep.ipv6);
+    }
+
+    /// A peer's Restart Time is over, and its stale routes of a family are kept for longer (RFC 9494 §4.2): they are marked,
+    /// and anything else is preferred to them. Those with NO_LLGR go.
+    pub fn keep_long(&mut self, peer: PeerId, family: Family) {
+        match family {
+            Family::Ipv4Unicast => self.ipv4.keep_long(&mut self.core, peer),
+            Family::Ipv6Unicast => self.ipv6.keep_long(&mut self.core, peer),
+        }
     }
 
     /// EoRR, or End-of-RIB after a restart: what is still stale goes.
@@ -89,6 +100,28 @@ impl<P: Prefix> Plane<P> {
         }
     }
 
+    fn keep_long(&mut self, core: &mut Core, peer: PeerId) {
+        for net in self.table.indices() {
+            for index in self.paths_from(net, peer) {
+                let path = self.table.path(index).copied();
+                let Some(path) = path.filter(|path| path.flags().has(Flags::STALE)) else {
+                    continue;
+                };
+                if core.is_not_kept_long(path.attrs) || core.is_not_kept_long(path.received) {
+                    self.remove(core, net, index);
+                    continue;
+                }
+                let arrival = core.mark_long_lived(Arrival {
+                    attrs: path.attrs,
+                    received: path.received,
+                    flags: path.flags().with(Flags::LONG_LIVED, true),
+                });
+                self.replace(core, net, index, arrival);
+                core.done(arrival);
+            }
+        }
+    }
+
     fn sweep_stale(&mut self, core: &mut Core, peer: PeerId) {
         for net in self.table.indices() {
             for path in self.paths_from(net, peer) {
@@ -110,5 +143,20 @@ impl<P: Prefix> Plane<P> {
                 .is_some_and(|path| path.peer() == peer)
         };
         self.table.paths_of(net).filter(of_peer).collect()
+    }
+}
+
+impl Core {
+    /// The same with LLGR_STALE. It comes with a reference to its attributes, to be given back with [`Core::done`].
+    pub(crate) fn mark_long_lived(&mut self, arrival: Arrival) -> Arrival {
+        let mark = Community::LLGR_STALE;
+        let attrs = self.store.intern_with(arrival.attrs, mark);
+        Arrival { attrs, ..arrival }
+    }
+
+    /// RFC 9494 §4.2: who told it, or import policy, does not want it kept.
+    fn is_not_kept_long(&self, attrs: AttrId) -> bool {
+        let attributes = self.store.attributes(attrs);
+        attributes.is_some_and(|a| a.communities.contains(&Community::NO_LLGR))
     }
 }

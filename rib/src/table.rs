@@ -64,6 +64,9 @@ impl Flags {
     /// Its peer is telling its routes again, and has not come to this one (RFC 7313 §4, RFC 4724 §4.2).
     pub(crate) const STALE: Self = Self(64);
 
+    /// Kept for longer than its peer's Restart Time: its attributes carry LLGR_STALE (RFC 9494 §4.2).
+    pub(crate) const LONG_LIVED: Self = Self(128);
+
     /// Those that make a path ineligible.
     const INELIGIBLE: u8 = 1 | 2 | 4 | 8 | 16;
 

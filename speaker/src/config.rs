@@ -305,6 +305,8 @@ pub enum NextHopMode {
 pub struct GracefulRestart {
     /// How long peers keep our routes until our session is back: whole seconds, less than 4096.
     pub restart_time: Duration,
+    /// How long they may keep them after that (RFC 9494): whole seconds, 24 bits of them. `None`: it is not offered.
+    pub long_lived: Option<Duration>,
 }
 
 /// `[probe]` and `[score]`: how links are measured and judged.

@@ -84,6 +84,8 @@ pub enum Notice {
         peer: PeerName,
         /// For how long at most.
         time: Duration,
+        /// Restart Time is over, and they are kept for longer (RFC 9494).
+        long_lived: bool,
     },
     /// A peer's stale routes are gone, or told again.
     HeldOver {

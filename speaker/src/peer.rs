@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use bgp_core::capability::{AddPathMode, Capability, GracefulRestart};
+use bgp_core::capability::{AddPathMode, Capability, GracefulRestart, LongLived};
 use bgp_core::family::PerFamily;
 use bgp_core::{Code, Family};
 use bgp_fsm::{End, Fsm, PeerAs, Session, Side, State};
@@ -18,6 +18,8 @@ use crate::restart::{Held, Restart};
 
 /// RFC 9687 §4: the larger of eight minutes and twice the hold time.
 const SEND_HOLD_LEAST: Duration = Duration::from_secs(8 * 60);
+/// RFC 9494 §4.1: 24 bits of seconds.
+const STALE_TIME_MAX: u32 = (1 << 24) - 1;
 /// What we send has to cross no router.
 const TTL_DIRECT: u8 = 1;
 /// RFC 5082 §3.
@@ -326,5 +328,15 @@ fn capabilities(local_asn: u32, options: &PeerOptions, restart: Restart) -> Vec<
         Capability::AddPath(rows.collect())
     }));
     all.push(Capability::EnhancedRouteRefresh);
+    let long_lived = options.graceful_restart.and_then(|g| g.long_lived);
+    all.extend(long_lived.map(|time| {
+        let seconds = u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        let rows = families().map(|family| LongLived {
+            family: family.into(),
+            forwarding: *restart.forwarding.get(family),
+            stale_time: seconds.min(STALE_TIME_MAX),
+        });
+        Capability::LongLivedGracefulRestart(rows.collect())
+    }));
     all
 }

@@ -1,9 +1,10 @@
-//! Graceful restart (RFC 4724, RFC 8538): of a peer, whose routes are kept meanwhile; and of our own, after which nothing
+//! Graceful restart (RFC 4724, RFC 8538, RFC 9494): of a peer, whose routes are kept meanwhile; and of our own, after which nothing
 //! is chosen or told before the peers have told all.
 
 use std::time::{Duration, Instant};
 
 use bgp_core::Family;
+use bgp_core::capability::LongLived;
 use bgp_core::family::PerFamily;
 use bgp_fsm::{End, Input, Session};
 use rib::{PeerId, PeerSession};
@@ -63,8 +64,60 @@ pub(crate) struct Held {
     pub(crate) session: Box<Session>,
     /// Their families.
     families: PerFamily<bool>,
-    /// When they go at the latest.
-    until: Instant,
+    /// When Restart Time is over; or, where the peer is back, when it has told all at the latest.
+    rest: Instant,
+    /// The peer is back.
+    back: bool,
+    /// Families of which Restart Time was over: they are kept for long, and go then (RFC 9494 §4.2).
+    long: PerFamily<Option<Instant>>,
+    /// Those of them of which that time was over too, after the peer was back.
+    lapsed: PerFamily<bool>,
+}
+
+impl Held {
+    /// When they go at the latest, or some of them, or are kept for longer.
+    fn until(&self) -> Instant {
+        let of_family = |family| {
+            let long = *self.long.get(family);
+            match self.back {
+                true if *self.lapsed.get(family) => self.rest,
+                true => long.map_or(self.rest, |long| long.min(self.rest)),
+                false => long.unwrap_or(self.rest),
+            }
+        };
+        let kept = Family::ALL.into_iter().filter(|f| *self.families.get(*f));
+        kept.map(of_family).min().unwrap_or(self.rest)
+    }
+
+    /// All of them are kept for long.
+    fn is_long(&self) -> bool {
+        let is_long = |family| !*self.families.get(family) || self.long.get(family).is_some();
+        Family::ALL.into_iter().all(is_long)
+    }
+
+    /// The families of which the peer, which is back, kept the state meanwhile (RFC 4724 §4.2, RFC 9494 §4.2).
+    fn kept_by(&self, session: &Session) -> PerFamily<bool> {
+        let graceful = kept(session, true);
+        let long = |family| long_lived(session, family).is_some_and(|row| row.forwarding);
+        let back = |family| match self.long.get(family) {
+            Some(_) => *session.families.get(family) && long(family),
+            None => *graceful.get(family),
+        };
+        PerFamily {
+            ipv4: self.families.ipv4 && back(Family::Ipv4Unicast),
+            ipv6: self.families.ipv6 && back(Family::Ipv6Unicast),
+        }
+    }
+
+    /// The session was lost once more, before the peer had told all: of `families`, which stay, those that are kept for
+    /// long go on to be, for the rest of their time; RFC 9494 §4.2 excepts them from RFC 4724 §4.2, which has what is stale
+    /// from an earlier restart go. False: it does.
+    fn goes_on(&self, family: Family, families: &mut PerFamily<bool>) -> bool {
+        let unsynchronized = *self.families.get(family);
+        let stays = families.get_mut(family);
+        *stays = *stays && !(unsynchronized && *self.lapsed.get(family));
+        *stays && unsynchronized && self.long.get(family).is_some()
+    }
 }
 
 impl Peer {
@@ -77,7 +130,8 @@ impl Peer {
     /// Its stale routes, for who asks.
     pub(crate) fn held_view(&self) -> Option<HeldView> {
         self.held.as_ref().map(|held| HeldView {
-            until: held.until,
+            until: held.until(),
+            long_lived: held.is_long(),
             back: self.fsm.session().is_some(),
         })
     }
@@ -113,6 +167,13 @@ fn kept(session: &Session, back: bool) -> PerFamily<bool> {
     kept
 }
 
+/// What the peer said of a family's long-lived stale routes; without graceful restart it counts for nothing (RFC 9494 §4.5).
+fn long_lived(session: &Session, family: Family) -> Option<LongLived> {
+    session.graceful_restart.as_ref()?;
+    let of_family = |row: &&LongLived| row.family == family.into();
+    session.long_lived.iter().find(of_family).copied()
+}
+
 const fn any(families: PerFamily<bool>) -> bool {
     families.ipv4 || families.ipv6
 }
@@ -131,15 +192,14 @@ impl Speaker {
         let Some(held) = peer.held.take() else {
             return self.rib.peer_up(id, rib);
         };
-        let back = kept(session, true);
-        let families = PerFamily {
-            ipv4: held.families.ipv4 && back.ipv4,
-            ipv6: held.families.ipv6 && back.ipv6,
-        };
+        let families = held.kept_by(session);
         peer.held = any(families).then(|| Held {
             session: Box::new(session.clone()),
             families,
-            until: now + STALE_MAX,
+            rest: now + STALE_MAX,
+            back: true,
+            long: held.long,
+            lapsed: PerFamily::default(),
         });
         self.rib.peer_back(id, rib, families);
     }
@@ -153,31 +213,44 @@ impl Speaker {
         let Some(session) = peer.agreed.take() else {
             return;
         };
-        // RFC 4724 §4.2: what is stale from an earlier restart is not kept for another one.
-        if let Some(held) = peer.held.take() {
-            self.sweep(id, held.families);
-        }
-        let Some(peer) = self.peers.get_mut(id) else {
-            return;
-        };
+        let before = peer.held.take();
         let restart = session.graceful_restart.as_ref();
         let restart = restart.filter(|r| peer.enabled && end.keeps_routes(r.notification));
-        let families = kept(&session, false);
-        match restart.map(|r| Duration::from_secs(r.restart_time.into())) {
-            Some(time) if any(families) => {
-                let until = now + time;
-                peer.held = Some(Held {
-                    session,
-                    families,
-                    until,
-                });
-                out.push(Effect::Notice(Notice::Held {
-                    peer: peer.name.clone(),
-                    time,
-                }));
-                self.rib.peer_lost(id, families);
+        let time = restart.map(|r| Duration::from_secs(r.restart_time.into()));
+        let mut families = kept(&session, false);
+        let mut long = PerFamily::default();
+        let mut gone = PerFamily::default();
+        for family in Family::ALL {
+            let Some(before) = before.as_ref() else { break };
+            if before.goes_on(family, &mut families) {
+                *long.get_mut(family) = *before.long.get(family);
+            } else {
+                *gone.get_mut(family) = *before.families.get(family);
             }
-            Some(_) | None => self.rib.peer_down(id),
+        }
+        let (Some(time), true) = (time, any(families)) else {
+            return self.rib.peer_down(id);
+        };
+        let held = Held {
+            session,
+            families,
+            rest: now + time,
+            back: false,
+            long,
+            lapsed: PerFamily::default(),
+        };
+        out.push(Effect::Notice(Notice::Held {
+            peer: peer.name.clone(),
+            time: held.until().saturating_duration_since(now),
+            long_lived: held.is_long(),
+        }));
+        peer.held = Some(held);
+        self.sweep(id, gone);
+        self.rib.peer_lost(id, families);
+        for family in Family::ALL {
+            if long.get(family).is_some() {
+                self.rib.keep_long(id, family);
+            }
         }
     }
 
@@ -186,6 +259,7 @@ impl Speaker {
         let held = self.peers.get_mut(id).and_then(|peer| peer.held.as_mut());
         let Some(held) = held else { return };
         let was_held = std::mem::take(held.families.get_mut(family));
+        *held.long.get_mut(family) = None;
         let over = !any(held.families);
         if was_held {
             self.rib.refresh_ended(id, family);
@@ -200,14 +274,85 @@ impl Speaker {
     /// Stale routes go whose time is over.
     pub(crate) fn expire_held(&mut self, now: Instant, out: &mut Vec<Effect>) {
         for id in self.peers.ids() {
-            let due = |peer: &&Peer| peer.held.as_ref().is_some_and(|held| held.until <= now);
-            if let Some(peer) = self.peers.get(id).filter(due) {
-                let (peer, told) = (peer.name.clone(), false);
-                out.push(Effect::Notice(Notice::HeldOver { peer, told }));
+            let due = |peer: &&Peer| peer.held.as_ref().is_some_and(|held| held.until() <= now);
+            let Some(peer) = self.peers.get(id).filter(due) else {
+                continue;
+            };
+            let (name, told) = (peer.name.clone(), false);
+            let goes_on = match peer.held.as_ref().is_some_and(|held| held.back) {
+                true => self.lapse(now, id),
+                false => self.keep_long(now, id, out),
+            };
+            if !goes_on {
+                out.push(Effect::Notice(Notice::HeldOver { peer: name, told }));
                 self.drop_held(id);
                 self.drop_dynamic(id);
             }
         }
+    }
+
+    /// Long-Lived Stale Time of a family was over while its peer, which is back, tells its routes again: those that it has
+    /// not told yet go (RFC 9494 §4.2). False: it had its time, and all go.
+    fn lapse(&mut self, now: Instant, id: PeerId) -> bool {
+        let Some(held) = self.peers.get_mut(id).and_then(|peer| peer.held.as_mut()) else {
+            return false;
+        };
+        let mut gone = PerFamily::default();
+        for family in Family::ALL {
+            let is_over = held.long.get(family).is_some_and(|until| until <= now);
+            *gone.get_mut(family) = is_over && *held.families.get(family);
+            *held.lapsed.get_mut(family) |= is_over;
+        }
+        let goes_on = held.rest > now;
+        self.sweep(id, gone);
+        goes_on
+    }
+
+    /// Restart Time is over, or Long-Lived Stale Time of some family is: what may stay does (RFC 9494 §4.2). False: nothing.
+    fn keep_long(&mut self, now: Instant, id: PeerId, out: &mut Vec<Effect>) -> bool {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return false;
+        };
+        let ours = peer.options.graceful_restart.and_then(|g| g.long_lived);
+        let Some(held) = peer.held.as_mut().filter(|_| ours.is_some()) else {
+            return false;
+        };
+        let (mut begin, mut gone) = (PerFamily::default(), PerFamily::default());
+        for family in Family::ALL {
+            let long = held.long.get_mut(family);
+            if long.is_none() && held.rest <= now {
+                let row = long_lived(&held.session, family);
+                let time = row.map_or(0, |row| row.stale_time).into();
+                *long = Some(now + Duration::from_secs(time));
+                *begin.get_mut(family) = *held.families.get(family);
+            }
+            if long.is_some_and(|until| until <= now) {
+                *gone.get_mut(family) = std::mem::take(held.families.get_mut(family));
+                *begin.get_mut(family) = false;
+            }
+        }
+        if !any(held.families) {
+            // All that is gone goes as one.
+            held.families = gone;
+            return false;
+        }
+        let time = held.until().saturating_duration_since(now);
+        let peer = peer.name.clone();
+        self.sweep(id, gone);
+        if any(begin) {
+            let long_lived = true;
+            out.push(Effect::Notice(Notice::Held {
+                peer,
+                time,
+                long_lived,
+            }));
+        }
+        for family in Family::ALL {
+            if *begin.get(family) {
+                self.rib.keep_long(id, family);
+            }
+        }
+        true
     }
 
     /// A peer's stale routes go.
@@ -273,7 +418,7 @@ impl Speaker {
             Deferral::Selecting { look, .. } => Some(look),
         };
         let held = self.peers.iter().filter_map(|peer| peer.held.as_ref());
-        held.map(|held| held.until).chain(ours).min()
+        held.map(Held::until).chain(ours).min()
     }
 
     /// How far the restart is.

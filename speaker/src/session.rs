@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bgp_core::capability::Capability;
 use bgp_core::family::PerFamily;
 use bgp_core::update::DecodeContext;
 use bgp_fsm::Session;
@@ -67,6 +68,7 @@ impl Speaker {
             aigp: options.aigp,
             role: options.role,
             drain: self.draining.stage(),
+            long_lived: knows_long_lived(session),
         })
     }
 
@@ -165,4 +167,10 @@ const fn next_hop_rule(mode: NextHopMode) -> NextHopRule {
         NextHopMode::Unchanged => NextHopRule::Unchanged,
         NextHopMode::Address(address) => NextHopRule::Address(address),
     }
+}
+
+/// RFC 9494 §4.1: the capability counts only beside that of graceful restart. It may list no family.
+fn knows_long_lived(session: &Session) -> bool {
+    let is_it = |c: &Capability| matches!(c, Capability::LongLivedGracefulRestart(_));
+    session.graceful_restart.is_some() && session.capabilities.iter().any(is_it)
 }

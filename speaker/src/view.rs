@@ -72,6 +72,8 @@ pub enum RestartStage {
 pub struct HeldView {
     /// When they go, unless the peer tells them again.
     pub until: Instant,
+    /// Its Restart Time was over: they are kept for long, and anything else is preferred (RFC 9494).
+    pub long_lived: bool,
     /// The peer is back, and is telling them.
     pub back: bool,
 }

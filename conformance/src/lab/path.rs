@@ -51,6 +51,7 @@ pub(super) fn community(value: u32) -> String {
         0xFFFF_FF02 => "no-advertise".to_owned(),
         0xFFFF_FF03 => "no-export-subconfed".to_owned(),
         0xFFFF_0000 => "graceful-shutdown".to_owned(),
+        0xFFFF_0006 => "llgr-stale".to_owned(),
         0xFFFF_029A => "blackhole".to_owned(),
         other => format!("{}:{}", other >> 16, other & 0xFFFF),
     }

@@ -40,6 +40,8 @@ pub(super) struct Topology {
     over_ipv6: Vec<bool>,
     /// Hosts with graceful restart, and their Restart Times.
     graceful: Vec<Option<Duration>>,
+    /// Their Long-Lived Stale Times.
+    long_lived: Vec<Option<Duration>>,
 }
 
 impl Topology {
@@ -67,6 +69,7 @@ impl Topology {
             open: reflectors < 2 && chance.one_in(4),
             over_ipv6: (0..count * count).map(|_| chance.one_in(3)).collect(),
             graceful: Vec::new(),
+            long_lived: Vec::new(),
         }
     }
 
@@ -77,11 +80,15 @@ impl Topology {
             (!chance.one_in(4)).then(|| Duration::from_secs(seconds))
         };
         self.graceful = (0..self.count()).map(|_| time(chance)).collect();
+        self.long_lived = (0..self.count()).map(|_| time(chance)).collect();
     }
 
     fn graceful(&self, host: usize) -> Option<GracefulRestart> {
         let time = self.graceful.get(host).copied().flatten();
-        time.map(|restart_time| GracefulRestart { restart_time })
+        time.map(|restart_time| GracefulRestart {
+            restart_time,
+            long_lived: self.long_lived.get(host).copied().flatten(),
+        })
     }
 
     pub(super) fn count(&self) -> usize {

@@ -50,9 +50,20 @@ fn restart_time(world: &World, host: usize, address: IpAddr) -> Option<Duration>
     Some(theirs.peer.options.graceful_restart?.restart_time)
 }
 
+/// How long they are kept after that (RFC 9494 §4.2), if both offered it.
+fn stale_time(world: &World, host: usize, address: IpAddr) -> Option<Duration> {
+    let other = world.at(address)?;
+    let ours = neighbor(world, host, other)?.peer.options;
+    ours.graceful_restart?.long_lived?;
+    let theirs = neighbor(world, other, host)?.peer.options;
+    theirs.graceful_restart?.long_lived
+}
+
 /// RFC 4724 §4.2: routes outlive the session of a peer that restarts gracefully, as stale ones, for its Restart Time.
 pub(super) fn may_hold(world: &mut World, host: usize, peer: &PeerView) -> Result<(), String> {
     let time = restart_time(world, host, peer.address).ok_or("it does not restart gracefully")?;
+    let long = stale_time(world, host, peer.address).unwrap_or_default();
+    let time = time + long;
     if !peer.enabled {
         return Err("it is disabled".to_owned());
     }

@@ -255,3 +255,97 @@ fn a_peer_that_stays_away_loses_its_routes_after_its_restart_time() -> Result<()
         Ok(())
     })
 }
+
+/// Restart Time and Long-Lived Stale Time of all in the next lab, in seconds.
+const TIME: u64 = 3;
+/// See [`TIME`].
+const LONG: u64 = 8;
+
+/// RFC 9494 §4.2: after the Restart Time BIRD's routes stay, marked; whoever knows what that means is told, FRR is not.
+/// BIRD does the same with ours.
+#[test]
+fn long_lived_stale_routes_are_for_those_who_know_them() -> Result<()> {
+    let Some(star) = Star::new(&["bird", FRR], 3)? else {
+        return Ok(());
+    };
+    let graceful =
+        format!("graceful-restart = {{ restart-time = \"{TIME}s\", long-lived = \"{LONG}s\" }}");
+    let peers = [
+        peer("192.0.1.2", 65002, &graceful),
+        peer("192.0.2.2", 65003, &graceful),
+        peer("192.0.3.2", 65004, &graceful),
+    ];
+    let mut windrosed = star.windrosed(&format!("{ROUTER}{}", peers.concat()))?;
+    let options = format!(
+        "graceful restart on; graceful restart time {TIME};
+  long lived graceful restart on; long lived stale time {LONG};"
+    );
+    let prefix = "10.1.0.0/16";
+    let config = bird(1, 65002, &options, &[prefix]);
+    let mut restarting = Bird::start(&star.lab, &star.spokes[0], &config)?;
+    let config = bird(2, 65003, &options, &[]);
+    let knowing = Bird::start(&star.lab, &star.spokes[1], &config)?;
+    // FRR has the capability, unless graceful restart is off altogether.
+    let off = " neighbor 192.0.3.1 graceful-restart-disable\n neighbor 192.0.3.1 timers";
+    let config = frr(3, 65004, &[], "").replace(" neighbor 192.0.3.1 timers", off);
+    let plain = Frr::start(&star.lab, &star.spokes[2], &config)?;
+    let fresh = || {
+        for path in [
+            windrosed.path(prefix)?,
+            knowing.path(prefix)?,
+            plain.path(prefix)?,
+        ] {
+            ensure!(!path.communities.contains("llgr-stale"), "{path:?}");
+        }
+        ensure!(!is_stale(&windrosed, prefix)?, "{prefix} is stale");
+        Ok(())
+    };
+    let marked = || {
+        for path in [windrosed.path(prefix)?, knowing.path(prefix)?] {
+            ensure!(path.communities.contains("llgr-stale"), "{path:?}");
+        }
+        ensure!(plain.paths(prefix)?.is_empty(), "FRR still has it");
+        let kernel = star.hub.kernel_route(prefix)?;
+        ensure!(kernel.is_some(), "{prefix} is not in the kernel");
+        Ok(())
+    };
+    star.soon("the route everywhere", fresh)?;
+    restarting.process().kill()?;
+    star.soon("it to be kept for long", marked)?;
+    restarting.recover(&star.lab, &star.spokes[0])?;
+    star.soon("it to be fresh again", fresh)?;
+
+    restarting.process().kill()?;
+    star.soon("it to be kept for long", marked)?;
+    let most = Duration::from_secs(LONG - 3);
+    star.lab.throughout("the stale route", most, marked)?;
+    star.soon("its end", || {
+        ensure!(windrosed.paths(prefix)?.is_empty(), "it is there");
+        ensure!(knowing.paths(prefix)?.is_empty(), "BIRD has it");
+        let kernel = star.hub.kernel_route(prefix)?;
+        ensure!(kernel.is_none(), "{kernel:?}");
+        Ok(())
+    })?;
+
+    // We are away for longer than our Restart Time: BIRD keeps what we told it.
+    restarting.recover(&star.lab, &star.spokes[0])?;
+    star.soon("it to be fresh again", || {
+        windrosed.path(prefix)?;
+        knowing.path(prefix).map(drop)
+    })?;
+    windrosed.process().kill()?;
+    star.soon("BIRD to keep it for long", || {
+        let path = knowing.path(prefix)?;
+        ensure!(path.communities.contains("llgr-stale"), "{path:?}");
+        Ok(())
+    })?;
+    windrosed.restart(&star.lab)?;
+    let mut lost = None;
+    star.soon("it to be fresh again", || {
+        lost = lost.take().or(knowing.path(prefix).err());
+        let path = knowing.path(prefix)?;
+        ensure!(!path.communities.contains("llgr-stale"), "{path:?}");
+        Ok(())
+    })?;
+    lost.map_or(Ok(()), |why| Err(why.context("meanwhile")))
+}

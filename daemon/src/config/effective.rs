@@ -388,6 +388,9 @@ fn graceful_restart(options: &PeerOptions, lines: &mut Lines) {
         Some(graceful) => {
             let mut inner = Lines::default();
             inner.time("restart-time", graceful.restart_time);
+            if let Some(time) = graceful.long_lived {
+                inner.time("long-lived", time);
+            }
             lines.put("graceful-restart", inner.inline());
         }
         None => lines.put("graceful-restart", false),

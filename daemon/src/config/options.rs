@@ -25,6 +25,8 @@ const TIMER_MAX: Duration = Duration::from_secs(65535);
 const RESTART_TIME: Duration = Duration::from_secs(120);
 /// RFC 4724 §3.
 const RESTART_TIME_MAX: Duration = Duration::from_secs(4095);
+/// Most of `long-lived`.
+const STALE_TIME_MAX: Duration = Duration::from_secs((1 << 24) - 1);
 /// Shortest of the others.
 const TIMER_MIN: Duration = Duration::from_millis(10);
 /// RFC 4271 §4.2: the hold time is zero, or at least this.
@@ -324,6 +326,7 @@ fn hold_time(node: &Node) -> Parsed<Duration> {
 fn graceful_restart(reader: &Reader<'_>) -> Option<GracefulRestart> {
     let default = GracefulRestart {
         restart_time: RESTART_TIME,
+        long_lived: None,
     };
     let node = reader.node("graceful-restart")?;
     if let Value::Flag(on) = node.value {
@@ -332,20 +335,24 @@ fn graceful_restart(reader: &Reader<'_>) -> Option<GracefulRestart> {
     let instead = "write `{ restart-time = \"120s\" }`, `true` or `false`";
     let table = reader.table_of(node, instead)?;
     let restart_time = table.read("restart-time", restart_time);
-    if table
-        .read("long-lived", duration(TIMER_MIN..=Duration::MAX))
-        .is_some()
-    {
-        let what = "`long-lived` has no effect in this version";
-        let at = table.at("long-lived");
-        reader
-            .report
-            .warn(at, what, "it is checked and otherwise ignored");
-    }
+    let long_lived = table.read("long-lived", stale_time);
     table.finish();
     Some(GracefulRestart {
         restart_time: restart_time.unwrap_or(default.restart_time),
+        long_lived,
     })
+}
+
+/// RFC 9494 §4.1: 24 bits of seconds.
+fn stale_time(node: &Node) -> Parsed<Duration> {
+    let time = duration(Duration::from_secs(1)..=STALE_TIME_MAX)(node)?;
+    if time.subsec_nanos() != 0 {
+        return Err(Wrong::new(
+            "a stale time has whole seconds",
+            "write `\"1h\"`",
+        ));
+    }
+    Ok(time)
 }
 
 /// RFC 4724 §3: twelve bits of seconds.

@@ -92,6 +92,7 @@ pub(crate) fn peer(view: PeerView, now: Instant, kept: Option<bool>) -> v1::Peer
         held: view.held.map(|held| v1::HeldRoutes {
             left: age(held.until, now),
             back: held.back,
+            long_lived: held.long_lived,
         }),
         awaited: view.awaited,
         last_error: view.last_error,

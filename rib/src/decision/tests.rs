@@ -4,6 +4,7 @@ use super::*;
 
 fn route() -> Candidate {
     Candidate {
+        llgr_stale: false,
         local_pref: 100,
         class: Class::External,
         aigp: None,

@@ -95,6 +95,7 @@ fn session(peer: u32, sort: Sort) -> PeerSession {
         aigp: true,
         role: None,
         drain: Drain::None,
+        long_lived: false,
     }
 }
 

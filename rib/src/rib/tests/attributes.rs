@@ -705,3 +705,76 @@ fn a_drain_marks_all_routes_then_withdraws_them_and_can_be_called_off() {
         assert_eq!(heard.routes, before);
     }
 }
+
+fn stale_for_long() -> Attributes {
+    let mut sent = route([65000]);
+    sent.communities.push(Community::LLGR_STALE);
+    sent
+}
+
+/// RFC 9494 §4.3: LLGR_STALE is for peers with the capability; §4.6: others of our AS get it with NO_EXPORT and LOCAL_PREF 0.
+#[test]
+fn who_does_not_know_llgr_stale_is_not_told_or_prefers_anything_else() {
+    let sent = stale_for_long();
+    assert_eq!(told(EBGP, &sent), None);
+    let known = |sorts| told_with(sorts, &sent, |_, to| to.long_lived = true).unwrap();
+    assert_eq!(known(EBGP).communities[..], [Community::LLGR_STALE]);
+    assert_eq!(known(TO_IBGP).local_pref, Some(100));
+    let partial = told(TO_IBGP, &sent).unwrap();
+    assert_eq!(partial.local_pref, Some(0));
+    let both = [Community::LLGR_STALE, Community::NO_EXPORT];
+    assert_eq!(partial.communities[..], both);
+}
+
+/// RFC 9494 §4.3: LLGR_STALE is compared before all else.
+#[test]
+fn anything_is_preferred_to_what_is_stale_for_long() {
+    let mut rib = Rib::new(config());
+    rib.peer_up(PeerId(0), session(0, Sort::Internal));
+    rib.peer_up(PeerId(1), session(1, Sort::Internal));
+    let mut preferred = stale_for_long();
+    preferred.local_pref = Some(500);
+    let mut other = route([65000, 3, 4, 5]);
+    other.local_pref = Some(1);
+    rib.receive(PeerId(0), &update(PREFIX, Some(&preferred)))
+        .unwrap();
+    rib.receive(PeerId(1), &update(PREFIX, Some(&other)))
+        .unwrap();
+    let row = rib.route(PREFIX.parse().unwrap()).unwrap();
+    assert_eq!(row.paths[0].peer, PeerId(1));
+    assert!(row.paths[0].best);
+}
+
+/// RFC 9494 §4.2: a new import policy does not take LLGR_STALE off, and what the peer tells again is without it.
+#[test]
+fn what_is_kept_for_long_stays_marked_until_it_is_told_again() {
+    let mut rib = Rib::new(config());
+    rib.peer_up(PeerId(0), session(0, Sort::External));
+    let sent = update(PREFIX, Some(&route([65000])));
+    rib.receive(PeerId(0), &sent).unwrap();
+    let both = PerFamily {
+        ipv4: true,
+        ipv6: true,
+    };
+    rib.peer_lost(PeerId(0), both);
+    rib.keep_long(PeerId(0), Family::Ipv4Unicast);
+    let is_marked = |rib: &mut Rib| {
+        let row = rib.route(PREFIX.parse().unwrap()).unwrap();
+        let communities = &row.paths[0].attributes.communities;
+        (
+            communities.contains(&Community::LLGR_STALE),
+            row.paths[0].stale,
+        )
+    };
+    assert_eq!(is_marked(&mut rib), (true, true));
+    let mut other = session(0, Sort::External);
+    other.allow_local_as = 1;
+    rib.update_peer(PeerId(0), other.clone());
+    assert_eq!(is_marked(&mut rib), (true, true));
+    rib.peer_back(PeerId(0), other, both);
+    assert_eq!(is_marked(&mut rib), (true, true));
+    rib.receive(PeerId(0), &sent).unwrap();
+    assert_eq!(is_marked(&mut rib), (false, false));
+    rib.refresh_ended(PeerId(0), Family::Ipv4Unicast);
+    assert_eq!(is_marked(&mut rib), (false, false));
+}

@@ -16,6 +16,7 @@ fn pair(graceful: bool) -> Net {
     for config in &mut configs {
         config.peers[0].options.graceful_restart = graceful.then_some(GracefulRestart {
             restart_time: Duration::from_secs(120),
+            long_lived: None,
         });
     }
     Net::new(configs.to_vec())

@@ -1,5 +1,7 @@
 //! Graceful restart, of a peer and of our own.
 
+mod long_lived;
+
 use bgp_core::Family;
 
 use super::*;
@@ -16,6 +18,7 @@ fn graceful(host: usize, peers: &[usize], routes: &[&str]) -> Config {
     for peer in &mut config.peers {
         peer.options.graceful_restart = Some(GracefulRestart {
             restart_time: Duration::from_secs(TIME),
+            long_lived: None,
         });
     }
     config
