@@ -302,9 +302,7 @@ impl View {
         if self.internal {
             attributes.local_pref = Some(0);
         }
-        if !is_about_to_go(attributes) {
-            attributes.communities.push(Community::GRACEFUL_SHUTDOWN);
-        }
+        mark(attributes, Community::GRACEFUL_SHUTDOWN);
     }
 
     fn write_next_hop(&self, chosen: NextHop) -> Option<NextHop> {
@@ -378,12 +376,15 @@ pub(crate) fn is_about_to_go(attributes: &Attributes) -> bool {
 
 /// RFC 9494 §4.6: who does not know LLGR_STALE must prefer anything else, and keep the route in the AS.
 fn for_partial_deployment(attributes: &mut Attributes) {
-    let has = |community| attributes.communities.contains(&community);
-    if !has(Community::LLGR_STALE) {
-        return;
+    if attributes.communities.contains(&Community::LLGR_STALE) {
+        attributes.local_pref = Some(0);
+        mark(attributes, Community::NO_EXPORT);
     }
-    attributes.local_pref = Some(0);
-    if !has(Community::NO_EXPORT) {
-        attributes.communities.push(Community::NO_EXPORT);
+}
+
+/// It carries a community from now on.
+pub(crate) fn mark(attributes: &mut Attributes, community: Community) {
+    if !attributes.communities.contains(&community) {
+        attributes.communities.push(community);
     }
 }

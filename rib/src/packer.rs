@@ -6,15 +6,15 @@
 use std::hash::BuildHasher;
 use std::net::Ipv4Addr;
 
-use bgp_core::attributes::NextHop;
+use bgp_core::attributes::{Community, NextHop};
 use bgp_core::update::{announce, encode_attributes, withdraw};
 use bgp_core::{Attributes, Prefix};
 use bytes::{Bytes, BytesMut};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::attribute_store::AttrId;
-use crate::export::View;
+use crate::attribute_store::{AttrId, Has};
+use crate::export::{View, mark};
 use crate::group::Segment;
 use crate::peer::PeerId;
 use crate::policy::Verdict;
@@ -325,6 +325,10 @@ pub(crate) fn exported<P: Prefix>(
         if verdict == Verdict::Reject {
             return None;
         }
+    }
+    if facts.has(Has::LlgrStale) {
+        // RFC 9494 §4.3: policy cannot take it off.
+        mark(&mut attributes, Community::LLGR_STALE);
     }
     let cost = core.store.cost(attrs).unwrap_or_default();
     let has_next_hop = view.after_policy(&mut attributes, &source, chosen, cost);

@@ -64,29 +64,41 @@ pub(crate) struct Held {
     pub(crate) session: Box<Session>,
     /// Their families.
     families: PerFamily<bool>,
-    /// When Restart Time is over; or, where the peer is back, when it has told all at the latest.
-    rest: Instant,
-    /// The peer is back.
-    back: bool,
-    /// Families of which Restart Time was over: they are kept for long, and go then (RFC 9494 §4.2).
+    /// When Restart Time is over.
+    restart: PerFamily<Instant>,
+    /// Families that are kept for long, once it is over, and when they go (RFC 9494 §4.2).
     long: PerFamily<Option<Instant>>,
-    /// Those of them of which that time was over too, after the peer was back.
+    /// The peer is back, and this is when it has told all at the latest.
+    back: Option<Instant>,
+    /// Families of which the time was over after the peer was back.
     lapsed: PerFamily<bool>,
 }
 
 impl Held {
+    /// Nothing is stale yet.
+    fn new(session: Box<Session>, restart: PerFamily<Instant>) -> Self {
+        Self {
+            session,
+            families: PerFamily::default(),
+            restart,
+            long: PerFamily::default(),
+            back: None,
+            lapsed: PerFamily::default(),
+        }
+    }
+
     /// When they go at the latest, or some of them, or are kept for longer.
     fn until(&self) -> Instant {
         let of_family = |family| {
             let long = *self.long.get(family);
             match self.back {
-                true if *self.lapsed.get(family) => self.rest,
-                true => long.map_or(self.rest, |long| long.min(self.rest)),
-                false => long.unwrap_or(self.rest),
+                Some(told) if *self.lapsed.get(family) => told,
+                Some(told) => long.map_or(told, |long| long.min(told)),
+                None => long.unwrap_or(*self.restart.get(family)),
             }
         };
         let kept = Family::ALL.into_iter().filter(|f| *self.families.get(*f));
-        kept.map(of_family).min().unwrap_or(self.rest)
+        kept.map(of_family).min().unwrap_or(self.restart.ipv4)
     }
 
     /// All of them are kept for long.
@@ -109,14 +121,28 @@ impl Held {
         }
     }
 
-    /// The session was lost once more, before the peer had told all: of `families`, which stay, those that are kept for
-    /// long go on to be, for the rest of their time; RFC 9494 §4.2 excepts them from RFC 4724 §4.2, which has what is stale
-    /// from an earlier restart go. False: it does.
-    fn goes_on(&self, family: Family, families: &mut PerFamily<bool>) -> bool {
-        let unsynchronized = *self.families.get(family);
-        let stays = families.get_mut(family);
-        *stays = *stays && !(unsynchronized && *self.lapsed.get(family));
-        *stays && unsynchronized && self.long.get(family).is_some()
+    /// The session is lost: what the peer told of a family stays, as stale, or does not. `before` is what was stale already,
+    /// because the peer, which was back, had not told all. False: that goes (RFC 4724 §4.2). RFC 9494 §4.2 excepts from this
+    /// what may be kept for long; but its times, and so those of the whole family, are what they were.
+    fn begin(&mut self, now: Instant, family: Family, ours: bool, before: Option<&Self>) -> bool {
+        let graceful = *kept(&self.session, false).get(family);
+        let long = long_time(&self.session, family).filter(|_| ours);
+        let before = before.filter(|before| *before.families.get(family));
+        // RFC 9494 §4.2: what remains after its time was over goes at once.
+        let lapsed = before.is_some_and(|before| *before.lapsed.get(family));
+        let stays = (graceful || long.is_some()) && !lapsed;
+        let timer = before.and_then(|before| *before.long.get(family));
+        // RFC 9494 §4.2: Restart Time of a family that the capability of graceful restart does not list is zero.
+        let at_once = long.filter(|_| !graceful).map(|time| now + time);
+        *self.families.get_mut(family) = stays;
+        *self.long.get_mut(family) = timer.or(at_once).filter(|_| stays);
+        let Some(before) = before else { return true };
+        let goes_on = stays && (long.is_some() || timer.is_some());
+        if goes_on {
+            let restart = self.restart.get_mut(family);
+            *restart = (*restart).min(*before.restart.get(family));
+        }
+        goes_on
     }
 }
 
@@ -174,12 +200,24 @@ fn long_lived(session: &Session, family: Family) -> Option<LongLived> {
     session.long_lived.iter().find(of_family).copied()
 }
 
+/// Its Long-Lived Stale Time, if that is not zero.
+fn long_time(session: &Session, family: Family) -> Option<Duration> {
+    let row = long_lived(session, family).filter(|row| row.stale_time > 0);
+    row.map(|row| Duration::from_secs(row.stale_time.into()))
+}
+
 const fn any(families: PerFamily<bool>) -> bool {
     families.ipv4 || families.ipv6
 }
 
 const fn is_graceful(options: &PeerOptions) -> bool {
     options.graceful_restart.is_some()
+}
+
+/// Whether we told the peer that we keep its routes for long.
+fn keeps_long(options: &PeerOptions) -> bool {
+    let graceful = options.graceful_restart;
+    graceful.is_some_and(|graceful| graceful.long_lived.is_some())
 }
 
 /// As a helper.
@@ -196,10 +234,8 @@ impl Speaker {
         peer.held = any(families).then(|| Held {
             session: Box::new(session.clone()),
             families,
-            rest: now + STALE_MAX,
-            back: true,
-            long: held.long,
-            lapsed: PerFamily::default(),
+            back: Some(now + STALE_MAX),
+            ..held
         });
         self.rib.peer_back(id, rib, families);
     }
@@ -216,29 +252,20 @@ impl Speaker {
         let before = peer.held.take();
         let restart = session.graceful_restart.as_ref();
         let restart = restart.filter(|r| peer.enabled && end.keeps_routes(r.notification));
-        let time = restart.map(|r| Duration::from_secs(r.restart_time.into()));
-        let mut families = kept(&session, false);
-        let mut long = PerFamily::default();
-        let mut gone = PerFamily::default();
-        for family in Family::ALL {
-            let Some(before) = before.as_ref() else { break };
-            if before.goes_on(family, &mut families) {
-                *long.get_mut(family) = *before.long.get(family);
-            } else {
-                *gone.get_mut(family) = *before.families.get(family);
-            }
-        }
-        let (Some(time), true) = (time, any(families)) else {
+        let Some(time) = restart.map(|r| Duration::from_secs(r.restart_time.into())) else {
             return self.rib.peer_down(id);
         };
-        let held = Held {
-            session,
-            families,
-            rest: now + time,
-            back: false,
-            long,
-            lapsed: PerFamily::default(),
-        };
+        let ours = keeps_long(&peer.options);
+        let mut held = Held::new(session, both(now + time));
+        let mut gone = PerFamily::default();
+        for family in Family::ALL {
+            *gone.get_mut(family) = !held.begin(now, family, ours, before.as_ref());
+        }
+        let families = held.families;
+        if !any(families) {
+            return self.rib.peer_down(id);
+        }
+        let long = held.long;
         out.push(Effect::Notice(Notice::Held {
             peer: peer.name.clone(),
             time: held.until().saturating_duration_since(now),
@@ -279,7 +306,7 @@ impl Speaker {
                 continue;
             };
             let (name, told) = (peer.name.clone(), false);
-            let goes_on = match peer.held.as_ref().is_some_and(|held| held.back) {
+            let goes_on = match peer.held.as_ref().is_some_and(|held| held.back.is_some()) {
                 true => self.lapse(now, id),
                 false => self.keep_long(now, id, out),
             };
@@ -303,7 +330,7 @@ impl Speaker {
             *gone.get_mut(family) = is_over && *held.families.get(family);
             *held.lapsed.get_mut(family) |= is_over;
         }
-        let goes_on = held.rest > now;
+        let goes_on = held.back.is_some_and(|told| told > now);
         self.sweep(id, gone);
         goes_on
     }
@@ -313,17 +340,15 @@ impl Speaker {
         let Some(peer) = self.peers.get_mut(id) else {
             return false;
         };
-        let ours = peer.options.graceful_restart.and_then(|g| g.long_lived);
-        let Some(held) = peer.held.as_mut().filter(|_| ours.is_some()) else {
+        let ours = keeps_long(&peer.options);
+        let Some(held) = peer.held.as_mut().filter(|_| ours) else {
             return false;
         };
         let (mut begin, mut gone) = (PerFamily::default(), PerFamily::default());
         for family in Family::ALL {
             let long = held.long.get_mut(family);
-            if long.is_none() && held.rest <= now {
-                let row = long_lived(&held.session, family);
-                let time = row.map_or(0, |row| row.stale_time).into();
-                *long = Some(now + Duration::from_secs(time));
+            if long.is_none() && *held.restart.get(family) <= now {
+                *long = Some(now + long_time(&held.session, family).unwrap_or_default());
                 *begin.get_mut(family) = *held.families.get(family);
             }
             if long.is_some_and(|until| until <= now) {
@@ -520,6 +545,13 @@ impl Speaker {
                 peer.fsm.set_config(config);
             }
         }
+    }
+}
+
+const fn both<T: Copy>(each: T) -> PerFamily<T> {
+    PerFamily {
+        ipv4: each,
+        ipv6: each,
     }
 }
 

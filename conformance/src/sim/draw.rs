@@ -73,14 +73,14 @@ impl Topology {
         }
     }
 
-    /// Some hosts have graceful restart.
-    pub(super) fn draw_graceful(&mut self, chance: &mut Chance) {
+    /// Some hosts have graceful restart, and some of those long-lived graceful restart, which is drawn aside.
+    pub(super) fn draw_graceful(&mut self, chance: &mut Chance, aside: &mut Chance) {
         let time = |chance: &mut Chance| {
             let seconds = chance.pick(&[3, 20, 120]).unwrap_or(120);
             (!chance.one_in(4)).then(|| Duration::from_secs(seconds))
         };
         self.graceful = (0..self.count()).map(|_| time(chance)).collect();
-        self.long_lived = (0..self.count()).map(|_| time(chance)).collect();
+        self.long_lived = (0..self.count()).map(|_| time(aside)).collect();
     }
 
     fn graceful(&self, host: usize) -> Option<GracefulRestart> {

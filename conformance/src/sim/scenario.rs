@@ -35,7 +35,7 @@ pub fn run(seed: u64, start: Instant) -> Outcome {
     let mut topology = Topology::draw(&mut world.chance);
     let graceful = seed >= GRACEFUL_FROM;
     if graceful {
-        topology.draw_graceful(&mut world.chance);
+        topology.draw_graceful(&mut world.chance, &mut Chance::new(seed ^ 0x9494));
     }
     // What is drawn about the station is drawn apart: worlds stay what they were before there was one.
     let mut watching = Chance::new(seed ^ 0xB3);

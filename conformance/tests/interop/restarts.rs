@@ -103,8 +103,12 @@ impl Line {
         self.is_installed_at(&[0, 1])
     }
 
-    /// Both sessions are up, all routes of windrosed are there, and none is stale.
+    /// Both sessions are up, all routes of windrosed are there and told, and none is stale.
     fn is_fresh(&self) -> Result<()> {
+        // As long as ours is restarting, what they have is what they kept of it.
+        let status = self.windrosed.rows("status")?;
+        let status = status.first().context("no status")?;
+        ensure!(status["restart"].is_null(), "{}", status["restart"]);
         self.windrosed.established("192.0.1.2")?;
         self.windrosed.established("192.0.2.2")?;
         for (prefix, _) in BEHIND_BIRD.into_iter().chain(BEHIND_FRR) {

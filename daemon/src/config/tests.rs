@@ -83,7 +83,7 @@ fn a_file_full_of_mistakes_is_reported_at_once_each_with_line_and_remedy() {
 #[test]
 fn every_key_loads_and_what_does_nothing_yet_is_told_with_its_line() {
     let loaded = good(EVERYTHING);
-    for key in ["wireguard"] {
+    for key in ["wireguard", "multipath-cost-tolerance"] {
         let told = loaded
             .warnings
             .iter()
@@ -1346,4 +1346,26 @@ fn mistakes_about_stations_are_reported() {
         .collect();
     wrong(&many, "more than 8 stations");
     wrong("[[bmp]]\nport = 5000\n", "address");
+}
+
+/// RFC 9494 §5: nobody gets it who did not ask for it; §3.1: the time is 24 bits of seconds.
+#[test]
+fn long_lived_graceful_restart_is_off_unless_it_is_asked_for() {
+    let times = |graceful: &str| {
+        let config = good(&format!("{ROUTER}{PEER}graceful-restart = {graceful}\n"));
+        let graceful = config.speaker.peers[0].options.graceful_restart;
+        graceful.map(|graceful| graceful.long_lived.map(|time| time.as_secs()))
+    };
+    assert_eq!(times("false"), None);
+    assert_eq!(times("true"), Some(None));
+    assert_eq!(times("{ restart-time = \"5s\" }"), Some(None));
+    assert_eq!(times("{ long-lived = \"1h\" }"), Some(Some(3600)));
+    for (time, what) in [
+        ("0s", "0s is out of range"),
+        ("1500ms", "a stale time has whole seconds"),
+        ("195d", "195d is out of range"),
+    ] {
+        let line = format!("graceful-restart = {{ long-lived = \"{time}\" }}");
+        wrong_peer(&line, what);
+    }
 }

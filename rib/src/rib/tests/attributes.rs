@@ -778,3 +778,36 @@ fn what_is_kept_for_long_stays_marked_until_it_is_told_again() {
     rib.refresh_ended(PeerId(0), Family::Ipv4Unicast);
     assert_eq!(is_marked(&mut rib), (false, false));
 }
+
+/// RFC 9494 §4.3: LLGR_STALE is not removed when the route is told on, whatever policy has.
+#[test]
+fn policy_does_not_take_llgr_stale_off_what_is_told() {
+    use crate::policy::{Action, Policies, PolicyConfig, RuleConfig, SetConfig, SetsConfig, Then};
+    let mut set = SetConfig::default();
+    set.communities.remove = vec!["llgr-stale".to_owned(), "65000:7".to_owned()];
+    let policy = PolicyConfig {
+        name: "out".to_owned(),
+        default: None,
+        rules: vec![RuleConfig {
+            set,
+            then: Then::Decide(Action::Accept),
+            ..RuleConfig::default()
+        }],
+    };
+    let policies = Policies::compile(&SetsConfig::default(), &[policy]).unwrap();
+    let (sender, mut listener) = (session(0, Sort::External), session(1, Sort::External));
+    listener.export = Some(policies.chain(&["out".to_owned()]).unwrap());
+    listener.long_lived = true;
+    let mut rib = Rib::new(config());
+    rib.set_policies(Arc::new(policies));
+    rib.peer_up(PeerId(0), sender);
+    rib.peer_up(PeerId(1), listener);
+    let mut sent = stale_for_long();
+    sent.communities.push(Community(65000 << 16 | 7));
+    rib.receive(PeerId(0), &update(PREFIX, Some(&sent)))
+        .unwrap();
+    let mut heard = Listener::of(Sort::External);
+    drain(&mut rib, 1, &mut heard);
+    let told = &heard.routes[&PREFIX.parse().unwrap()];
+    assert_eq!(told.communities[..], [Community::LLGR_STALE]);
+}

@@ -1,5 +1,6 @@
 //! Long-lived graceful restart (RFC 9494).
 
+use bgp_core::Capability;
 use bgp_core::attributes::Community;
 
 use super::*;
@@ -191,4 +192,86 @@ fn the_time_of_what_is_kept_for_long_goes_on_while_its_peer_is_back() {
     net.assert_up(0, 1);
     assert_eq!(marked(&mut net, 0), [(KEPT, false)]);
     assert_eq!(net.peer(0, 1).held, None);
+}
+
+/// RFC 9494 §4.2: nor does a further restart within the Restart Time end it; and it does not prolong that.
+#[test]
+fn a_further_restart_within_the_restart_time_does_not_prolong_it() {
+    let mut net = four(long(1, &[0], &[KEPT, GONE]));
+    net.crash(1, false);
+    net.run(60);
+    // It awaits a third one, and so tells nothing yet.
+    net.boot(1, long(1, &[0, 9], &[KEPT]));
+    net.run(8);
+    net.assert_up(0, 1);
+    net.crash(1, false);
+    assert_eq!(states(&mut net, 0), [(KEPT, true), (GONE, true)]);
+    net.run(TIME - 60 - 8 - 2);
+    assert_eq!(marked(&mut net, 0), [(KEPT, false), (GONE, false)]);
+    net.run(4);
+    assert_eq!(marked(&mut net, 0), [(KEPT, true), (GONE, true)]);
+    net.run(LONG - 4);
+    assert_eq!(marked(&mut net, 0).len(), 2);
+    net.run(4);
+    assert_eq!(marked(&mut net, 0), []);
+}
+
+/// Speaker 1 starts with this, and what it offers in its OPENs is changed.
+fn boot_with(net: &mut Net, config: Config, change: impl Fn(&mut Vec<Capability>)) {
+    net.speakers[1] = Speaker::new(config, net.now, 8).unwrap();
+    net.speakers[1].last_conn = 1000;
+    net.with(1, Speaker::start);
+    let restarting = &mut net.speakers[1];
+    for id in restarting.peers.ids() {
+        let peer = restarting.peers.get_mut(id).unwrap();
+        let mut config = peer.fsm_config(&restarting.config.router, restarting.restart);
+        change(&mut config.capabilities);
+        peer.fsm.set_config(config);
+    }
+    net.run(30);
+    net.assert_up(0, 1);
+}
+
+/// RFC 9494 §4.2: Restart Time of a family that only the long-lived capability lists is zero.
+#[test]
+fn a_family_without_graceful_restart_is_kept_for_long_at_once() {
+    let mut net = four(long(1, &[0], &[KEPT, GONE]));
+    net.crash(1, false);
+    net.run(10);
+    boot_with(&mut net, long(1, &[0], &[KEPT, GONE]), |capabilities| {
+        for capability in capabilities {
+            if let Capability::GracefulRestart(graceful) = capability {
+                graceful.families.clear();
+            }
+        }
+    });
+    assert_eq!(marked(&mut net, 0), [(KEPT, false), (GONE, false)]);
+    net.crash(1, false);
+    assert_eq!(marked(&mut net, 0), [(KEPT, true), (GONE, true)]);
+    assert_eq!(marked(&mut net, 3), []);
+    net.run(LONG - 2);
+    assert_eq!(marked(&mut net, 0).len(), 2);
+    net.run(4);
+    assert_eq!(marked(&mut net, 0), []);
+}
+
+/// RFC 9494 §4.5: long-lived graceful restart without graceful restart is none.
+#[test]
+fn without_graceful_restart_the_capability_counts_for_nothing() {
+    let others = [long(0, &[1, 2], &[]), long(1, &[0], &[])];
+    let mut net = Net::new([others.to_vec(), vec![long(2, &[0], &[KEPT])]].concat());
+    net.run(90);
+    let plain = |capabilities: &mut Vec<Capability>| {
+        capabilities.retain(|c| !matches!(c, Capability::GracefulRestart(_)));
+    };
+    net.crash(1, false);
+    boot_with(&mut net, long(1, &[0], &[GONE]), plain);
+    assert_eq!(marked(&mut net, 1).len(), 2);
+    // It is not told what is stale for long, and what it told does not stay.
+    net.crash(2, false);
+    net.run(TIME + 1);
+    assert_eq!(marked(&mut net, 0), [(KEPT, true), (GONE, false)]);
+    assert_eq!(marked(&mut net, 1), [(GONE, false)]);
+    net.crash(1, false);
+    assert_eq!(marked(&mut net, 0), [(KEPT, true)]);
 }
