@@ -1,12 +1,13 @@
-//! MRT records (RFC 6396, RFC 8050): tables of routes as files that others read. Encoders only.
+//! MRT records (RFC 6396, RFC 8050): tables of routes, and messages as they come, as files that others read. Encoders only.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 
 use crate::attributes::table::{MP_REACH_NLRI, NEXT_HOP};
 use crate::attributes::{NextHop, offset_of};
+use crate::open::AS_TRANS;
 use crate::update::network_address;
 use crate::wire::length16;
 use crate::{Family, Prefix};
@@ -15,6 +16,10 @@ use crate::{Family, Prefix};
 const TABLE_DUMP_V2: u16 = 13;
 /// PEER_INDEX_TABLE (§4.3.1).
 const PEER_INDEX_TABLE: u16 = 1;
+/// BGP4MP_ET (§3, §4.4): a timestamp with microseconds.
+const BGP4MP_ET: u16 = 17;
+/// BGP4MP_STATE_CHANGE_AS4 (§4.4.4).
+const STATE_CHANGE_AS4: u16 = 5;
 /// Octets of a record's header (§2).
 const HEADER: usize = 12;
 /// Peer Type: AS numbers take four octets (§4.3.1).
@@ -58,7 +63,7 @@ pub fn peer_index_table(
     peers: &[TablePeer],
     out: &mut BytesMut,
 ) {
-    let start = begin(now, PEER_INDEX_TABLE, out);
+    let start = begin(now, (TABLE_DUMP_V2, PEER_INDEX_TABLE), out);
     let peers = peers.get(..COUNT_MAX).unwrap_or(peers);
     out.put_slice(&collector.octets());
     out.put_slice(&length16(view.len()));
@@ -96,7 +101,7 @@ pub fn rib<P: Prefix>(
     if entries.is_empty() {
         return;
     }
-    let start = begin(now, rib_subtype(P::FAMILY, add_path), out);
+    let start = begin(now, (TABLE_DUMP_V2, rib_subtype(P::FAMILY, add_path)), out);
     out.put_u32(sequence);
     out.put_u8(prefix.len());
     let octets = usize::from(prefix.len().div_ceil(8));
@@ -111,6 +116,105 @@ pub fn rib<P: Prefix>(
         attributes(P::FAMILY, entry.block, entry.next_hop, out);
     }
     end(start, out);
+}
+
+/// The two ends of a session, as a BGP4MP record names them (§4.4).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ends {
+    /// The peer's AS number.
+    pub peer_asn: u32,
+    /// Ours towards it.
+    pub local_asn: u32,
+    /// The peer's address.
+    pub peer: IpAddr,
+    /// Ours.
+    pub local: IpAddr,
+}
+
+/// How the message of a BGP4MP record is to be read: what the session agreed on.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Encoding {
+    /// AS numbers take four octets.
+    pub four_octet_as: bool,
+    /// Prefixes have Path Identifiers.
+    pub add_path: bool,
+}
+
+/// The states of a session (RFC 4271 §8.2.2), as they are numbered here (§4.4.1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum SessionState {
+    /// Idle.
+    Idle = 1,
+    /// Established.
+    Established = 6,
+}
+
+/// Appends a whole message as it came from a peer (§4.4.2, §4.4.3; with Path Identifiers RFC 8050 §3).
+pub fn message(now: Duration, ends: &Ends, encoding: Encoding, message: &[u8], out: &mut BytesMut) {
+    let subtype = match (encoding.four_octet_as, encoding.add_path) {
+        (false, false) => 1,
+        (true, false) => 4,
+        (false, true) => 8,
+        (true, true) => 9,
+    };
+    let start = begin_with_microseconds(now, subtype, out);
+    put_ends(ends, encoding.four_octet_as, out);
+    out.put_slice(message);
+    end(start, out);
+}
+
+/// Appends that a session changed its state (§4.4.4).
+pub fn state_change(
+    now: Duration,
+    ends: &Ends,
+    old: SessionState,
+    new: SessionState,
+    out: &mut BytesMut,
+) {
+    let start = begin_with_microseconds(now, STATE_CHANGE_AS4, out);
+    put_ends(ends, true, out);
+    out.put_u16(old as u16);
+    out.put_u16(new as u16);
+    end(start, out);
+}
+
+fn put_ends(ends: &Ends, four_octet_as: bool, out: &mut BytesMut) {
+    for asn in [ends.peer_asn, ends.local_asn] {
+        if four_octet_as {
+            out.put_u32(asn);
+        } else {
+            out.put_u16(u16::try_from(asn).unwrap_or(AS_TRANS));
+        }
+    }
+    // The index of an interface means nothing elsewhere.
+    out.put_u16(0);
+    match (ends.peer, ends.local) {
+        (IpAddr::V4(peer), local) => {
+            out.put_u16(1);
+            out.put_slice(&peer.octets());
+            let local = match local {
+                IpAddr::V4(local) => local,
+                IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
+            };
+            out.put_slice(&local.octets());
+        }
+        (IpAddr::V6(peer), local) => {
+            out.put_u16(2);
+            out.put_slice(&peer.octets());
+            let local = match local {
+                IpAddr::V4(_) => Ipv6Addr::UNSPECIFIED,
+                IpAddr::V6(local) => local,
+            };
+            out.put_slice(&local.octets());
+        }
+    }
+}
+
+/// The header of a record whose timestamp goes on with microseconds, which the length counts (§3).
+fn begin_with_microseconds(now: Duration, subtype: u16, out: &mut BytesMut) -> usize {
+    let start = begin(now, (BGP4MP_ET, subtype), out);
+    out.put_u32(now.subsec_micros());
+    start
 }
 
 /// RFC 6396 §4.3.2 and RFC 8050 §4.
@@ -145,10 +249,10 @@ fn attributes(family: Family, block: &[u8], next_hop: NextHop, out: &mut BytesMu
 }
 
 /// The header (§2), its length to be filled in by [`end`]. Returns where the record starts.
-fn begin(now: Duration, subtype: u16, out: &mut BytesMut) -> usize {
+fn begin(now: Duration, (kind, subtype): (u16, u16), out: &mut BytesMut) -> usize {
     let start = out.len();
     out.put_u32(u32::try_from(now.as_secs()).unwrap_or(u32::MAX));
-    out.put_u16(TABLE_DUMP_V2);
+    out.put_u16(kind);
     out.put_u16(subtype);
     out.put_u32(0);
     start

@@ -4,9 +4,10 @@ use nom::Parser;
 use smallvec::SmallVec;
 
 use crate::attributes::draft::Draft;
+use crate::attributes::table::{MP_REACH_NLRI, MP_UNREACH_NLRI};
 use crate::attributes::{self, Attributes, NextHop};
 use crate::family::PerFamily;
-use crate::wire::{Parsed, counted16};
+use crate::wire::{Parsed, attribute, counted16};
 use crate::{Code, Family, Reset};
 
 mod nlri;
@@ -112,6 +113,27 @@ pub fn decode_attributes(block: &[u8], next_hop: NextHop) -> Result<Attributes, 
     });
     draft.read(block)?;
     draft.into_attributes(next_hop)
+}
+
+/// The families that an UPDATE's body speaks of, as far as it can be read: for whoever keeps messages as they came.
+#[must_use]
+pub fn families(body: &[u8]) -> PerFamily<bool> {
+    let mut found = PerFamily::default();
+    let Ok((nlri, (withdrawn, mut rest))) = parts(body) else {
+        return found;
+    };
+    found.ipv4 = !(nlri.is_empty() && withdrawn.is_empty());
+    while let Ok((after, raw)) = attribute(rest) {
+        rest = after;
+        let is_multiprotocol = matches!(raw.kind, MP_REACH_NLRI | MP_UNREACH_NLRI);
+        if let ([high, low, safi, ..], true) = (raw.value, is_multiprotocol) {
+            let afi = u16::from_be_bytes([*high, *low]);
+            if let Some(family) = Family::from_numbers(afi, *safi) {
+                *found.get_mut(family) = true;
+            }
+        }
+    }
+    found
 }
 
 /// WITHDRAWN ROUTES and path attributes; the rest is NLRI.

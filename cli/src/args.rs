@@ -80,6 +80,19 @@ pub(crate) struct Tls {
     pub(crate) key: Option<PathBuf>,
 }
 
+/// What to write, and where.
+#[derive(Args, Debug)]
+pub(crate) struct Dump {
+    /// The file; in its name, the moment at which it begins (UTC) can take the place of %Y, %m, %d, %H, %M, %S, %s
+    pub(crate) file: PathBuf,
+    /// Write what peers send from now on, until interrupted
+    #[arg(long)]
+    pub(crate) updates: bool,
+    /// Begin another file each time so long has passed, as counted from midnight, until interrupted
+    #[arg(long, value_name = "DURATION", value_parser = crate::text::parse_duration)]
+    pub(crate) every: Option<Duration>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// How the daemon is: version, uptime, router, counts, health
@@ -99,8 +112,8 @@ pub(crate) enum Command {
     /// BFD: whether packets come through to neighbors
     #[command(subcommand)]
     Bfd(BfdCommand),
-    /// Write all accepted paths into a file, in MRT (RFC 6396)
-    Dump { file: PathBuf },
+    /// Write all accepted paths, or what peers send, into a file, in MRT (RFC 6396)
+    Dump(Dump),
     /// Leave without loss (RFC 8326): peers are told to move away, and after a while that all routes are gone
     ///
     /// Sessions stay, and what peers send is forwarded on. `status` shows how far it is. A restart of windrosed ends it.

@@ -78,7 +78,7 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         | Command::Fib(_)
         | Command::Bfd(_)
         | Command::Link(_)
-        | Command::Dump { .. }
+        | Command::Dump(_)
         | Command::Drain { .. }
         | Command::Undrain
         | Command::Policy(_)
@@ -90,7 +90,7 @@ async fn run(windrose: Windrose, out: &mut dyn Write) -> Result<(), Failure> {
         Command::Status => system::status(channel, printer).await,
         Command::Peer(command) => peer::run(command, channel, printer).await,
         Command::Route(command) => route::run(command, channel, printer).await,
-        Command::Dump { file } => dump::run(file, channel, printer).await,
+        Command::Dump(order) => dump::run(order, channel, printer).await,
         Command::Drain { grace, wait } => drain::drain(grace, wait, channel, printer).await,
         Command::Undrain => drain::undrain(channel, printer).await,
         Command::Fib(command) => fib::run(command, channel, printer).await,

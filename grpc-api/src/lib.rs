@@ -15,6 +15,7 @@ mod listener;
 mod page;
 mod peers;
 mod policies;
+mod record;
 mod routes;
 mod server;
 mod system;

@@ -15,8 +15,8 @@ use tonic::{Request, Response, Status};
 
 use crate::convert;
 use crate::core::Core;
-use crate::dump;
 use crate::page;
+use crate::{dump, record};
 
 /// Most changes of one message of a watch.
 const CHANGES_MAX: usize = 128;
@@ -117,6 +117,19 @@ impl RouteService for Routes {
     ) -> Result<Response<Self::DumpRoutesStream>, Status> {
         let (client, messages) = mpsc::channel(1);
         tokio::spawn(dump::run(self.core.clone(), client));
+        Ok(Response::new(ReceiverStream::new(messages)))
+    }
+
+    type RecordUpdatesStream = ReceiverStream<record::Message>;
+
+    async fn record_updates(
+        &self,
+        _: Request<v1::RecordUpdatesRequest>,
+    ) -> Result<Response<Self::RecordUpdatesStream>, Status> {
+        let recorder = self.core.ask(|speaker, _, _| speaker.record()).await?;
+        let recorder = recorder.map_err(convert::status)?;
+        let (client, messages) = mpsc::channel(1);
+        tokio::spawn(record::run(self.core.clone(), recorder, client));
         Ok(Response::new(ReceiverStream::new(messages)))
     }
 }

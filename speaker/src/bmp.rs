@@ -133,7 +133,7 @@ impl Stations {
     }
 
     /// What the clock on the wall says at `at`; zero: nobody has told.
-    fn wall(&self, at: Instant) -> Duration {
+    pub(crate) fn wall(&self, at: Instant) -> Duration {
         self.clock.map_or(Duration::ZERO, |(then, wall)| {
             let later = at.saturating_duration_since(then);
             (wall + later).saturating_sub(then.saturating_duration_since(at))

@@ -24,6 +24,7 @@ mod peers;
 pub mod policy;
 pub mod query;
 mod reconfigure;
+pub mod record;
 mod redistribute;
 mod restart;
 mod session;
@@ -37,6 +38,7 @@ pub use event::{Effect, Event};
 pub use notice::{Notice, PeerChange};
 pub use query::RouteWatcher;
 pub use reconfigure::Changes;
+pub use record::Recorder;
 pub use speaker::Speaker;
 /// What reports and views of BFD and of links are made of.
 pub use {bfd, path_score};

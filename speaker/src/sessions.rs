@@ -270,6 +270,7 @@ impl Speaker {
         if let Some(peer) = self.peers.get_mut(id) {
             peer.agreed = Some(Box::new(session));
         }
+        self.record_state(now, id, true);
     }
 
     fn update(
@@ -279,6 +280,7 @@ impl Speaker {
         body: &Bytes,
         out: &mut Vec<Effect>,
     ) -> Option<Input> {
+        self.record_update(now, id, body);
         let (received, reset) = match self.rib.receive(id, body) {
             Ok(received) => (received, None),
             Err(reset) => (Received::default(), Some(reset)),
@@ -402,6 +404,7 @@ impl Speaker {
 
     fn down(&mut self, now: Instant, id: PeerId, end: &End, out: &mut Vec<Effect>) {
         self.station_peer_down(id, end);
+        self.record_state(now, id, false);
         self.rib_down(now, id, end, out);
         let Some(peer) = self.peers.get_mut(id) else {
             return;

@@ -25,6 +25,7 @@ use crate::originate::{AGGREGATE, Configured, ORIGINATE, STATIC};
 use crate::peer::Peer;
 use crate::peers::Peers;
 use crate::query::RouteWatchers;
+use crate::record::Tapes;
 use crate::redistribute::{CONNECTED, KERNEL};
 use crate::restart::{Deferral, Restart};
 
@@ -53,6 +54,7 @@ pub struct Speaker {
     /// What BFD watches.
     pub(crate) watches: Watches,
     pub(crate) stations: Stations,
+    pub(crate) tapes: Tapes,
     pub(crate) conns: BTreeMap<ConnId, (PeerId, Side)>,
     pub(crate) last_conn: u64,
     pub(crate) started: Instant,
@@ -111,6 +113,7 @@ impl Speaker {
             links: Links::default(),
             watches: Watches::default(),
             stations: Stations::default(),
+            tapes: Tapes::default(),
             conns: BTreeMap::new(),
             last_conn: 0,
             started: now,

@@ -1243,7 +1243,7 @@ fn mp_reach_comes_first_and_the_others_in_order() {
         let frame = header::next_frame(&out, 4096).unwrap().unwrap();
         let (_, (_, mut attributes)) = parts(frame.body).unwrap();
         let mut kinds = Vec::new();
-        while let Ok((rest, raw)) = crate::wire::attribute(attributes) {
+        while let Ok((rest, raw)) = attribute(attributes) {
             kinds.push(raw.kind);
             attributes = rest;
         }

@@ -1,13 +1,15 @@
-//! MRT tables of ours, read by bgpkit-parser.
+//! MRT tables and messages of ours, read by bgpkit-parser.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use bgp_core::attributes::{Attributes, NextHop};
-use bgp_core::mrt::{self, RibEntry, TablePeer};
-use bgp_core::{Ipv4Prefix, Ipv6Prefix, Prefix, update};
+use bgp_core::mrt::{self, Encoding, Ends, RibEntry, SessionState, TablePeer};
+use bgp_core::update::EncodeContext;
+use bgp_core::{Ipv4Prefix, Ipv6Prefix, Prefix, header, update};
 use bgpkit_parser::models::{
-    MrtMessage, NextHopAddress, RibAfiEntries, TableDumpV2Message, TableDumpV2Type,
+    Bgp4MpEnum, BgpMessage, BgpState, MrtMessage, NextHopAddress, RibAfiEntries,
+    TableDumpV2Message, TableDumpV2Type,
 };
 use bgpkit_parser::parser::mrt::mrt_record::parse_mrt_record;
 use bytes::BytesMut;
@@ -15,7 +17,7 @@ use ipnet::IpNet;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::sound::agrees;
+use crate::sound::{agrees, routed};
 use crate::strategies::{asn, attributes, host_v6, ipv4, ipv6, next_hop_v6};
 
 const NOW: Duration = Duration::from_secs(1_700_000_000);
@@ -121,6 +123,32 @@ fn check<P: Prefix>(prefix: P, add_path: bool, paths: &[Path]) {
     }
 }
 
+/// An UPDATE with one prefix, its Path Identifier 7.
+fn announcement(
+    attributes: &Attributes,
+    prefix: Ipv4Prefix,
+    four_octet_as: bool,
+    add_path: bool,
+) -> BytesMut {
+    let (mut block, mut message) = (Vec::new(), BytesMut::new());
+    update::encode_attributes(attributes, four_octet_as, &mut block);
+    let context = EncodeContext {
+        four_octet_as,
+        add_path,
+        max_message: header::MAX_EXTENDED,
+    };
+    let prefixes = std::iter::once((7, prefix));
+    update::announce(
+        &block,
+        attributes.next_hop,
+        prefixes,
+        &context,
+        &mut message,
+    )
+    .unwrap();
+    message
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -154,5 +182,45 @@ proptest! {
     fn ipv6_next_hops_of_a_table_say_the_same_to_all(four in ipv4(), six in ipv6(), add_path in any::<bool>(), paths in paths(next_hop_v6())) {
         check::<Ipv4Prefix>(four, add_path, &paths);
         check::<Ipv6Prefix>(six, add_path, &paths);
+    }
+
+    #[test]
+    fn messages_are_read_as_they_came(
+        (attributes, prefix) in (attributes(true), routed(ipv4())), add_path in any::<bool>(), four_octet_as in any::<bool>(),
+        (peer_asn, local_asn) in (asn(), asn()), six in any::<bool>()
+    ) {
+        let (peer, local): (IpAddr, IpAddr) = if six {
+            ("2001:db8::1".parse().unwrap(), "2001:db8::2".parse().unwrap())
+        } else {
+            ("192.0.2.1".parse().unwrap(), "192.0.2.2".parse().unwrap())
+        };
+        let ends = Ends { peer_asn, local_asn, peer, local };
+        let attributes = Attributes { next_hop: NextHop::V4(Ipv4Addr::new(192, 0, 2, 1)), ..attributes };
+        let message = announcement(&attributes, prefix, four_octet_as, add_path);
+        let mut out = BytesMut::new();
+        let now = NOW + Duration::from_micros(250_001);
+        mrt::message(now, &ends, Encoding { four_octet_as, add_path }, &message, &mut out);
+        mrt::state_change(now, &ends, SessionState::Established, SessionState::Idle, &mut out);
+        let mut rest: &[u8] = &out;
+        let record = parse_mrt_record(&mut rest).map_err(|e| e.error).unwrap();
+        prop_assert_eq!(record.common_header.timestamp, 1_700_000_000);
+        prop_assert_eq!(record.common_header.microsecond_timestamp, Some(250_001));
+        let MrtMessage::Bgp4Mp(Bgp4MpEnum::Message(theirs)) = record.message else {
+            panic!("no message");
+        };
+        let short = |asn: u32| if four_octet_as { asn } else { u16::try_from(asn).map_or(23456, u32::from) };
+        prop_assert_eq!((theirs.peer_ip, theirs.local_ip), (peer, local));
+        prop_assert_eq!((theirs.peer_asn.to_u32(), theirs.local_asn.to_u32()), (short(peer_asn), short(local_asn)));
+        let BgpMessage::Update(update) = theirs.bgp_message else { panic!("no UPDATE") };
+        prop_assert_eq!(update.announced_prefixes.len(), 1);
+        prop_assert_eq!(update.announced_prefixes[0].prefix, Into::<IpNet>::into(prefix));
+        prop_assert_eq!(update.announced_prefixes[0].path_id, add_path.then_some(7));
+        let record = parse_mrt_record(&mut rest).map_err(|e| e.error).unwrap();
+        prop_assert!(rest.is_empty());
+        let MrtMessage::Bgp4Mp(Bgp4MpEnum::StateChange(change)) = record.message else {
+            panic!("no state");
+        };
+        prop_assert_eq!((change.old_state, change.new_state), (BgpState::Established, BgpState::Idle));
+        prop_assert_eq!((change.peer_ip, change.peer_asn.to_u32()), (peer, peer_asn));
     }
 }

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use crate::strategies::{attributes, ipv4, ipv6, next_hop_v6};
 
 /// Without default routes: bgpkit-parser takes the zero of their length for a Path Identifier's.
-fn routed<P: Prefix>(prefixes: impl Strategy<Value = P>) -> impl Strategy<Value = P> {
+pub(crate) fn routed<P: Prefix>(prefixes: impl Strategy<Value = P>) -> impl Strategy<Value = P> {
     prefixes.prop_filter("a default route", |prefix| prefix.len() > 0)
 }
 

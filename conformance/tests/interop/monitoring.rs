@@ -1,10 +1,10 @@
-//! Tables in MRT: ours and BIRD's of the same routes, read by the same reader.
+//! MRT: our table and BIRD's of the same routes, and what BIRD sends us, read by a reader of others.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use bgpkit_parser::models::{MrtMessage, TableDumpV2Message};
+use bgpkit_parser::models::{Bgp4MpEnum, BgpMessage, BgpState, MrtMessage, TableDumpV2Message};
 use bgpkit_parser::parser::mrt::mrt_record::parse_mrt_record;
 use conformance::lab::Bird;
 
@@ -148,5 +148,109 @@ communities = ["65001:6"]
         let same = |row: &Row| (row.origin.clone(), row.med, row.communities.clone());
         ensure!(same(&said) == same(&heard), "{said:?} and {heard:?}");
     }
+    Ok(())
+}
+
+/// What is in the files of a folder, in the order of their names.
+fn events(dir: &Path) -> Result<Vec<String>> {
+    let mut files: Vec<_> = std::fs::read_dir(dir)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<_>>()?;
+    files.sort();
+    let mut events = Vec::new();
+    for file in files {
+        let octets = std::fs::read(&file)?;
+        let mut rest = octets.as_slice();
+        while !rest.is_empty() {
+            let record = parse_mrt_record(&mut rest).map_err(|e| anyhow::anyhow!("{}", e.error))?;
+            let MrtMessage::Bgp4Mp(record) = record.message else {
+                anyhow::bail!("{record:?}");
+            };
+            match record {
+                Bgp4MpEnum::StateChange(change) => {
+                    let is_up = change.new_state == BgpState::Established;
+                    let what = if is_up { "up" } else { "down" };
+                    events.push(format!("{what} {}", change.peer_ip));
+                }
+                Bgp4MpEnum::Message(message) => {
+                    let BgpMessage::Update(update) = message.bgp_message else {
+                        anyhow::bail!("{message:?}");
+                    };
+                    let v6 = update.attributes.get_reachable_nlri();
+                    let gone = update.attributes.get_unreachable_nlri();
+                    let plus = update.announced_prefixes.iter();
+                    let plus = plus.chain(v6.iter().flat_map(|nlri| &nlri.prefixes));
+                    events.extend(plus.map(|p| format!("+ {}", p.prefix)));
+                    let minus = update.withdrawn_prefixes.iter();
+                    let minus = minus.chain(gone.iter().flat_map(|nlri| &nlri.prefixes));
+                    events.extend(minus.map(|p| format!("- {}", p.prefix)));
+                }
+            }
+        }
+    }
+    Ok(events)
+}
+
+/// What BIRD announces and withdraws, and that its session goes and comes, is in the record, in its order: files that
+/// follow each other without a gap.
+#[test]
+fn what_bird_sends_is_recorded() -> Result<()> {
+    let Some(star) = Star::new(&["bird"], 1)? else {
+        return Ok(());
+    };
+    let config = format!("{ROUTER}{}", peer("192.0.1.2", 65002, ""));
+    let windrosed = star.windrosed(&config)?;
+    let (both, one) = (["10.1.0.0/16", "2001:db8:1000::/40"], ["10.1.0.0/16"]);
+    let bird = Bird::start(&star.lab, &star.spokes[0], &bird(1, 65002, "", &one))?;
+    star.soon("the route", || windrosed.path(one[0]).map(drop))?;
+
+    let dir = star.hub.dir().join("updates");
+    std::fs::create_dir(&dir)?;
+    let mut command = windrosed.command();
+    command.arg("dump").arg(dir.join("%s.mrt"));
+    command.args(["--updates", "--every", "1s"]);
+    let mut recorder = star.hub.start("recorder", command)?;
+    star.soon("its first file", || {
+        let any = std::fs::read_dir(&dir)?.next();
+        any.map(drop).context("no file")
+    })?;
+    bird.configure(&crate::star::bird(1, 65002, "", &both))?;
+    star.soon("the other route", || windrosed.path(both[1]).map(drop))?;
+    bird.configure(&crate::star::bird(1, 65002, "", &one))?;
+    star.soon("its end", || {
+        ensure!(windrosed.path(both[1]).is_err());
+        Ok(())
+    })?;
+    bird.ask("disable w")?;
+    star.soon("the session's end", || {
+        ensure!(windrosed.path(one[0]).is_err());
+        Ok(())
+    })?;
+    bird.ask("enable w")?;
+    star.soon("the session", || windrosed.path(one[0]).map(drop))?;
+    let expected = [
+        "+ 2001:db8:1000::/40",
+        "- 2001:db8:1000::/40",
+        "down 192.0.1.2",
+        "up 192.0.1.2",
+        "+ 10.1.0.0/16",
+    ];
+    star.soon("all of it in the files", || {
+        recorder.check()?;
+        let events = events(&dir)?;
+        ensure!(events == expected, "{events:?}");
+        Ok(())
+    })?;
+    star.soon("another file", || {
+        let files = std::fs::read_dir(&dir)?.count();
+        ensure!(files > 1, "{files}");
+        Ok(())
+    })?;
+    recorder.stop()?;
+    for file in std::fs::read_dir(&dir)? {
+        let file = file?.path();
+        ensure!(file.extension().is_some_and(|e| e == "mrt"), "{file:?}");
+    }
+    ensure!(events(&dir)? == expected);
     Ok(())
 }

@@ -15,6 +15,7 @@ mod local_as;
 mod noise;
 mod one_by_one;
 mod peers;
+mod record;
 mod redistribute;
 mod refresh;
 mod restart;
