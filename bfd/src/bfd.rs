@@ -267,6 +267,26 @@ impl Bfd {
             .last()
     }
 
+    /// Something other than BFD passed the path to `remote` and came back: sessions that miss packets are spared as long
+    /// as this goes on ([`Config::spares_lossy`]). `lossy`: the path is known to lose packets. With an interface, only
+    /// sessions on it, or on none in particular, are meant.
+    pub fn witness(&mut self, now: Instant, remote: IpAddr, interface: Option<&str>, lossy: bool) {
+        let first = Path {
+            remote,
+            local: None,
+            interface: None,
+            hops: Hops::Single,
+        };
+        let theirs = self.paths.range(first..);
+        for (path, id) in theirs.take_while(|(path, _)| path.remote == remote) {
+            let ours = path.interface.as_deref();
+            let is_there = ours.is_none() || interface.is_none() || ours == interface;
+            if let (true, Some(entry)) = (is_there, self.sessions.get_mut(id)) {
+                entry.session.witness(now, lossy);
+            }
+        }
+    }
+
     /// When to call [`Bfd::timeout`], if ever.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {

@@ -12,6 +12,11 @@ pub(crate) const SLOW: Duration = Duration::from_secs(1);
 /// §6.8.1: bfd.RemoteMinRxInterval, until the neighbor has said what it is.
 const REMOTE_MIN_RX_UNKNOWN: Duration = Duration::from_micros(1);
 
+/// So many detection times without a packet are the most that a witness ([`Session::witness`]) excuses.
+const EXCUSED_MAX: u32 = 10;
+/// On a path that is known to lose packets, a witness counts for so many detection times.
+const WITNESS_OF_LOSS: u32 = 4;
+
 /// What is configured of a session.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Config {
@@ -23,6 +28,8 @@ pub struct Config {
     pub multiplier: NonZeroU8,
     /// The Passive role (§6.1): says nothing before the neighbor has.
     pub passive: bool,
+    /// While something else shows that packets pass, missing ones of ours are loss, and the session stays.
+    pub spares_lossy: bool,
     /// What both ends agreed on, if anything.
     pub authentication: Option<Authentication>,
 }
@@ -129,6 +136,8 @@ pub(crate) struct Session {
     last: Option<Packet>,
     heard: Option<Instant>,
     expires: Option<Instant>,
+    /// Until then the path carries packets, for all that is known.
+    witnessed: Option<Instant>,
     sequences: Sequences,
     chance: Chance,
 }
@@ -159,6 +168,7 @@ impl Session {
             last: None,
             heard: None,
             expires: None,
+            witnessed: None,
             sequences: Sequences::new(&mut chance),
             chance,
         };
@@ -253,8 +263,37 @@ impl Session {
         self.reschedule(now);
     }
 
+    /// Packets of another kind passed the path and came back. RFC 5880 §6.8.4 takes Detect Mult missing packets for a
+    /// failure; on a path that loses some of all, that happens by chance, and is none. So the detection time is
+    /// stretched while there are witnesses, up to [`EXCUSED_MAX`]: they count for half of one, so that a path which is
+    /// cut is found as soon as without them; on a path that is known to be `lossy`, for several.
+    pub(crate) fn witness(&mut self, now: Instant, lossy: bool) {
+        if !self.config.spares_lossy || self.state != State::Up {
+            return;
+        }
+        let time = self.detection_time().unwrap_or_default();
+        let counts = if lossy {
+            time * WITNESS_OF_LOSS
+        } else {
+            time / 2
+        };
+        self.witnessed = self.witnessed.max(Some(now + counts));
+    }
+
+    /// Packets are missing, but others were seen.
+    fn is_excused(&mut self, now: Instant) -> bool {
+        let most = self.detection_time().zip(self.heard);
+        let most = most.map(|(time, heard)| heard + time * EXCUSED_MAX);
+        let until = self.witnessed.min(most);
+        let excused = self.state == State::Up && until.is_some_and(|until| until > now);
+        if excused {
+            self.expires = until;
+        }
+        excused
+    }
+
     pub(crate) fn timeout(&mut self, now: Instant, out: &mut Vec<Said>) {
-        if self.expires.is_some_and(|at| at <= now) {
+        if self.expires.is_some_and(|at| at <= now) && !self.is_excused(now) {
             // §6.8.1, bfd.RemoteDiscr: zero after a Detection Time without a packet.
             self.expires = None;
             self.remote = None;

@@ -15,6 +15,9 @@ pub use self::window::{Loss, Span};
 
 /// So many overdue probes in a row are a silent link.
 const SILENCE: usize = 9;
+/// A link that was silent for so long is measured anew when it answers again: it was cut, and is another one perhaps. What
+/// is shorter is a burst of losses, which counts.
+const CUT: Duration = Duration::from_secs(1);
 /// Probes that are remembered after their fate is settled, for answers that come late.
 const SETTLED: usize = 128;
 /// Probes that may wait for their fate; more than a minute of the slowest pace, ten seconds of the fastest.
@@ -80,6 +83,8 @@ pub enum Output {
     Forgiven(Direction),
     /// The link fell silent; said once.
     Silent,
+    /// It was silent for long, and answers again: what was lost until now says nothing of how it is.
+    Back,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +126,8 @@ pub struct Estimate {
     /// Answers to duplicates since: numbers of the reflector that belong to no further probe of ours.
     extra: u32,
     heard: bool,
-    silent: bool,
+    /// Since then.
+    silent: Option<Instant>,
     rtt: Option<Duration>,
     jitter: Duration,
     /// By how much answers were overtaken; fades.
@@ -140,7 +146,7 @@ impl Estimate {
             reflected: None,
             extra: 0,
             heard: false,
-            silent: false,
+            silent: None,
             rtt: None,
             jitter: Duration::ZERO,
             reordering: Duration::ZERO,
@@ -193,7 +199,7 @@ impl Estimate {
     /// No answers come any more.
     #[must_use]
     pub const fn silent(&self) -> bool {
-        self.silent
+        self.silent.is_some()
     }
 
     fn sent(&mut self, now: Instant, out: &mut Vec<Output>) {
@@ -210,9 +216,9 @@ impl Estimate {
         let overdue = waiting.take_while(is_overdue).count();
         let counted = self.slots.range(self.settled..).take(overdue);
         let counted = counted.filter(|slot| matches!(slot.fate, Fate::Waiting));
-        if self.silent || counted.count() >= SILENCE {
-            if !self.silent {
-                self.silent = true;
+        if self.silent() || counted.count() >= SILENCE {
+            if !self.silent() {
+                self.silent = Some(now);
                 out.push(Output::Silent);
             }
             self.charge(overdue, None, out);
@@ -247,7 +253,12 @@ impl Estimate {
             self.heard = true;
             self.excuse(answer.sequence);
         }
-        self.silent = false;
+        let silent = self.silent.take();
+        if silent.is_some_and(|since| now.saturating_duration_since(since) >= CUT) {
+            self.windows.forget_losses();
+            self.excuse(answer.sequence);
+            out.push(Output::Back);
+        }
         if matches!(fate, Fate::Lost(_)) {
             let least = self.least_rtt(Span::Long).unwrap_or(elapsed);
             let late = elapsed.saturating_sub(least);
@@ -379,7 +390,7 @@ impl Estimate {
             match output {
                 Output::Passed(way) => self.windows.passed(way),
                 Output::Lost(way) => self.windows.lost(way),
-                Output::Forgiven(_) | Output::Silent => {}
+                Output::Forgiven(_) | Output::Silent | Output::Back => {}
             }
             out.push(output);
         }

@@ -33,7 +33,7 @@ pub struct LinkId(pub u32);
 pub struct Config {
     /// What makes a cost of a measurement.
     pub weights: Weights,
-    /// A link must be good for so long before its cost falls; doubles at each relapse.
+    /// A link must be good for so long before its cost falls, half as long if it had been cut; doubles at each relapse.
     pub hold_down: Duration,
     /// Up to this.
     pub hold_down_max: Duration,
@@ -181,6 +181,8 @@ enum Standing {
     Bad {
         since: Instant,
         good: Option<Instant>,
+        /// It lost everything, rather than some of it.
+        cut: bool,
     },
 }
 
@@ -409,8 +411,9 @@ impl Verdict {
             Why::Alarm
         };
         match &mut self.standing {
-            Standing::Bad { good, .. } => {
+            Standing::Bad { good, cut, .. } => {
                 *good = None;
+                *cut &= report.silent;
                 None
             }
             Standing::Owed(_) => None,
@@ -450,7 +453,7 @@ impl Verdict {
         }
         let (cost, hold_down) = (self.cost, self.hold_down);
         let worse = |than: Cost| exceeds(than, cost, config);
-        let held = |since: &mut Option<Instant>, good: bool| {
+        let held = |since: &mut Option<Instant>, good: bool, hold_down: Duration| {
             if !good {
                 *since = None;
                 return None;
@@ -461,13 +464,17 @@ impl Verdict {
         };
         match &mut self.standing {
             Standing::Owed(why) => Some((if worse(worst) { worst } else { cost }, *why)),
-            Standing::Bad { good, .. } => {
+            Standing::Bad { good, cut, .. } => {
                 let level = costs.short.min(calm);
                 if worse(level) {
                     return Some((level, Why::Worse));
                 }
-                let why = held(good, exceeds(cost, worst, config))?;
-                Some((worst, why))
+                // A link that was cut is whole again or it is not; one that is lossy may only seem to be better.
+                let hold_down = if *cut { hold_down / 2 } else { hold_down };
+                let why = held(good, exceeds(cost, worst, config), hold_down)?;
+                // While the longer window still goes down there is no level yet.
+                let settled = !exceeds(costs.long, costs.short, config);
+                settled.then_some((calm, why))
             }
             Standing::Good { better } => {
                 let level = calm.min(calm_minute);
@@ -475,7 +482,8 @@ impl Verdict {
                     return Some((level, Why::Worse));
                 }
                 let level = calm.max(calm_minute);
-                let why = held(better, exceeds(cost, level.max(costs.short), config))?;
+                let better_now = exceeds(cost, level.max(costs.short), config);
+                let why = held(better, better_now, hold_down)?;
                 Some((level, why))
             }
         }
@@ -489,6 +497,7 @@ impl Verdict {
             Why::Alarm | Why::Silent => Standing::Bad {
                 since: now,
                 good: None,
+                cut: why == Why::Silent,
             },
             Why::Worse if bad => self.standing,
             Why::Worse | Why::Measured | Why::Configured => Standing::Good { better: None },

@@ -190,6 +190,10 @@ impl Link {
                     self.forward.raised = true;
                     self.reverse.raised = true;
                 }
+                estimate::Output::Back => {
+                    self.forward.alarm = Alarm::default();
+                    self.reverse.alarm = Alarm::default();
+                }
             }
         }
         self.fates = fates;

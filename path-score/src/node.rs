@@ -80,6 +80,13 @@ pub enum Output {
     },
     /// Send this answer from the reflector's port.
     Reflect(Answer),
+    /// A probe passed the link and its answer came back.
+    Answered {
+        /// The link.
+        link: LinkId,
+        /// It is known to lose packets.
+        lossy: bool,
+    },
     /// A link costs something else now, in one direction.
     Cost(Change),
     /// What an operator wants to know.
@@ -226,12 +233,20 @@ impl Node {
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
             Input::Timeout { clock } => self.timeout(now, clock, out),
-            Input::Answer(id, datagram) => self.with(now, id, out, |probed, said| {
-                let before = probed.link.rejected();
-                let input = link::Input::Received(datagram);
-                probed.link.handle(now, input, said);
-                probed.answers |= probed.link.rejected() == before;
-            }),
+            Input::Answer(id, datagram) => {
+                let mut is_answer = false;
+                self.with(now, id, out, |probed, said| {
+                    let before = probed.link.rejected();
+                    let input = link::Input::Received(datagram);
+                    probed.link.handle(now, input, said);
+                    is_answer = probed.link.rejected() == before;
+                    probed.answers |= is_answer;
+                });
+                if is_answer {
+                    let (link, lossy) = (id, self.judge.is_bad(id));
+                    out.push(Output::Answered { link, lossy });
+                }
+            }
             Input::Probe(datagram) => {
                 let mut answers = Vec::new();
                 self.reflector.handle(now, datagram, &mut answers);

@@ -17,6 +17,7 @@ fn config() -> Config {
         receive: 50 * MS,
         multiplier: NonZeroU8::new(3).unwrap(),
         passive: false,
+        spares_lossy: true,
         authentication: None,
     }
 }

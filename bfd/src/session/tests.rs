@@ -11,6 +11,7 @@ fn config() -> Config {
         receive: 60 * MS,
         multiplier: NonZeroU8::new(3).unwrap(),
         passive: false,
+        spares_lossy: true,
         authentication: None,
     }
 }
@@ -487,4 +488,79 @@ fn both_are_authenticated_or_neither() {
     let decoded = Packet::decode(&octets).unwrap();
     let result = lab.session.receive(lab.now, &decoded, &mut Vec::new());
     assert_eq!(result, Err(Fault::Authenticated));
+}
+
+impl Lab {
+    /// Lets time pass while probes pass the path, one each 20 ms.
+    fn pass_witnessed(&mut self, time: Duration, lossy: bool) {
+        let until = self.now + time;
+        while self.now < until {
+            self.session.witness(self.now, lossy);
+            self.pass((20 * MS).min(until - self.now));
+        }
+    }
+}
+
+/// The neighbor of these tests is missed after 5 × 100 ms.
+#[test]
+fn while_probes_pass_the_path_missing_packets_are_loss_and_the_session_stays() {
+    for lossy in [false, true] {
+        let mut lab = Lab::up();
+        lab.pass_witnessed(4900 * MS, lossy);
+        assert_eq!(lab.session.state(), State::Up);
+        // One packet of three seconds, and all is well.
+        lab.hear(packet(State::Up));
+        lab.pass_witnessed(4900 * MS, lossy);
+        assert_eq!(lab.session.state(), State::Up);
+        // But BFD that nobody lets through is no BFD.
+        lab.pass_witnessed(200 * MS, lossy);
+        assert_eq!(lab.session.state(), State::Down);
+        assert_eq!(
+            lab.changes.last().unwrap().reason,
+            Reason::DetectionTimeExpired
+        );
+    }
+}
+
+#[test]
+fn a_path_that_is_cut_is_found_as_soon_as_without_witnesses() {
+    let mut lab = Lab::up();
+    lab.session.witness(lab.now, false);
+    lab.pass(499 * MS);
+    assert_eq!(lab.session.state(), State::Up);
+    lab.pass(MS);
+    assert_eq!(lab.session.state(), State::Down);
+}
+
+#[test]
+fn a_path_that_is_known_to_lose_is_given_several_detection_times() {
+    let mut lab = Lab::up();
+    lab.pass_witnessed(3000 * MS, true);
+    lab.pass(1900 * MS);
+    assert_eq!(lab.session.state(), State::Up);
+    lab.pass(100 * MS);
+    assert_eq!(lab.session.state(), State::Down);
+}
+
+#[test]
+fn who_does_not_want_a_lossy_path_to_be_spared_has_plain_bfd() {
+    let mut lab = Lab::up();
+    lab.configure(Config {
+        spares_lossy: false,
+        ..config()
+    });
+    lab.pass_witnessed(510 * MS, true);
+    assert_eq!(lab.session.state(), State::Down);
+}
+
+/// What was seen of a session's earlier life is no excuse for the next one.
+#[test]
+fn witnesses_bring_no_session_up() {
+    let mut lab = Lab::new(config());
+    lab.pass_witnessed(5000 * MS, true);
+    assert_eq!(lab.session.state(), State::Down);
+    lab.hear(packet(State::Down));
+    assert_eq!(lab.session.state(), State::Init);
+    lab.pass_witnessed(600 * MS, true);
+    assert_eq!(lab.session.state(), State::Down);
 }

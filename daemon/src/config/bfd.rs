@@ -58,6 +58,7 @@ fn default(name: &str) -> Bfd {
             receive: INTERVAL,
             multiplier: MULTIPLIER,
             passive: false,
+            spares_lossy: true,
             authentication: None,
         },
         strict: false,
@@ -78,6 +79,7 @@ fn profile(name: &str, reader: &Reader<'_>) -> Bfd {
         .and_then(NonZeroU8::new)
         .unwrap_or(session.multiplier);
     session.passive = reader.read("passive", flag).unwrap_or(false);
+    session.spares_lossy = reader.read("spare-lossy", flag).unwrap_or(true);
     session.authentication = reader
         .table("authentication")
         .and_then(|table| authentication(&table));

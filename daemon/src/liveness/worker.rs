@@ -423,6 +423,12 @@ impl Worker {
                 }
                 // Answered where it was read.
                 node::Output::Reflect(_) => {}
+                node::Output::Answered { link, lossy } => {
+                    if let Some(Measured { path, .. }) = self.links.get(&link) {
+                        let interface = path.interface.as_deref();
+                        self.bfd.witness(now(), path.remote, interface, lossy);
+                    }
+                }
                 node::Output::Cost(change) => {
                     self.shared.desk().change(change);
                     self.shared.news.notify_one();

@@ -302,6 +302,49 @@ fn the_least_round_trip_ignores_queues_and_clocks() {
 }
 
 #[test]
+fn a_link_that_was_cut_is_measured_anew() {
+    let mut session = Session::new();
+    for _ in 0..100 {
+        session.probe(true, true);
+    }
+    for _ in 0..100 {
+        session.probe(false, false);
+    }
+    assert!(session.estimate.silent());
+    session.out.clear();
+    for _ in 0..30 {
+        session.probe(true, true);
+    }
+    assert_eq!(
+        session.out.iter().filter(|o| **o == Output::Back).count(),
+        1
+    );
+    let [(lost, probes), (lost_back, probes_back)] = session.loss();
+    assert_eq!((lost, lost_back), (0, 0));
+    assert!(
+        (29..=31).contains(&probes) && probes == probes_back,
+        "{probes}"
+    );
+}
+
+#[test]
+fn a_burst_is_not_forgotten() {
+    let mut session = Session::new();
+    for _ in 0..100 {
+        session.probe(true, true);
+    }
+    for _ in 0..40 {
+        session.probe(false, false);
+    }
+    assert!(session.estimate.silent());
+    for _ in 0..30 {
+        session.probe(true, true);
+    }
+    assert!(!session.estimate.silent() && !session.out.contains(&Output::Back));
+    assert!(session.loss()[0].0 >= 39, "{:?}", session.loss());
+}
+
+#[test]
 fn windows_forget() {
     let mut session = Session::new();
     session.probe(true, true);

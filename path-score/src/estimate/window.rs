@@ -123,6 +123,14 @@ impl Windows {
         }
     }
 
+    /// Nothing has been lost, nor has it passed.
+    pub(super) fn forget_losses(&mut self) {
+        for bucket in &mut self.ring {
+            bucket.passed = [0; 2];
+            bucket.lost = [0; 2];
+        }
+    }
+
     pub(super) fn rtt(&mut self, rtt: Duration) {
         self.place(self.newest, |bucket| {
             bucket.rtt = Some(bucket.rtt.map_or(rtt, |least| least.min(rtt)));

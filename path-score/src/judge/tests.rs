@@ -140,6 +140,7 @@ impl Track {
                     self.raised[way as usize] |= self.alarms[way as usize].lost();
                 }
                 estimate::Output::Silent => self.raised = [true; 2],
+                estimate::Output::Back => self.alarms = Default::default(),
             }
         }
     }
@@ -221,6 +222,62 @@ fn a_healed_link_comes_back_after_the_hold_down() {
         assert!(change.before.micros() > 300_000);
         assert_eq!(change.cost.micros(), 20_000);
     }
+}
+
+/// The longer window takes ten seconds to forget, the longest one a minute. Neither is waited for without need.
+#[test]
+fn a_healed_link_with_a_short_hold_down_comes_back_at_once_and_whole() {
+    let hold_down = Duration::from_secs(3);
+    let config = Config {
+        hold_down,
+        ..Config::default()
+    };
+    let mut world = World::with(3, 3, config);
+    world.settle();
+    world.tracks[0].loss = [0.2; 2];
+    world.run(30);
+    world.tracks[0].loss = [0.0; 2];
+    world.changes.clear();
+    world.run(13);
+    assert_eq!(world.changes.len(), 2, "{:?}", world.changes);
+    for (_, change) in &world.changes {
+        assert!(matches!(change.why, Why::Recovered { held } if held >= hold_down));
+        assert_eq!(change.cost.micros(), 20_000);
+    }
+    world.run(120);
+    assert_eq!(world.changes.len(), 2, "{:?}", world.changes);
+}
+
+#[test]
+fn a_link_that_was_cut_comes_back_after_half_the_hold_down() {
+    let mut world = World::new(3, 3);
+    world.settle();
+    world.tracks[0].loss = [1.0; 2];
+    world.run(30);
+    world.tracks[0].loss = [0.0; 2];
+    world.changes.clear();
+    world.run(5);
+    assert_eq!(world.changes, []);
+    world.run(3);
+    assert_eq!(world.changes.len(), 2, "{:?}", world.changes);
+    for (_, change) in &world.changes {
+        assert!(matches!(change.why, Why::Recovered { held } if held >= Duration::from_secs(5)));
+        assert_eq!(change.cost.micros(), 20_000);
+    }
+}
+
+/// It answers again, but not always: that is no way back.
+#[test]
+fn a_link_that_was_cut_and_is_lossy_now_stays_expensive() {
+    let mut world = World::new(3, 3);
+    world.settle();
+    world.tracks[0].loss = [1.0; 2];
+    world.run(30);
+    world.tracks[0].loss = [0.2; 2];
+    world.run(60);
+    let cost = world.judge.cost(LinkId(0), Direction::Forward).unwrap();
+    assert!(cost.micros() > 200_000, "{cost}");
+    assert!(world.judge.is_bad(LinkId(0)) || world.whys().contains(&Why::Worse));
 }
 
 #[test]

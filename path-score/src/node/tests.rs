@@ -108,7 +108,7 @@ impl World {
                 }
                 Output::Cost(change) => self.log.push((self.now - self.start, node, change)),
                 Output::Notice(notice) => self.notices.push((node, notice)),
-                Output::Stalled(_) => {}
+                Output::Stalled(_) | Output::Answered { .. } => {}
             }
         }
     }

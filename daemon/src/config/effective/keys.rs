@@ -81,6 +81,7 @@ fn bfd_profile(bfd: &Bfd, lines: &mut Lines) {
     lines.put("multiplier", bfd.session.multiplier);
     lines.put("passive", bfd.session.passive);
     lines.put("strict", bfd.strict);
+    lines.put("spare-lossy", bfd.session.spares_lossy);
     if let Some(key) = &bfd.session.authentication {
         let mut inner = Lines::default();
         inner.text("type", bfd::word_of(key.kind()));

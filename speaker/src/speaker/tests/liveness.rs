@@ -19,6 +19,7 @@ fn bfd(interval: Duration, strict: bool) -> Bfd {
             receive: interval,
             multiplier: NonZeroU8::new(3).unwrap(),
             passive: false,
+            spares_lossy: true,
             authentication: None,
         },
         strict,
