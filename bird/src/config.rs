@@ -1,9 +1,11 @@
 //! Protocols, as sections of windrose.toml.
 
 mod announce;
+mod bfd;
 mod book;
 mod kernel;
 mod options;
+mod redistribute;
 mod routes;
 mod session;
 mod write;
@@ -58,6 +60,19 @@ pub(crate) fn import(conf: &Conf, names: &[String]) -> Imported {
         toml,
         lost: context.lost.iter().map(note).collect(),
         notes: context.notes.iter().map(note).collect(),
+    }
+}
+
+/// `-"eth*", "*"`: patterns of interfaces, and whether they exclude; `None` if something else is among them.
+fn patterns(cursor: &mut Cursor<'_>) -> Option<Vec<(bool, String)>> {
+    let mut all = Vec::new();
+    loop {
+        let excludes = cursor.eat("-");
+        all.push((excludes, cursor.text()?.to_owned()));
+        if !cursor.eat(",") {
+            let whole = cursor.is_done() || cursor.peek_sign() == Some("{");
+            return whole.then_some(all);
+        }
     }
 }
 
@@ -174,6 +189,20 @@ impl<'a> Context<'a> {
         }
         all.reverse();
         all
+    }
+
+    /// Whether the statement is `disabled`.
+    pub(crate) fn is_disabled(&self, entry: &Entry) -> bool {
+        let mut cursor = Cursor::new(&entry.tokens, entry.place);
+        cursor.eat("disabled") && self.switch(&mut cursor)
+    }
+
+    /// Whether there are channels anywhere, as in BIRD 2.
+    pub(crate) fn has_channels(&self) -> bool {
+        let entries = self.world.conf.protocols.iter().flat_map(|p| &p.body);
+        entries
+            .into_iter()
+            .any(|entry| kernel::family(entry).is_some())
     }
 
     /// All sessions, in order.

@@ -111,6 +111,16 @@ impl World<'_> {
 }
 
 impl Draft {
+    /// One that does.
+    pub(crate) fn decided(accept: bool) -> Self {
+        let default = Some(accept);
+        let rules = Vec::new();
+        Self {
+            policies: vec![Policy { rules, default }],
+            scratch: false,
+        }
+    }
+
     /// Whether it decides alike about every route, and changes none.
     pub(crate) fn foregone(&self) -> Option<bool> {
         match self.policies.as_slice() {

@@ -148,7 +148,7 @@ fn every_statement_without_translation_is_listed_with_its_line() {
 fn what_of_a_filter_has_no_translation_is_listed_and_the_rest_is_there() {
     let made = session(
         "",
-        "import filter { bgp_med = 5;\nif roa_check(t) = ROA_INVALID then reject;\npreference = 200;\nbgp_path.delete(65009);\naccept; };",
+        "import filter { bgp_med = 5;\nif roa_check(t) = ROA_INVALID then reject;\npreference = 200;\ngw = 10.0.0.9;\naccept; };",
     );
     let lines: Vec<u32> = made.lost.iter().map(|note| note.line).collect();
     assert_eq!(lines, [4, 5, 6], "{:?}", made.lost);
@@ -271,6 +271,37 @@ fn path_masks_become_keys_or_expressions() {
 }
 
 #[test]
+fn what_is_taken_out_of_a_path_is_as_path_remove() {
+    let edits = [
+        ("bgp_path.delete(5);", "{ as-path = { remove = [5] } }"),
+        (
+            "bgp_path.delete([5, 64512..65534]);",
+            "{ as-path = { remove = [5, \"64512-65534\"] } }",
+        ),
+        (
+            "bgp_path = delete(bgp_path, 5);",
+            "{ as-path = { remove = [5] } }",
+        ),
+        (
+            "bgp_path.filter([7..9, 5]);",
+            "{ as-path = { remove = [\"0-4\", 6, \"10-4294967295\"] } }",
+        ),
+        (
+            "bgp_path.filter([0..5, 4294967295]);",
+            "{ as-path = { remove = [\"6-4294967294\"] } }",
+        ),
+        (
+            "bgp_path.empty; bgp_path.prepend(9);",
+            "{ as-path = { remove = [\"0-4294967295\"] }, prepend = { asn = 9, count = 1 } }",
+        ),
+    ];
+    for (statements, expected) in edits {
+        let made = session("", &format!("import filter {{ {statements} accept; }};"));
+        has(&made, &[&format!("set = {expected}")]);
+    }
+}
+
+#[test]
 fn and_binds_as_or_does() {
     let made = session(
         "",
@@ -299,4 +330,162 @@ fn a_template_is_a_group_of_what_its_sessions_share() {
         ],
     );
     assert_eq!(made.toml.matches("hold-time").count(), 1);
+}
+
+/// A configuration with sessions of both families and these protocols.
+fn with(protocols: &str) -> Imported {
+    imported(&format!(
+        "router id 10.0.0.1;\n{protocols}
+         protocol bgp a {{ local as 65001; neighbor 10.0.0.2 as 65002; bfd on; ipv4 {{ export all; }}; ipv6 {{ export all; }}; }}
+         protocol bgp b {{ local as 65001; neighbor 10.0.0.3 as 65001; interface \"eth3\"; direct; bfd on; ipv4; ipv6; }}
+         protocol bgp c {{ local as 65001; neighbor 10.0.9.9 as 65001; bfd {{ multiplier 7; }}; ipv4; ipv6; }}\n"
+    ))
+}
+
+fn has_text(made: &Imported, text: &str) {
+    assert_eq!(lost(made), Vec::<String>::new());
+    assert!(made.toml.contains(text), "no {text} in\n{}", made.toml);
+}
+
+#[test]
+fn a_kernel_filter_that_makes_differences_is_the_policy_of_fib() {
+    let made = with(
+        "protocol kernel { metric 0; ipv4 { export filter { if bgp_med = 7 then reject; krt_metric = 50; accept; }; }; }
+         protocol kernel { metric 0; ipv6 { export all; }; }",
+    );
+    has_text(&made, "policy = [\"to-kernel\"]");
+    has_text(
+        &made,
+        "match = { med = [7] }\nthen = \"reject\"\n[[policy.rule]] # bird.conf:2\nset = { metric = 50 }\nthen = \"accept\"",
+    );
+}
+
+#[test]
+fn a_family_without_a_kernel_protocol_is_not_installed() {
+    let made = with("protocol kernel { ipv4 { export all; }; }");
+    has_text(&made, "policy = [\"to-kernel\"]");
+    has_text(
+        &made,
+        "match = { family = [\"ipv4\"] }\nthen = \"accept\"\n[[policy.rule]] # bird.conf:2\nmatch = { family = [\"ipv6\"] }\nthen = \"reject\"",
+    );
+}
+
+#[test]
+fn tables_of_families_that_differ_are_rules_and_alike_ones_a_key() {
+    let kernels = |four, six| {
+        with(&format!(
+            "protocol kernel {{ kernel table {four}; ipv4 {{ export all; }}; }}
+             protocol kernel {{ kernel table {six}; ipv6 {{ export all; }}; }}"
+        ))
+    };
+    has_text(&kernels(100, 100), "install = true\ntable = 100\n");
+    let made = kernels(100, 254);
+    has_text(&made, "set = { table = 100 }");
+    assert!(!made.toml.contains("table = 254"), "{}", made.toml);
+}
+
+#[test]
+fn static_routes_with_a_source_of_their_own_get_it_by_policy() {
+    let made = with(
+        "protocol static { ipv4; route 10.9.0.0/16 blackhole; }
+         protocol kernel { ipv4 { export filter { if source = RTS_STATIC then krt_prefsrc = 10.0.0.9; else krt_prefsrc = 10.0.0.1; accept; }; }; }
+         protocol kernel { ipv6 { export all; }; }",
+    );
+    has_text(&made, "policy = [\"to-kernel\"]");
+    has_text(&made, "set = { prefsrc = \"10.0.0.9\" }");
+}
+
+#[test]
+fn krt_metric_is_what_bird_looks_at_under_metric_0_alone() {
+    let made = with(
+        "protocol kernel { ipv4 { export filter { krt_metric = 50; accept; }; }; }
+         protocol kernel { ipv6 { export all; }; }",
+    );
+    assert!(!made.toml.contains("metric = 50"), "{}", made.toml);
+    assert!(
+        made.notes.iter().any(|note| note.what.contains("metric 0")),
+        "{:?}",
+        made.notes
+    );
+}
+
+#[test]
+fn interfaces_of_protocol_direct_keep_their_order() {
+    let direct = |patterns: &str| {
+        with(&format!(
+            "protocol direct {{ ipv4; ipv6; interface {patterns}; }}"
+        ))
+    };
+    has_text(
+        &direct("-\"cali*\", \"*\""),
+        "connected = { interfaces = [\"!cali*\", \"*\"], policy = \"accept\" }",
+    );
+    // What an earlier pattern includes no later one takes away.
+    has_text(
+        &direct("\"eth*\", -\"eth0\""),
+        "connected = { interfaces = [\"eth*\"], policy = \"accept\" }",
+    );
+    assert_eq!(lost(&direct("\"eth0\", -\"eth*\", \"*\"")).len(), 1);
+    // Without one that includes, there are none.
+    assert!(!direct("-\"eth0\"").toml.contains("redistribute"));
+}
+
+#[test]
+fn what_is_disabled_is_left_out() {
+    let made = with(
+        "protocol direct { disabled; ipv4; }
+         protocol static { disabled; ipv4; route 10.9.0.0/16 blackhole; }
+         protocol kernel { disabled; learn; ipv4 { export all; }; }",
+    );
+    has_text(&made, "install = false");
+    for gone in ["redistribute", "10.9.0.0/16"] {
+        assert!(!made.toml.contains(gone), "{gone} in\n{}", made.toml);
+    }
+}
+
+#[test]
+fn learnt_routes_go_behind_those_of_bgp_and_are_told_with_local_pref_100() {
+    let made = with("protocol kernel { learn; kernel table 7; ipv4 { import all; }; }");
+    has_text(&made, "table = 7, policy = \"from-kernel\" }");
+    has_text(&made, "set = { local-pref = 0 }");
+    has_text(
+        &made,
+        "match = { source = [\"kernel\"], local-pref = [0] }\nset = { local-pref = 100 }",
+    );
+    let made = with("protocol kernel { learn; ipv4 { import none; }; }");
+    assert!(!made.toml.contains("redistribute"), "{}", made.toml);
+}
+
+#[test]
+fn timers_of_bfd_are_profiles() {
+    let made = with(
+        "protocol bfd { interface \"eth3\" { interval 50 ms; }; interface \"*\" { passive; authentication meticulous keyed sha1; password \"p\" { id 4; }; }; multihop { min rx interval 20 ms; }; accept direct; }",
+    );
+    // Which interface the first session is on is not known.
+    assert_eq!(lost(&made).len(), 1, "{:?}", made.lost);
+    let made = with(
+        "protocol bfd { interface \"*\" { passive; authentication meticulous keyed sha1; password \"p\" { id 4; }; }; multihop { min rx interval 20 ms; }; }",
+    );
+    has_text(
+        &made,
+        "[bfd.profile.direct]\ntransmit = \"100ms\"\nreceive = \"10ms\"\nmultiplier = 5\npassive = true\nauthentication = { type = \"meticulous-keyed-sha1\", key-id = 4, password = \"p\" }",
+    );
+    // An internal session that is not said to be direct is some hops away.
+    has_text(
+        &made,
+        "[bfd.profile.multihop]\ntransmit = \"100ms\"\nreceive = \"20ms\"\nmultiplier = 7",
+    );
+    has_text(
+        &made,
+        "multihop = 64\nhold-time = \"240s\"\nbfd = \"multihop\"",
+    );
+}
+
+#[test]
+fn without_a_protocol_of_bfd_nothing_is_watched() {
+    let made = with("");
+    assert!(!made.toml.contains("bfd"), "{}", made.toml);
+    assert_eq!(made.notes.len(), 3, "{:?}", made.notes);
+    let made = session("bfd graceful;", "");
+    assert_eq!(made.lost.len(), 1, "{:?}", made.lost);
 }

@@ -34,6 +34,18 @@ pub(crate) fn list(items: &[String]) -> String {
     )
 }
 
+/// A key: as it is where it can be.
+pub(crate) fn key(name: &str) -> String {
+    let bare = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+    if bare && !name.is_empty() {
+        name.to_owned()
+    } else {
+        text(name)
+    }
+}
+
 /// What fits into a comment.
 pub(crate) fn comment(text: &str) -> String {
     text.chars()

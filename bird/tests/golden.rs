@@ -86,3 +86,8 @@ fn a_node_of_dn42() {
 fn a_gateway() {
     is_as_expected("gateway.conf");
 }
+
+#[test]
+fn a_gateway_that_tells_what_its_kernel_has() {
+    is_as_expected("edge.conf");
+}

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::Context;
+use super::redistribute::{LEARNT_PREF, Redistribute};
 use super::routes::{self, Route, Via};
 use super::session::{Neighbor, Session};
 use crate::flow::Cond;
-use crate::toml::{comment, text};
+use crate::toml::{comment, list, text};
 
 /// The policy that makes static routes look as BIRD tells them.
 const STATICS: &str = "static-routes";
@@ -19,18 +20,26 @@ const MEDS: &str = "static-meds";
 /// The key of `set`.
 const MED: &str = "med";
 
-/// Whether static routes are told to anybody, and whether internal peers see their next hops.
-#[derive(Clone, Copy, Debug)]
+/// Whether static routes, and those of the kernel, are told to anybody, and whether internal peers see their next hops.
+#[derive(Clone, Debug)]
 pub(crate) struct Statics {
     told: bool,
+    /// The sources whose routes BIRD tells otherwise than windrose.
+    sources: Vec<&'static str>,
     next_hops: bool,
     /// Some have a MED of themselves.
     meds: bool,
 }
 
 /// What is said of static routes.
-pub(crate) fn statics(routes: &[Route], sessions: &[Session]) -> Statics {
-    let told = !routes.is_empty() && sessions.iter().any(exports);
+pub(crate) fn statics(
+    routes: &[Route],
+    redistributed: &Redistribute,
+    sessions: &[Session],
+) -> Statics {
+    let statics = routes.first().map(|_| "static").into_iter();
+    let sources: Vec<_> = statics.chain(redistributed.sources()).collect();
+    let told = !sources.is_empty() && sessions.iter().any(exports);
     let next_hops = told
         && routes
             .iter()
@@ -39,6 +48,7 @@ pub(crate) fn statics(routes: &[Route], sessions: &[Session]) -> Statics {
     let meds = told && routes.iter().any(has_med);
     Statics {
         told,
+        sources,
         next_hops,
         meds,
     }
@@ -46,7 +56,7 @@ pub(crate) fn statics(routes: &[Route], sessions: &[Session]) -> Statics {
 
 impl Statics {
     /// The policies that come before a session's own on export.
-    pub(crate) fn chain(self, internal: bool, own_next_hop: bool) -> Vec<String> {
+    pub(crate) fn chain(&self, internal: bool, own_next_hop: bool) -> Vec<String> {
         let all = [
             (NEXT_HOPS, self.next_hops && internal && !own_next_hop),
             (MEDS, self.meds && internal),
@@ -146,22 +156,12 @@ fn covers_peers(route: &Route, sessions: &[Session]) -> bool {
 pub(crate) fn policies(
     context: &Context<'_>,
     routes: &[Route],
-    statics: Statics,
+    statics: &Statics,
     out: &mut String,
 ) {
     if !statics.told {
         return;
     }
-    let of = |route: &Route| {
-        let mut cond = Cond::of("prefixes", vec![route.prefix.to_string()]);
-        let source = if route.installed {
-            "static"
-        } else {
-            "originate"
-        };
-        cond.keys.insert("source", vec![source.to_owned()]);
-        cond.toml()
-    };
     if statics.next_hops {
         let _ = write!(
             out,
@@ -194,10 +194,7 @@ pub(crate) fn policies(
             }
         }
     }
-    let _ = write!(
-        out,
-        "\n# Static routes as BIRD tells them: ORIGIN is IGP.\n[[policy]]\nname = \"{STATICS}\"\n[[policy.rule]]\nmatch = {{ source = [\"static\"] }}\nset = {{ origin = \"igp\" }}\n"
-    );
+    of_sources(&statics.sources, out);
     for route in routes.iter().filter(|route| !route.sets.is_empty()) {
         let mut sets = route.sets.clone();
         sets.kernel.clear();
@@ -211,5 +208,33 @@ pub(crate) fn policies(
                 sets.toml()
             );
         }
+    }
+}
+
+/// Fits a static route.
+fn of(route: &Route) -> String {
+    let mut cond = Cond::of("prefixes", vec![route.prefix.to_string()]);
+    let source = if route.installed {
+        "static"
+    } else {
+        "originate"
+    };
+    cond.keys.insert("source", vec![source.to_owned()]);
+    cond.toml()
+}
+
+/// What holds for all routes of a source.
+fn of_sources(sources: &[&'static str], out: &mut String) {
+    let names: Vec<String> = sources.iter().map(|&name| name.to_owned()).collect();
+    let _ = write!(
+        out,
+        "\n# Routes of our own as BIRD tells them: ORIGIN is IGP.\n[[policy]]\nname = \"{STATICS}\"\n[[policy.rule]]\nmatch = {{ source = {} }}\nset = {{ origin = \"igp\" }}\n",
+        list(&names)
+    );
+    if sources.contains(&"kernel") {
+        let _ = write!(
+            out,
+            "[[policy.rule]] # in the table, routes of BGP go before those that were learnt\nmatch = {{ source = [\"kernel\"], local-pref = [{LEARNT_PREF}] }}\nset = {{ local-pref = 100 }}\n",
+        );
     }
 }

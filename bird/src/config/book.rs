@@ -238,7 +238,7 @@ impl Use {
 }
 
 /// One policy of those of both families.
-fn by_family(drafts: &[(bool, Draft)], place: Place) -> Draft {
+pub(crate) fn by_family(drafts: &[(bool, Draft)], place: Place) -> Draft {
     let mut all = Draft {
         policies: vec![Policy {
             rules: Vec::new(),

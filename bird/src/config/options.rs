@@ -2,18 +2,17 @@
 
 use std::net::IpAddr;
 
-use super::Context;
 use super::session::{Channel, Limit, Neighbor, Reading, Session};
+use super::{Context, bfd};
 use crate::ast::Entry;
 use crate::flow::Value;
 use crate::parse::Cursor;
 
 /// What makes no difference to routes, or is so anyway.
-const NO_MATTER: [&str; 22] = [
+const NO_MATTER: [&str; 21] = [
     "debug",
     "mrtdump",
     "router id",
-    "direct",
     "gateway recursive",
     "missing lladdr",
     "secondary",
@@ -89,9 +88,16 @@ pub(crate) fn of_session(
             let text = cursor.text().map(crate::toml::text);
             put(reading, "password", text)
         }
+        "direct" => {
+            reading.direct = true;
+            reading.keys.remove("multihop");
+            true
+        }
+        "bfd" => bfd::of_session(context, &mut reading.bfd, entry, cursor),
         "multihop" => {
             // BIRD's default.
             let hops = context.number(cursor).unwrap_or(64).clamp(1, 255);
+            reading.direct = false;
             put(reading, "multihop", Some(hops.to_string()))
         }
         "rr" if cursor.eat_all("cluster id") => {
@@ -141,7 +147,6 @@ fn switches(
         "require" if cursor.eat("roles") => "strict-role",
         "enforce" if cursor.eat_all("first as") => "enforce-first-as",
         "allow" if cursor.eat_all("as sets") => "allow-as-sets",
-        "bfd" => return bfd(context, reading, cursor),
         "disabled" => {
             let disabled = context.switch(cursor);
             return put(reading, "enabled", Some((!disabled).to_string()));
@@ -165,15 +170,6 @@ fn switches(
     };
     let on = context.switch(cursor);
     put(reading, key, Some(on.to_string()))
-}
-
-/// `bfd on`, `bfd graceful`, `bfd { … }`.
-fn bfd(context: &Context<'_>, reading: &mut Reading, cursor: &mut Cursor<'_>) -> bool {
-    if cursor.eat("graceful") || cursor.peek_sign() == Some("{") {
-        return false;
-    }
-    let on = context.switch(cursor);
-    put(reading, "bfd", Some(on.to_string()))
 }
 
 /// `graceful restart on`, `aware`, `time N`.

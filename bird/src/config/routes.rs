@@ -43,7 +43,7 @@ pub(crate) struct Hop {
 }
 
 /// Reads all static routes.
-pub(crate) fn all(context: &mut Context<'_>, kernel: &Kernel) -> Vec<Route> {
+pub(crate) fn all(context: &mut Context<'_>, kernel: &mut Kernel) -> Vec<Route> {
     let conf = context.world.conf;
     let mut routes: Vec<Route> = Vec::new();
     for protocol in conf
@@ -63,7 +63,7 @@ pub(crate) fn all(context: &mut Context<'_>, kernel: &Kernel) -> Vec<Route> {
     routes
 }
 
-fn of(context: &mut Context<'_>, protocol: &Protocol, kernel: &Kernel) -> Vec<Route> {
+fn of(context: &mut Context<'_>, protocol: &Protocol, kernel: &mut Kernel) -> Vec<Route> {
     let (mut routes, mut import) = (Vec::new(), None);
     let entries = context.body(protocol);
     let first = |entry: &Entry| {
@@ -71,6 +71,9 @@ fn of(context: &mut Context<'_>, protocol: &Protocol, kernel: &Kernel) -> Vec<Ro
             .word()
             .map(str::to_owned)
     };
+    if entries.iter().any(|(_, entry)| context.is_disabled(entry)) {
+        return Vec::new();
+    }
     let others = ["roa4", "roa6", "vpn4", "vpn6", "flow4", "flow6", "mpls"];
     let other = entries
         .iter()
@@ -101,7 +104,7 @@ fn of(context: &mut Context<'_>, protocol: &Protocol, kernel: &Kernel) -> Vec<Ro
                     }
                 }
             }
-            "debug" | "check" | "igp" | "disabled" | "description" => {
+            "debug" | "check" | "igp" | "description" => {
                 if entry.tokens.len() > 2 && cursor.eat("link") {
                     context.note(
                         entry.place,
@@ -277,7 +280,7 @@ fn finished(
     context: &mut Context<'_>,
     mut route: Route,
     import: Option<&(Filter, Place)>,
-    kernel: &Kernel,
+    kernel: &mut Kernel,
 ) -> Option<Route> {
     if let Some((filter, place)) = import {
         match judged(context, &route, filter, *place) {

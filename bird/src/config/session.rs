@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::Context;
-use super::options;
+use super::bfd::Wish;
+use super::{Context, options};
 use crate::ast::{Entry, Protocol};
 use crate::flow::Filter;
 use crate::lexer::Place;
@@ -35,6 +35,9 @@ pub(crate) struct Session {
     pub(crate) cluster_id: Option<(IpAddr, Place)>,
     /// `local … port`.
     pub(crate) listen: Option<(i64, Place)>,
+    /// The peer is said to be on a link of ours.
+    pub(crate) direct: bool,
+    pub(crate) bfd: Wish,
 }
 
 /// Who is spoken to.
@@ -84,6 +87,8 @@ pub(crate) struct Reading {
     pub(crate) bare: Channel,
     pub(crate) cluster_id: Option<(IpAddr, Place)>,
     pub(crate) listen: Option<(i64, Place)>,
+    pub(crate) direct: bool,
+    pub(crate) bfd: Wish,
 }
 
 /// Reads a session; what is not understood is noted.
@@ -119,6 +124,8 @@ pub(crate) fn read(context: &mut Context<'_>, protocol: &Protocol) -> Option<Ses
         channels: reading.channels,
         cluster_id: reading.cluster_id,
         listen: reading.listen,
+        direct: reading.direct,
+        bfd: reading.bfd,
     };
     let hold_time = session.keys.entry("hold-time");
     hold_time.or_insert_with(|| HOLD_TIME.to_owned());

@@ -6,14 +6,16 @@ use std::net::IpAddr;
 
 use super::Context;
 use super::announce::{self, Statics, statics};
+use super::bfd;
 use super::book::{Book, rule};
 use super::kernel::{self, Kernel};
+use super::redistribute;
 use super::routes;
 use super::session::{Neighbor, Session};
 use crate::flow::{Cond, Draft, Policy, Sets, Then, Way};
 use crate::lexer::{Place, quote};
 use crate::parse::Cursor;
-use crate::toml::{comment, list, text};
+use crate::toml::{comment, key, list, text};
 
 /// Keys of a session in the order in which they are written.
 const ORDER: [&str; 34] = [
@@ -63,29 +65,34 @@ type Keys = BTreeMap<&'static str, String>;
 
 /// Writes the file.
 pub(crate) fn file(context: &mut Context<'_>) -> String {
-    let sessions = context.sessions();
-    let kernel = kernel::read(context);
-    let routes = routes::all(context, &kernel);
+    let mut sessions = context.sessions();
+    let mut kernel = kernel::read(context);
+    let routes = routes::all(context, &mut kernel);
     others(context);
     let asn = router_asn(&sessions);
+    let profiles = bfd::settle(context, &mut sessions, asn);
+    let redistributed = redistribute::read(context, &kernel);
     let mut book = Book::default();
-    let chains = statics(&routes, &sessions);
+    let chains = statics(&routes, &redistributed, &sessions);
     let mut keys = Vec::new();
     for session in &sessions {
-        if let Some(of_session) = session_keys(context, &mut book, session, asn, chains) {
+        if let Some(of_session) = session_keys(context, &mut book, session, asn, &chains) {
             keys.push((session, of_session));
         }
     }
+    kernel.settle(context, &sessions, &routes, &mut book);
     let tagged = protocol_tags(context, &mut book, &mut keys);
     let mut body = String::new();
     router(context, &sessions, &kernel, asn, &mut body);
     fib(&kernel, &mut body);
+    redistributed.write(context, &mut book, &tagged, &mut body);
+    bfd::write(&profiles, &mut body);
     peers(context, &keys, &mut body);
     for route in &routes {
         announce::route(context, route, &sessions, &tagged, &mut body);
     }
     let mut policies = String::new();
-    announce::policies(context, &routes, chains, &mut policies);
+    announce::policies(context, &routes, &chains, &mut policies);
     book.write(context, &mut policies);
     sets(context, &policies, &mut body);
     body.push_str(&policies);
@@ -227,16 +234,13 @@ fn router_id(
 fn fib(kernel: &Kernel, out: &mut String) {
     out.push_str("\n[fib]\n");
     let _ = writeln!(out, "install = {}", kernel.install);
-    if let Some(table) = kernel.table {
-        let _ = writeln!(out, "table = {table}");
+    for key in ["table", "metric", "prefsrc"] {
+        if let Some(value) = kernel.keys.get(key) {
+            let _ = writeln!(out, "{key} = {value}");
+        }
     }
-    if let Some(metric) = kernel.metric {
-        let _ = writeln!(out, "metric = {metric}");
-    }
-    match kernel.prefsrc.as_slice() {
-        [] => {}
-        [only] => drop(writeln!(out, "prefsrc = {only}")),
-        all => drop(writeln!(out, "prefsrc = [{}]", all.join(", "))),
+    if let Some(policy) = &kernel.policy {
+        let _ = writeln!(out, "policy = [{}]", text(policy));
     }
     if kernel.persist {
         out.push_str("keep-on-exit = true # `persist`\n");
@@ -289,7 +293,7 @@ fn session_keys(
     book: &mut Book,
     session: &Session,
     asn: Option<u32>,
-    statics: Statics,
+    statics: &Statics,
 ) -> Option<Keys> {
     let mut keys = session.keys.clone();
     let internal = session.is_internal(asn);
@@ -308,8 +312,8 @@ fn session_keys(
         let first = keys.entry("enforce-first-as");
         first.or_insert_with(|| "false".to_owned());
     }
-    if internal == Some(true) {
-        // Internal sessions have no bound on hops anyway.
+    if internal == Some(true) && !keys.contains_key("bfd") {
+        // Internal sessions have no bound on hops anyway, but BFD has.
         keys.remove("multihop");
     }
     // What is so anyway.
@@ -456,13 +460,6 @@ fn sets(context: &Context<'_>, policies: &str, out: &mut String) {
     }
 }
 
-fn key(name: &str) -> String {
-    let bare = name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    if bare { name.to_owned() } else { text(name) }
-}
-
 /// What stands at the top, and protocols that windrose does not have.
 fn others(context: &mut Context<'_>) {
     const NO_MATTER: [&str; 10] = [
@@ -496,16 +493,7 @@ fn others(context: &mut Context<'_>) {
     }
     for protocol in conf.protocols.iter().filter(|protocol| !protocol.template) {
         match protocol.kind.as_str() {
-            "bgp" | "kernel" | "static" | "device" => {}
-            "bfd" if protocol.body.is_empty() => {}
-            "bfd" => {
-                let what = "timers of `protocol bfd`: write them under [bfd.profile.default]";
-                context.lose(protocol.place, what);
-            }
-            "direct" => context.lose(
-                protocol.place,
-                "`protocol direct`: networks of interfaces are not told to peers",
-            ),
+            "bgp" | "kernel" | "static" | "device" | "direct" | "bfd" => {}
             kind => {
                 let what = format!(
                     "`protocol {kind} {}`: windrose has no such protocol",

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::matches::Cond;
+use super::test::span;
 
 /// windrose's bound for one rule.
 const PREPEND_MAX: u8 = 32;
@@ -15,6 +16,8 @@ pub(crate) enum Change {
     Put(&'static str, String),
     NextHop(IpAddr),
     Prepend(u32, u8),
+    /// These AS numbers, each range from and to, are taken out of the path.
+    Strip(Vec<(u32, u32)>),
     /// A list of communities by its key.
     Add(&'static str, String),
     Remove(&'static str, Vec<String>),
@@ -28,6 +31,8 @@ pub(crate) enum Change {
 pub(crate) struct Sets {
     pub(crate) puts: BTreeMap<&'static str, String>,
     pub(crate) next_hop: Option<IpAddr>,
+    /// Taken out of the path, before anything is prepended.
+    pub(crate) strip: Vec<(u32, u32)>,
     pub(crate) prepend: Option<(u32, u8)>,
     pub(crate) lists: BTreeMap<&'static str, Edit>,
     pub(crate) kernel: BTreeMap<&'static str, String>,
@@ -45,6 +50,16 @@ pub(crate) struct Edit {
 impl Sets {
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether it changes what peers may see.
+    pub(crate) fn is_for_peers(&self) -> bool {
+        let rest = Self {
+            kernel: BTreeMap::new(),
+            tag: None,
+            ..self.clone()
+        };
+        !rest.is_empty()
     }
 
     /// Puts one more change behind; `false` if one rule cannot make both.
@@ -65,6 +80,8 @@ impl Sets {
                 }
                 Some(_) => return false,
             },
+            Change::Strip(_) if self.prepend.is_some() => return false,
+            Change::Strip(ranges) => self.strip.extend(ranges),
             Change::Add(key, item) => {
                 let edit = self.lists.entry(key).or_default();
                 if !edit.add.contains(item) {
@@ -98,6 +115,8 @@ impl Sets {
             .map(|(key, value)| Change::Put(key, value.clone()));
         let mut changes: Vec<Change> = puts.collect();
         changes.extend(later.next_hop.map(Change::NextHop));
+        let strips = !later.strip.is_empty();
+        changes.extend(strips.then(|| Change::Strip(later.strip.clone())));
         changes.extend(
             later
                 .prepend
@@ -124,7 +143,7 @@ impl Sets {
             "next-hop" => self.next_hop.is_some(),
             "tag" => self.tag.is_some(),
             "as-path" | "as-path-contains" | "as-path-length" | "origin-as" | "neighbor-as" => {
-                self.prepend.is_some()
+                self.prepend.is_some() || !self.strip.is_empty()
             }
             key => self.lists.get(key).is_some_and(|edit| edit.touches(items)),
         })
@@ -144,6 +163,11 @@ impl Sets {
         parts.extend(next_hop.map(|ip| format!("next-hop = \"{ip}\"")));
         for (key, edit) in &self.lists {
             parts.push(format!("{key} = {}", edit.toml()));
+        }
+        if !self.strip.is_empty() {
+            let ranges: Vec<_> = self.strip.iter().map(span).collect();
+            let ranges = crate::toml::list(&ranges);
+            parts.push(format!("as-path = {{ remove = {ranges} }}"));
         }
         if let Some((asn, count)) = self.prepend {
             parts.push(format!("prepend = {{ asn = {asn}, count = {count} }}"));

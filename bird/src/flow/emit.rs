@@ -136,11 +136,16 @@ fn closing(rules: &mut Vec<Rule>) -> Option<bool> {
 impl Draft {
     /// Whether a condition is on tags that do not come from here.
     fn asks_for_protocols(&self) -> bool {
+        self.protocols().next().is_some()
+    }
+
+    /// The tags of protocols that conditions are on.
+    pub(crate) fn protocols(&self) -> impl Iterator<Item = u32> {
         let rules = self.policies.iter().flat_map(|policy| &policy.rules);
         let reads = rules.flat_map(|rule| rule.cond.reads());
         let tags = reads.filter(|(key, _)| *key == "tag");
-        let mut items = tags.flat_map(|(_, items)| items);
-        items.any(|item| item.parse().is_ok_and(|tag: u32| tag < SCRATCH))
+        let items = tags.flat_map(|(_, items)| items);
+        items.filter_map(|item| item.parse().ok().filter(|tag: &u32| *tag < SCRATCH))
     }
 
     /// Takes tags that remembered branches off routes that are accepted.

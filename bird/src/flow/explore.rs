@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::change::Change;
-use super::evaluate::Variables;
+use super::evaluate::{Variables, as_numbers};
 use super::graph::{Graph, Node, What as Goes};
 use super::lower::{At, Program, What};
 use super::test::{Judge, Outcome, communities, join, list_key, origin, tuple_size};
-use super::value::{Attribute, Value};
+use super::value::{Attribute, NUMBER_MAX, Value};
 use super::{Facts, Lost, Way, World};
 use crate::ast::{Expr, ExprKind};
 use crate::lexer::Place;
@@ -267,6 +267,7 @@ impl Explorer<'_> {
             ("bgp_community" | "bgp_large_community" | "bgp_ext_community", Value::Empty) => {
                 self.list(name).map(Change::Clear)
             }
+            ("bgp_path", Value::Empty) => Some(Change::Strip(vec![(0, NUMBER_MAX)])),
             (_, _) => None,
         };
         let change = change.ok_or_else(|| match is_attribute(name) {
@@ -289,6 +290,14 @@ impl Explorer<'_> {
             ("bgp_path", "prepend", [Value::Number(asn)]) => {
                 let asn = u32::try_from(*asn).ok().filter(|asn| *asn != 0);
                 Change::Prepend(asn.ok_or_else(refused)?, 1)
+            }
+            ("bgp_path", "empty", []) => Change::Strip(vec![(0, NUMBER_MAX)]),
+            ("bgp_path", "delete" | "filter", [value]) if !matches!(value, Value::Unknown(_)) => {
+                let named = asns(value).ok_or_else(refused)?;
+                Change::Strip(match method {
+                    "delete" => named,
+                    _ => others(named),
+                })
             }
             (_, "empty" | "unset", []) if self.list(name).is_some() => {
                 Change::Clear(self.list(name).unwrap_or_default())
@@ -335,6 +344,31 @@ impl Explorer<'_> {
         };
         Ok((key, items))
     }
+}
+
+/// The AS numbers that a number or a set stands for.
+fn asns(value: &Value) -> Option<Vec<(u32, u32)>> {
+    match value.as_set() {
+        Some(set) => as_numbers(set),
+        None => value.as_asn().map(|asn| vec![(asn, asn)]),
+    }
+}
+
+/// All AS numbers but these.
+fn others(mut ranges: Vec<(u32, u32)>) -> Vec<(u32, u32)> {
+    ranges.sort_unstable();
+    let (mut all, mut next) = (Vec::new(), Some(0_u32));
+    for (first, last) in ranges {
+        let Some(from) = next else {
+            break;
+        };
+        if let Some(before) = first.checked_sub(1).filter(|before| *before >= from) {
+            all.push((from, before));
+        }
+        next = last.checked_add(1).map(|after| after.max(from));
+    }
+    all.extend(next.map(|from| (from, NUMBER_MAX)));
+    all
 }
 
 fn unknown(value: &Value) -> Option<&str> {

@@ -31,6 +31,9 @@ enum S {
     Med(u32),
     MorePref(u32),
     Prepend(u32),
+    /// From the path: those up to a number, or all but one.
+    Strip(u32),
+    Keep(u32),
     /// A variable of 0 or 1.
     Let(usize, C),
     Call(usize),
@@ -76,6 +79,8 @@ fn statements() -> impl Strategy<Value = Vec<S>> {
         2 => (0..3_u32).prop_map(S::Med),
         2 => (1..3_u32).prop_map(S::MorePref),
         1 => (1..4_u32).prop_map(S::Prepend),
+        1 => (1..3_u32).prop_map(S::Strip),
+        1 => (1..4_u32).prop_map(S::Keep),
         2 => ((0..2_usize), condition()).prop_map(|(slot, c)| S::Let(slot, c)),
         1 => (0..2_usize).prop_map(S::Call),
     ];
@@ -145,6 +150,8 @@ fn text(block: &[S], out: &mut String) {
             S::Med(n) => drop(writeln!(out, "bgp_med = {n};")),
             S::MorePref(n) => drop(writeln!(out, "bgp_local_pref = bgp_local_pref + {n};")),
             S::Prepend(n) => drop(writeln!(out, "bgp_path.prepend({n});")),
+            S::Strip(n) => drop(writeln!(out, "bgp_path.delete([1..{n}]);")),
+            S::Keep(n) => drop(writeln!(out, "bgp_path.filter([{n}, {n}..{n}]);")),
             S::Let(n, c) => drop(writeln!(
                 out,
                 "if {} then v{n} = 1; else v{n} = 0;",
@@ -191,6 +198,14 @@ fn run(block: &[S], route: &mut Route, vars: &mut [u32; 2]) -> Option<bool> {
             }
             S::Prepend(n) => {
                 route.path.insert(0, *n);
+                None
+            }
+            S::Strip(n) => {
+                route.path.retain(|asn| asn > n);
+                None
+            }
+            S::Keep(n) => {
+                route.path.retain(|asn| asn == n);
                 None
             }
             S::Let(n, c) => {
@@ -262,6 +277,9 @@ fn set(sets: &Sets, route: &mut Route) {
             .iter()
             .for_each(|item| route.communities.retain(|c| *c != number(item)));
         route.communities.extend(edit.add.iter().map(number));
+    }
+    for (first, last) in &sets.strip {
+        route.path.retain(|asn| asn < first || last < asn);
     }
     if let Some((asn, count)) = sets.prepend {
         (0..count).for_each(|_| route.path.insert(0, asn));

@@ -20,7 +20,7 @@ const STILL: Duration = Duration::from_secs(4);
 /// How long it may take to get there: BIRD waits before it connects.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A route of the kernel: its type and preferred source, then its ways.
+/// A route of the kernel: its type, preferred source and metric, then its ways.
 type Kernel = BTreeMap<String, (String, Vec<String>)>;
 
 /// A router and its peers.
@@ -31,6 +31,10 @@ struct Move {
     lost: &'static [&'static str],
     /// How the file is written for the BIRD that is here, where that is not as it stands.
     rewritten: &'static [(&'static str, &'static str)],
+    /// What is done to its kernel before, as `ip` says it.
+    before: &'static [&'static str],
+    /// Words that the end must have.
+    shows: &'static [&'static str],
     /// Its AS.
     asn: u32,
     /// The peers' AS numbers, options, routes, and export filters, from link 1.
@@ -39,6 +43,8 @@ struct Move {
 
 struct Peer {
     asn: u32,
+    /// Its timers of BFD, if it watches the way: a block of `protocol bfd`.
+    bfd: &'static str,
     options: &'static str,
     routes: &'static [&'static str],
     export: &'static str,
@@ -49,6 +55,8 @@ struct Peer {
 struct End {
     kernel: Kernel,
     told: Vec<BTreeSet<String>>,
+    /// The peers' sessions of BFD, with their timers.
+    bfd: Vec<String>,
 }
 
 impl Move {
@@ -60,12 +68,25 @@ impl Move {
 
     fn star(&self) -> Result<Option<Star>> {
         let windrose = Windrosed::command_line_program();
-        Star::new(&["bird", &windrose], self.peers.len())
+        let star = Star::new(&["bird", &windrose], self.peers.len())?;
+        if let Some(star) = &star {
+            for line in self.before {
+                star.hub.ip(line)?;
+            }
+        }
+        Ok(star)
     }
 
     fn feeds(&self, star: &Star) -> Result<Vec<Bird>> {
         let feed = |(peer, number): (&Peer, u16)| {
-            let text = bird_with(number, peer.asn, peer.options, peer.routes, peer.export);
+            let mut options = peer.options.to_owned();
+            let mut bfd = String::new();
+            if !peer.bfd.is_empty() {
+                options.push_str(" bfd on;");
+                bfd = format!("protocol bfd {{ {} }}\n", peer.bfd);
+            }
+            let text = bird_with(number, peer.asn, &options, peer.routes, peer.export);
+            let text = bfd + &text;
             let text = text.replace("as 65001;", &format!("as {};", self.asn));
             Bird::start(&star.lab, &star.spokes[usize::from(number) - 1], &text)
         };
@@ -116,6 +137,12 @@ impl Move {
                     found.kernel == expected.kernel,
                     "kernel: {}",
                     differs(&expected.kernel, &found.kernel)
+                );
+                ensure!(
+                    found.bfd == expected.bfd,
+                    "BFD: {:?} {:?}",
+                    expected.bfd,
+                    found.bfd
                 );
                 for (number, (expected, found)) in expected.told.iter().zip(&found.told).enumerate()
                 {
@@ -179,6 +206,13 @@ impl Move {
             expected.told.iter().all(|told| !told.is_empty()),
             "BIRD tells nothing: {expected:#?}"
         );
+        let all = format!("{expected:?}");
+        for words in self.shows {
+            ensure!(all.contains(words), "no {words}: {expected:#?}");
+        }
+        let watched = self.peers.iter().filter(|peer| !peer.bfd.is_empty());
+        let up = expected.bfd.iter().filter(|row| row.contains(" Up "));
+        ensure!(up.count() == watched.count(), "BFD: {:#?}", expected.bfd);
         self.with_windrosed(&two, &expected)
     }
 }
@@ -219,7 +253,8 @@ fn rewrite(folder: &Path, words: &[(&str, &str)]) -> Result<()> {
 fn end(star: &Star, feeds: &[Bird], protocol: u8) -> Result<End> {
     let told = feeds.iter().map(told).collect::<Result<_>>()?;
     let kernel = kernel(star, protocol)?;
-    Ok(End { kernel, told })
+    let bfd = feeds.iter().flat_map(sessions_of_bfd).collect();
+    Ok(End { kernel, told, bfd })
 }
 
 /// The kernel's routes with this protocol.
@@ -256,10 +291,30 @@ fn kernel(star: &Star, protocol: u8) -> Result<Kernel> {
                 "unicast" => (of("prefsrc"), ways),
                 _ => ("any".to_owned(), Vec::new()),
             };
-            all.insert(prefix, (format!("{kind} src {source}"), ways));
+            // BIRD's own metric is not carried over.
+            let metric = route["metric"]
+                .as_u64()
+                .filter(|n| ![20, 32, 1024].contains(n));
+            let metric = metric.map_or_else(|| "own".to_owned(), |metric| metric.to_string());
+            let first = format!("{kind} src {source} metric {metric}");
+            all.insert(prefix, (first, ways));
         }
     }
     Ok(all)
+}
+
+/// `192.0.1.1 eth0 Up 0.100 0.300`: with whom, the state, how often it says something and how long it waits.
+fn sessions_of_bfd(bird: &Bird) -> Vec<String> {
+    let said = bird.ask("show bfd sessions").unwrap_or_default();
+    let rows = said.lines().filter_map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [address, interface, state, _, interval, timeout] = words.as_slice() else {
+            return None;
+        };
+        let is_row = address.starts_with("192.");
+        is_row.then(|| format!("{address} {interface} {state} {interval} {timeout}"))
+    });
+    rows.collect()
 }
 
 fn differs(expected: &Kernel, found: &Kernel) -> String {
@@ -279,7 +334,7 @@ fn told(bird: &Bird) -> Result<BTreeSet<String>> {
     let mut routes = BTreeSet::new();
     let mut route = String::new();
     for line in bird.ask("show route all protocol w")?.lines() {
-        if line.starts_with("Table") || line.trim().is_empty() {
+        if line.starts_with("Table") || line.starts_with("BIRD") || line.trim().is_empty() {
             continue;
         }
         let Some(attribute) = line.strip_prefix('\t') else {
@@ -323,16 +378,20 @@ fn a_node_with_two_switches() -> Result<()> {
         file: "cilium.conf",
         lost: &[],
         rewritten: &[],
+        before: &[],
+        shows: &[],
         asn: 65100,
         peers: &[
             Peer {
                 asn: 65010,
+                bfd: "",
                 options: "",
                 routes: &["0.0.0.0/0", "10.8.0.0/16", "10.9.0.0/16", "172.16.0.0/12"],
                 export: "accept;",
             },
             Peer {
                 asn: 65010,
+                bfd: "",
                 options: "",
                 routes: &["0.0.0.0/0", "10.9.0.0/16", "10.10.0.0/16"],
                 export: "if net = 0.0.0.0/0 then bgp_path.prepend(65010); accept;",
@@ -349,16 +408,20 @@ fn a_node_of_an_overlay() -> Result<()> {
         file: "dn42/bird.conf",
         lost: &["bird.conf:40", "bird.conf:41", "bird.conf:43", "bird.conf:132", "bird.conf:160"],
         rewritten: &[],
+        before: &[],
+        shows: &[],
         asn: 4_242_421_234,
         peers: &[
             Peer {
                 asn: 4_242_420_404,
+                bfd: "",
                 options: "",
                 routes: &["172.20.4.0/24", "172.20.4.128/25", "172.23.9.0/27", "192.168.0.0/16", "fd99:1::/48", "fd99:2::/32"],
                 export: "if net ~ 172.20.4.128/25 then bgp_community.add((64511, 8)); bgp_community.add((64511, 23)); bgp_community.add((64511, 34)); accept;",
             },
             Peer {
                 asn: 4_242_420_505,
+                bfd: "",
                 options: "",
                 routes: &["172.20.4.64/27", "172.20.4.96/29", "fd99:3::/48"],
                 export: "if net ~ 172.20.4.0/24 then bgp_path.prepend(4242420404); if net.type = NET_IP4 then { bgp_community.add((64511, 31)); bgp_community.add((64511, 21)); } accept;",
@@ -375,10 +438,13 @@ fn a_gateway_between_clouds() -> Result<()> {
         file: "gateway.conf",
         lost: &[],
         rewritten: &[],
+        before: &[],
+        shows: &[],
         asn: 65001,
         peers: &[
             Peer {
-                asn: 65010,
+        asn: 65010,
+                bfd: "",
                 options: "local role peer;",
                 routes: &["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "127.1.0.0/16", "10.0.0.0/8", "2001:db8:1000::/40", "2001:db8:a100::/40"],
                 export: "if net = 10.1.0.0/16 then bgp_community.add((65010, 101));
@@ -387,14 +453,16 @@ fn a_gateway_between_clouds() -> Result<()> {
                     bgp_med = 9; accept;",
             },
             Peer {
-                asn: 65020,
+        asn: 65020,
+                bfd: "",
                 options: "ttl security on; password \"a 'quoted' word\";",
                 routes: &["10.1.0.0/16", "10.4.0.0/16", "10.5.0.0/16", "198.51.100.128/25", "2001:db8:1000::/40", "2001:db8:2000::/50"],
                 export: "if net = 10.5.0.0/16 then { bgp_path.prepend(23456); bgp_path.prepend(65020); }
                     bgp_large_community.add((65020, 2, 3)); accept;",
             },
             Peer {
-                asn: 65001,
+        asn: 65001,
+                bfd: "",
                 options: "",
                 routes: &["10.30.1.0/24", "10.31.0.0/16", "12.0.0.0/8"],
                 export: "if net ~ 10.30.0.0/16 then bgp_community.add((65001, 99)); accept;",
@@ -409,7 +477,7 @@ fn a_gateway_between_clouds() -> Result<()> {
 fn a_node_of_a_mesh() -> Result<()> {
     Move {
         file: "calico/bird.cfg",
-        lost: &["bird.cfg:29"],
+        lost: &[],
         // BIRD 2 has channels.
         rewritten: &[
             ("protocol static {", "protocol static { ipv4;"),
@@ -436,10 +504,13 @@ fn a_node_of_a_mesh() -> Result<()> {
                 "peers(false); reject; }; };",
             ),
         ],
+        before: &[],
+        shows: &[],
         asn: 64900,
         peers: &[
             Peer {
                 asn: 64900,
+                bfd: "",
                 options: "",
                 routes: &[
                     "10.42.8.0/26",
@@ -451,15 +522,81 @@ fn a_node_of_a_mesh() -> Result<()> {
             },
             Peer {
                 asn: 64900,
+                bfd: "",
                 options: "",
                 routes: &["10.42.9.0/26", "10.8.0.0/16", "10.42.200.64/26"],
                 export: "if net = 10.42.9.0/26 then bgp_local_pref = 150; accept;",
             },
             Peer {
                 asn: 64801,
+                bfd: "",
                 options: "multihop 2; password \"rack key\";",
                 routes: &["0.0.0.0/0", "10.42.50.0/24", "172.16.0.0/12", "10.8.0.0/16"],
                 export: "bgp_med = 7; accept;",
+            },
+        ],
+    }
+    .run()
+}
+
+/// A gateway that tells what its kernel has: connected prefixes and routes of others. Its kernel gets routes by policy, with
+/// sources and metrics; paths are edited, and BFD has timers of its own.
+#[test]
+fn a_gateway_that_tells_what_its_kernel_has() -> Result<()> {
+    Move {
+        file: "edge.conf",
+        lost: &[],
+        rewritten: &[],
+        before: &[
+            "link add pods0 type veth peer name xpods0",
+            "link set pods0 up",
+            "link set xpods0 up",
+            "addr add 10.50.0.1/24 dev pods0",
+            "addr add 10.51.0.1/32 dev pods0",
+            "addr add 2001:db8:50::1/64 dev pods0 nodad",
+            "link add other0 type veth peer name xother0",
+            "link set other0 up",
+            "link set xother0 up",
+            "addr add 10.52.0.1/24 dev other0",
+            "route add 10.77.0.0/16 via 10.50.0.9 proto static",
+            "route add 10.77.5.0/24 via 10.50.0.9 proto boot",
+            "route add 10.77.6.0/25 via 10.50.0.9 proto static",
+            "route add 10.78.0.0/16 via 10.50.0.9 proto static",
+        ],
+        shows: &[
+            "src 10.50.0.1 metric own",
+            "src 192.0.1.1 metric own",
+            "metric 500",
+            "src 10.50.0.1 metric 700",
+            "65001,50",
+            "65001,77",
+            "65001,666",
+            "BGP.as_path: 65010 64600",
+        ],
+        asn: 65001,
+        peers: &[
+            Peer {
+                asn: 65010,
+                bfd: "interface \"eth0\" { interval 150 ms; multiplier 3; };",
+                options: "",
+                routes: &["10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "10.9.0.0/16", "2001:db8:1000::/40"],
+                export: "if net = 10.2.0.0/16 then { bgp_path.prepend(65091); bgp_path.prepend(64600); bgp_path.prepend(65100); }
+                    if net = 10.3.0.0/16 then { bgp_path.prepend(65030); bgp_path.prepend(65099); bgp_path.prepend(65031); }
+                    accept;",
+            },
+            Peer {
+                asn: 65020,
+                bfd: "interface \"eth0\" { min rx interval 250 ms; min tx interval 120 ms; multiplier 5; };",
+                options: "",
+                routes: &["10.4.0.0/16", "10.5.0.0/16", "10.77.5.0/24", "2001:db8:1000::/40", "2001:db8:2000::/40"],
+                export: "if net = 10.5.0.0/16 then { bgp_path.prepend(65030); bgp_path.prepend(65031); } accept;",
+            },
+            Peer {
+                asn: 65001,
+                bfd: "multihop { interval 300 ms; multiplier 3; };",
+                options: "",
+                routes: &["10.6.0.0/16", "2001:db8:3000::/40"],
+                export: "accept;",
             },
         ],
     }
