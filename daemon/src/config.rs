@@ -48,6 +48,8 @@ const FILE_MAX: usize = 64 << 20;
 const PORT: u16 = 179;
 /// Paths that share traffic if the file does not say.
 const MULTIPATH: u8 = 16;
+/// Costs that differ by so many percent are called equal.
+const TOLERANCE: u8 = 10;
 /// Most paths that share traffic.
 const MULTIPATH_MAX: i64 = 128;
 
@@ -223,7 +225,7 @@ fn router(root: &Reader<'_>) -> Router {
         cluster_id: Ipv4Addr::UNSPECIFIED,
         client_to_client: true,
         multipath: MULTIPATH,
-        multipath_cost_tolerance: 0,
+        multipath_cost_tolerance: TOLERANCE,
     };
     let Some(reader) = root.table("router") else {
         if !root.table.contains_key("router") {
@@ -235,7 +237,6 @@ fn router(root: &Reader<'_>) -> Router {
         }
         return none;
     };
-    inert::router(&reader);
     let asn = reader.require("asn", "write `asn = 65001`", values::asn);
     let router_id = reader.require(
         "router-id",
@@ -258,7 +259,7 @@ fn router(root: &Reader<'_>) -> Router {
             .unwrap_or(none.multipath),
         multipath_cost_tolerance: reader
             .read("multipath-cost-tolerance", values::percent)
-            .unwrap_or_default(),
+            .unwrap_or(none.multipath_cost_tolerance),
     };
     reader.finish();
     router

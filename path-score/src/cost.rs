@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// Costs are multiples of this, so that noise does not show.
 const QUANTUM: u32 = 500;
+/// No link costs less: a way over two is never as good as one of them, and links within a city are equal.
+const LEAST: f64 = 1000.0;
 /// More loss than this counts as this: the cost of a link that loses all stays comparable.
 const MOST_LOSS: f64 = 0.999;
 
@@ -39,7 +41,7 @@ impl Weights {
         let loss = if loss.is_nan() { 1.0 } else { loss };
         let success = 1.0 - loss.clamp(0.0, MOST_LOSS);
         let lost = self.loss.as_secs_f64() * 1e6 * -success.ln();
-        let time = (rtt / 2).as_secs_f64() * 1e6;
+        let time = ((rtt / 2).as_secs_f64() * 1e6).max(LEAST);
         Cost::quantised(time + lost) + admin
     }
 }

@@ -11,7 +11,7 @@ use bgp_core::{Attributes, Ipv4Prefix, Reset};
 use bytes::{Bytes, BytesMut};
 use rib::peer::{LocalAddresses, NextHopRule};
 use rib::policy::Chain;
-use rib::{Config, Drain, PeerId, PeerSession, Rib};
+use rib::{Config, Drain, Multipath, PeerId, PeerSession, Rib};
 
 /// Prefixes that share an attribute set.
 const SHARING: usize = 6;
@@ -150,7 +150,7 @@ fn main() -> Result<(), String> {
         identifier: Ipv4Addr::new(10, 255, 0, 1),
         cluster_id: Ipv4Addr::new(10, 255, 0, 1),
         client_to_client: true,
-        multipath: 1,
+        multipath: Multipath::NONE,
         seed: 1,
         assume_reachable: true,
         fib: false,

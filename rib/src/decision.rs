@@ -86,6 +86,41 @@ pub enum Step {
     PathId,
 }
 
+/// Who may share the traffic with the best route.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Multipath {
+    /// So many routes at most, `1..=128`.
+    pub width: u8,
+    /// A cost that is higher by so many percent is still called equal: AIGP with the interior cost, or, of routes without
+    /// it, the interior cost.
+    pub tolerance: u8,
+}
+
+impl Multipath {
+    /// The best route alone.
+    pub const NONE: Self = Self {
+        width: 1,
+        tolerance: 0,
+    };
+
+    /// Whether `other` costs a little more than `best` and is its equal in all else that keeps traffic from going in
+    /// circles: whoever is a hop further away has a longer AS_PATH, or CLUSTER_LIST.
+    fn is_near(self, best: &Candidate, other: &Candidate) -> bool {
+        let costs = match (best.aigp, other.aigp) {
+            (Some(best), Some(other)) => (best, other),
+            (None, None) => (best.cost, other.cost),
+            (Some(_), None) | (None, Some(_)) => return false,
+        };
+        let slack =
+            |cost: u64| cost.saturating_add(cost.saturating_mul(self.tolerance.into()) / 100);
+        let key = |c: &Candidate| {
+            let kind = (c.llgr_stale, c.local_pref, c.class, c.origin);
+            (kind, c.as_path_len, c.cluster_list_len)
+        };
+        self.width > 1 && self.tolerance > 0 && costs.1 <= slack(costs.0) && key(best) == key(other)
+    }
+}
+
 /// What was chosen. Candidates are named by their place in the list.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Decision {
@@ -139,17 +174,17 @@ const STEPS: [(Step, Narrow); 13] = [
 /// The last step before the traffic may be shared.
 const LAST_BEFORE_MULTIPATH: Step = Step::InteriorCost;
 
-/// Chooses the best of `candidates` and up to `width` that share the traffic with it; `None` if there are none.
+/// Chooses the best of `candidates`, and those that share the traffic with it; `None` if there are none.
 #[must_use]
-pub fn decide(candidates: &[Candidate], width: u8) -> Option<Decision> {
-    run(candidates, width, None)
+pub fn decide(candidates: &[Candidate], multipath: Multipath) -> Option<Decision> {
+    run(candidates, multipath, None)
 }
 
 /// The same, with the step that removed each candidate; for the best one, the step that left it alone.
 #[must_use]
-pub fn explain(candidates: &[Candidate], width: u8) -> Option<(Decision, Vec<Step>)> {
+pub fn explain(candidates: &[Candidate], multipath: Multipath) -> Option<(Decision, Vec<Step>)> {
     let mut removed_by = vec![Step::OnlyCandidate; candidates.len()];
-    let decision = run(candidates, width, Some(&mut removed_by))?;
+    let decision = run(candidates, multipath, Some(&mut removed_by))?;
     if let Some(slot) = removed_by.get_mut(decision.best) {
         *slot = decision.step;
     }
@@ -190,27 +225,27 @@ impl Iterator for Ranking<'_> {
     }
 }
 
-/// Whether `best`, which was chosen without `new`, is certainly chosen with it too, and the same paths share the traffic
-/// of up to `width`. So most newcomers cost one comparison.
+/// Whether `best`, which was chosen without `new`, is certainly chosen with it too, and the same paths share the
+/// traffic. So most newcomers cost one comparison.
 ///
 /// Up to MED the steps do compare routes. A newcomer never brings back anybody: whom it beats by MED could beat by MED
 /// only those that it beats too. So if it does not remove `best` that way, only the steps after MED are between the two.
 #[must_use]
-pub(crate) fn stays_best(best: &Candidate, new: &Candidate, width: u8) -> bool {
+pub(crate) fn stays_best(best: &Candidate, new: &Candidate, multipath: Multipath) -> bool {
     let rivals = new.neighbor_as == best.neighbor_as;
     match before_med(best).cmp(&before_med(new)) {
-        Ordering::Less => true,
-        Ordering::Equal if width > 1 => false,
+        Ordering::Less => !multipath.is_near(best, new),
+        Ordering::Equal if multipath.width > 1 => false,
         Ordering::Equal if rivals && best.med != new.med => best.med < new.med,
         Ordering::Equal => after_med(best) < after_med(new),
         Ordering::Greater => false,
     }
 }
 
-/// Whether `best` is certainly chosen without `gone` too, which was not.
+/// Whether `best` is certainly chosen without `gone` too, which was not, and the same paths share the traffic.
 #[must_use]
-pub(crate) fn stays_best_without(best: &Candidate, gone: &Candidate) -> bool {
-    before_med(best) < before_med(gone)
+pub(crate) fn stays_best_without(best: &Candidate, gone: &Candidate, multipath: Multipath) -> bool {
+    before_med(best) < before_med(gone) && !multipath.is_near(best, gone)
 }
 
 /// What the steps before MED compare.
@@ -241,7 +276,7 @@ fn after_med(c: &Candidate) -> impl Ord {
 
 fn run(
     candidates: &[Candidate],
-    width: u8,
+    rule: Multipath,
     mut removed_by: Option<&mut Vec<Step>>,
 ) -> Option<Decision> {
     let mut left: Left = (0..candidates.len()).collect();
@@ -267,14 +302,17 @@ fn run(
                 }
             }
         }
-        if step == LAST_BEFORE_MULTIPATH && width > 1 {
+        if step == LAST_BEFORE_MULTIPATH && rule.width > 1 {
             multipath.extend(left.iter().copied());
         }
     }
     let best = *left.first()?;
-    match multipath.len() {
-        0 => multipath.push(best),
-        _ => choose_multipath(candidates, &mut multipath, best, width),
+    if multipath.is_empty() {
+        multipath.push(best);
+    }
+    if rule.width > 1 {
+        add_near(candidates, &mut multipath, best, rule);
+        choose_multipath(candidates, &mut multipath, best, rule.width);
     }
     Some(Decision {
         best,
@@ -283,7 +321,42 @@ fn run(
     })
 }
 
-/// The steps behind the cut compare plain keys, so the set may be ordered by them.
+/// Those that cost a little more share the traffic too, but for one that MED of the same AS speaks against.
+fn add_near(
+    candidates: &[Candidate],
+    shared: &mut SmallVec<[usize; 4]>,
+    best: usize,
+    rule: Multipath,
+) {
+    let Some(chosen) = candidates.get(best) else {
+        return;
+    };
+    let equals = shared.len();
+    for (index, candidate) in candidates.iter().enumerate() {
+        let is_in = shared.get(..equals).is_some_and(|s| s.contains(&index));
+        if !is_in && rule.is_near(chosen, candidate) {
+            shared.push(index);
+        }
+    }
+    let all = shared.clone();
+    let beaten = |index: usize| {
+        let of = candidates.get(index);
+        let rivals = all.iter().filter_map(|other| candidates.get(*other));
+        of.is_some_and(|c| {
+            rivals
+                .into_iter()
+                .any(|r| r.neighbor_as == c.neighbor_as && r.med < c.med)
+        })
+    };
+    let mut place = 0;
+    shared.retain(|index| {
+        place += 1;
+        place <= equals || !beaten(*index)
+    });
+}
+
+/// The best one first, then who costs less; the steps behind the cut compare plain keys, so the set may be ordered by
+/// them.
 fn choose_multipath(
     candidates: &[Candidate],
     equal: &mut SmallVec<[usize; 4]>,
@@ -291,7 +364,10 @@ fn choose_multipath(
     width: u8,
 ) {
     equal.sort_unstable_by_key(|index| {
-        let key = |c: &Candidate| (c.originator, c.cluster_list_len, c.peer, c.path);
+        let key = |c: &Candidate| {
+            let cost = c.aigp.unwrap_or(c.cost);
+            (cost, c.originator, c.cluster_list_len, c.peer, c.path)
+        };
         (*index != best, candidates.get(*index).map(key))
     });
     equal.truncate(usize::from(width.max(1)));

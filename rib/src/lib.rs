@@ -31,7 +31,7 @@ mod table;
 mod watch;
 
 pub use aggregate::{AGGREGATES_MAX, Aggregate};
-pub use decision::Step;
+pub use decision::{Multipath, Step};
 pub use dump::{DumpCursor, DumpPath, DumpSink};
 pub use forwarding::Forwarding;
 pub use local::{LocalForwarding, LocalSource};

@@ -289,8 +289,8 @@ impl<P: Prefix> Plane<P> {
         };
         let best = self.table.best(net);
         let best = best.and_then(|best| Self::candidate(core, best));
-        let width = core.config.multipath;
-        if !best.is_some_and(|best| stays_best(&best, &candidate, width)) {
+        let multipath = core.config.multipath;
+        if !best.is_some_and(|best| stays_best(&best, &candidate, multipath)) {
             self.decide(core, net, false);
         } else if self.table.is_numbered() {
             self.note_others(core, net);
@@ -356,7 +356,8 @@ impl<P: Prefix> Plane<P> {
         };
         let best = self.table.best(net);
         let best = best.and_then(|best| Self::candidate(core, best));
-        best.is_some_and(|best| stays_best_without(&best, &gone))
+        let multipath = core.config.multipath;
+        best.is_some_and(|best| stays_best_without(&best, &gone, multipath))
     }
 
     /// Chooses among the paths of a net, and notes it if the choice is another, or if `changed` says so.

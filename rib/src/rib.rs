@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use crate::aggregate::{Aggregate, Summaries};
 use crate::attribute_store::{AttrId, AttributeStore, Has, originator};
-use crate::decision::{Candidate, Class};
+use crate::decision::{Candidate, Class, Multipath};
 use crate::export::View;
 use crate::forwarding::Forwarding;
 use crate::import::{import_context, shuts_down};
@@ -36,8 +36,8 @@ pub struct Config {
     pub cluster_id: Ipv4Addr,
     /// What a client told is reflected to the others (RFC 4456 §6). Views are made anew by [`Rib::update_peer`].
     pub client_to_client: bool,
-    /// How many paths may share the traffic, `1..=128`.
-    pub multipath: u8,
+    /// Which paths may share the traffic.
+    pub multipath: Multipath,
     /// Seeds the hashes, so that nobody can aim at them. Taken when the RIB is made.
     pub seed: u64,
     /// Next hops of which nobody has said anything count as reachable at no cost: where no kernel resolves them.

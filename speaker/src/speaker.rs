@@ -491,7 +491,10 @@ pub(crate) fn rib_config(config: &Config, seed: u64) -> rib::Config {
         identifier: config.router.router_id,
         cluster_id: config.router.cluster_id,
         client_to_client: config.router.client_to_client,
-        multipath: config.router.multipath,
+        multipath: rib::Multipath {
+            width: config.router.multipath,
+            tolerance: config.router.multipath_cost_tolerance,
+        },
         seed,
         // Off the way of the packets, as a reflector is, next hops are others' business.
         assume_reachable: !config.fib.install,

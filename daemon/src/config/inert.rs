@@ -10,12 +10,11 @@ use super::values::{self, Parsed};
 enum Shape {
     Flag,
     Text,
-    Percent,
     Word(&'static [&'static str]),
     Record(&'static [(&'static str, Self)]),
 }
 
-use Shape::{Flag, Percent, Record, Text, Word};
+use Shape::{Flag, Record, Text, Word};
 
 /// Whole sections.
 const SECTIONS: &[(&str, Shape)] = &[(
@@ -27,17 +26,9 @@ const SECTIONS: &[(&str, Shape)] = &[(
     ]),
 )];
 
-/// Keys of `[router]`.
-const ROUTER: &[(&str, Shape)] = &[("multipath-cost-tolerance", Percent)];
-
 /// Checks whole sections, and says that they do nothing.
 pub(super) fn sections(root: &Reader<'_>) {
     check(root, SECTIONS);
-}
-
-/// Likewise, keys of `[router]`.
-pub(super) fn router(router: &Reader<'_>) {
-    check(router, ROUTER);
 }
 
 fn check(reader: &Reader<'_>, shapes: &'static [(&'static str, Shape)]) {
@@ -60,7 +51,6 @@ fn fits(shape: &Shape, node: &Node, report: &Report) {
     let result = match (shape, &node.value) {
         (Flag, _) => values::flag(node).map(drop),
         (Text, _) => values::text(node).map(drop),
-        (Percent, _) => values::percent(node).map(drop),
         (Word(words), _) => word(words, node),
         (Record(fields), Value::Table(table)) => {
             let reader = Reader::new(table, node.at.clone(), report);

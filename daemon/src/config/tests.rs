@@ -83,7 +83,7 @@ fn a_file_full_of_mistakes_is_reported_at_once_each_with_line_and_remedy() {
 #[test]
 fn every_key_loads_and_what_does_nothing_yet_is_told_with_its_line() {
     let loaded = good(EVERYTHING);
-    for key in ["wireguard", "multipath-cost-tolerance"] {
+    for key in ["wireguard"] {
         let told = loaded
             .warnings
             .iter()

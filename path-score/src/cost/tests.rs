@@ -2,12 +2,22 @@
 
 use super::*;
 
-const NONE: Duration = Duration::ZERO;
+/// Half of it is what a link costs at least.
+const RTT: Duration = Duration::from_millis(2);
 
+/// What loss costs.
 fn cost(loss: f64) -> u32 {
-    Weights::default()
-        .cost(NONE, loss, Cost::default())
-        .micros()
+    let weights = Weights::default();
+    let of = |loss| weights.cost(RTT, loss, Cost::default()).micros();
+    of(loss) - of(0.0)
+}
+
+#[test]
+fn a_link_costs_a_millisecond_at_least_so_that_two_are_no_better_than_one() {
+    for rtt in [0, 300, 1_999, 2_000].map(Duration::from_micros) {
+        let cost = Weights::default().cost(rtt, 0.0, Cost::default());
+        assert_eq!(cost.micros(), 1_000);
+    }
 }
 
 #[test]

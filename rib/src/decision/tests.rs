@@ -20,6 +20,13 @@ fn route() -> Candidate {
     }
 }
 
+fn up_to(width: u8) -> Multipath {
+    Multipath {
+        width,
+        tolerance: 0,
+    }
+}
+
 /// Each step, with what it prefers first, in the order of the steps: whatever comes later speaks for the other.
 #[test]
 fn each_step_decides_before_those_after_it() {
@@ -63,7 +70,7 @@ fn each_step_decides_before_those_after_it() {
             }
         }
         for (candidates, best) in [([better, other], 0), ([other, better], 1)] {
-            let (decision, removed) = explain(&candidates, 1).unwrap();
+            let (decision, removed) = explain(&candidates, up_to(1)).unwrap();
             assert_eq!((decision.best, decision.step), (best, *step));
             assert_eq!(removed, [*step; 2]);
         }
@@ -72,10 +79,10 @@ fn each_step_decides_before_those_after_it() {
 
 #[test]
 fn the_only_candidate_needs_no_step() {
-    let decision = decide(&[route()], 4).unwrap();
+    let decision = decide(&[route()], up_to(4)).unwrap();
     assert_eq!(decision.step, Step::OnlyCandidate);
     assert_eq!(decision.multipath.as_slice(), [0]);
-    assert_eq!(decide(&[], 4), None);
+    assert_eq!(decide(&[], up_to(4)), None);
 }
 
 /// RFC 4271 §9.1.2.2 c: "MULTI_EXIT_DISC is only comparable between routes learned from the same neighboring AS".
@@ -90,7 +97,7 @@ fn med_of_another_as_does_not_count() {
     let (a, b, c) = (of(1, 100, 1), of(1, 50, 3), of(2, 200, 2));
     // `b` beats `a` on MED; then `c` beats `b` on the identifier. Pairwise, `a` beats `c`: no order holds.
     for routes in [[a, b, c], [c, a, b], [b, c, a]] {
-        let decision = decide(&routes, 1).unwrap();
+        let decision = decide(&routes, up_to(1)).unwrap();
         let best = routes[decision.best].originator;
         assert_eq!((best, decision.step), (2, Step::Identifier));
     }
@@ -105,7 +112,7 @@ fn aigp_adds_up_with_the_interior_cost() {
         ..route()
     };
     let routes = [of(Some(20), 9), of(Some(15), 9), of(None, 1)];
-    let (decision, removed) = explain(&routes, 1).unwrap();
+    let (decision, removed) = explain(&routes, up_to(1)).unwrap();
     assert_eq!((decision.best, removed[2]), (1, Step::Aigp));
 }
 
@@ -124,10 +131,47 @@ fn the_traffic_is_shared_by_what_is_equal_up_to_the_interior_cost() {
         of(Class::External, 6, 1),
         of(Class::External, 5, 3),
     ];
-    let shared = |width| decide(&routes, width).unwrap().multipath;
+    let shared = |width| decide(&routes, up_to(width)).unwrap().multipath;
     assert_eq!(shared(8).as_slice(), [1, 4, 0]);
     assert_eq!(shared(2).as_slice(), [1, 4]);
     assert_eq!(shared(1).as_slice(), [1]);
+}
+
+#[test]
+fn a_cost_within_the_tolerance_is_called_equal_and_the_best_stays_the_best() {
+    let rule = Multipath {
+        width: 8,
+        tolerance: 10,
+    };
+    let of = |aigp, as_path_len, originator| Candidate {
+        aigp: Some(aigp),
+        as_path_len,
+        originator,
+        ..route()
+    };
+    let routes = [
+        of(110_000, 1, 1),
+        of(100_000, 1, 9),
+        of(110_001, 1, 1),
+        // A hop further away: its way may lead through us.
+        of(101_000, 2, 1),
+        of(105_000, 1, 5),
+    ];
+    let decision = decide(&routes, rule).unwrap();
+    assert_eq!((decision.best, decision.step), (1, Step::Aigp));
+    assert_eq!(decision.multipath.as_slice(), [1, 4, 0]);
+    // Neither does one that MED of its AS speaks against.
+    let mut worse = routes;
+    worse[0].med = 1;
+    assert_eq!(decide(&worse, rule).unwrap().multipath.as_slice(), [1, 4]);
+    // Without AIGP, the interior cost counts.
+    let plain = [100, 110, 111].map(|cost| Candidate { cost, ..route() });
+    assert_eq!(decide(&plain, rule).unwrap().multipath.as_slice(), [0, 1]);
+    let alone = Multipath { width: 1, ..rule };
+    assert_eq!(decide(&plain, alone).unwrap().multipath.as_slice(), [0]);
+    // What costs nothing is equal to what costs nothing.
+    let free = [0, 1].map(|cost| Candidate { cost, ..route() });
+    assert_eq!(decide(&free, rule).unwrap().multipath.as_slice(), [0]);
 }
 
 struct Random(u64);
@@ -164,7 +208,7 @@ fn the_order_of_arrival_never_matters() {
         let count = 1 + round % 50;
         let mut routes: Vec<_> = (0..count).map(|id| random.candidate(id)).collect();
         let ids = |routes: &[Candidate]| {
-            let decision = decide(routes, 4).unwrap();
+            let decision = decide(routes, up_to(4)).unwrap();
             let shared = decision.multipath.iter();
             let shared: Vec<u32> = shared.map(|at| routes[*at].path.0).collect();
             (routes[decision.best].path.0, decision.step, shared)
@@ -187,13 +231,16 @@ fn short_cuts_agree_with_the_whole_decision() {
     let mut taken = [0, 0];
     for round in 0..20_000 {
         let count = 1 + round % 6;
-        let width = [1, 3][(round % 2) as usize];
+        let rule = Multipath {
+            width: [1, 3][(round % 2) as usize],
+            tolerance: [0, 25][(round / 2 % 2) as usize],
+        };
         let mut routes: Vec<_> = (0..count).map(|id| random.candidate(id)).collect();
-        let before = decide(&routes, width).unwrap();
+        let before = decide(&routes, rule).unwrap();
         let new = random.candidate(99);
         routes.push(new);
-        let after = decide(&routes, width).unwrap();
-        if stays_best(&routes[before.best], &new, width) {
+        let after = decide(&routes, rule).unwrap();
+        if stays_best(&routes[before.best], &new, rule) {
             assert_eq!(
                 (before.best, &before.multipath),
                 (after.best, &after.multipath)
@@ -201,7 +248,7 @@ fn short_cuts_agree_with_the_whole_decision() {
             taken[0] += 1;
         }
         let was_chosen = after.multipath.contains(&(count as usize));
-        if !was_chosen && stays_best_without(&routes[after.best], &new) {
+        if !was_chosen && stays_best_without(&routes[after.best], &new, rule) {
             assert_eq!(
                 (before.best, before.multipath),
                 (after.best, after.multipath)

@@ -42,7 +42,7 @@ fn config() -> Config {
         identifier: OUR_ID,
         cluster_id: OUR_ID,
         client_to_client: true,
-        multipath: 1,
+        multipath: Multipath::NONE,
         seed: 1,
         assume_reachable: true,
         fib: true,

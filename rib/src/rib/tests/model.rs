@@ -169,7 +169,7 @@ struct World {
     policies: Arc<Policies>,
     peers: BTreeMap<u32, ModelPeer>,
     costs: BTreeMap<IpAddr, Option<u64>>,
-    multipath: u8,
+    multipath: Multipath,
     fib: BTreeMap<IpNet, Forwarding>,
     station: Option<Station>,
 }
@@ -198,7 +198,11 @@ fn ip(next_hop: NextHop) -> IpAddr {
 impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed);
-        let multipath = [1, 1, 2, 4][usize::try_from(random.below(4)).unwrap()];
+        let width = [1, 1, 2, 4][usize::try_from(random.below(4)).unwrap()];
+        let multipath = Multipath {
+            width,
+            tolerance: [0, 30][usize::try_from(random.below(2)).unwrap()],
+        };
         let config = Config {
             multipath,
             assume_reachable: random.below(4) > 0,
@@ -556,6 +560,7 @@ impl World {
     }
 
     fn chosen_of<'a>(&self, mut left: Vec<Route<'a>>) -> Vec<Route<'a>> {
+        let everybody = left.clone();
         let class = |r: &Route<'_>| match (r.0, r.1.sort) {
             (100, _) => 0,
             (_, Sort::External | Sort::Served) => 1,
@@ -582,8 +587,56 @@ impl World {
         let all = left.clone();
         left.retain(|r| all.iter().all(|o| (class(r), r.3) <= (class(o), o.3)));
         left.sort_by_key(|r| (r.1.session.identifier, r.1.session.address, r.0));
-        left.truncate(usize::from(self.multipath));
+        if self.multipath.width == 1 {
+            left.truncate(1);
+            return left;
+        }
+        if let Some(best) = left.first().cloned() {
+            self.add_near(everybody, &best, &mut left);
+        }
+        left.truncate(usize::from(self.multipath.width));
         left
+    }
+
+    /// Those that cost a little more share the traffic too.
+    fn add_near<'a>(&self, everybody: Vec<Route<'a>>, best: &Route<'a>, left: &mut Vec<Route<'a>>) {
+        let med = |r: &Route<'_>| r.2.med.unwrap_or(0);
+        let class = |r: &Route<'_>| {
+            (
+                r.0 == 100,
+                matches!(r.1.sort, Sort::External | Sort::Served),
+            )
+        };
+        let equals: Vec<u32> = left.iter().map(|r| r.0).collect();
+        let like = |r: &Route<'_>| {
+            let pref = r.2.local_pref.unwrap_or(100);
+            (
+                pref,
+                class(r),
+                r.2.as_path.len_for_decision(),
+                r.2.origin,
+                r.2.cluster_list.len(),
+            )
+        };
+        let total = |r: &Route<'_>| r.2.aigp.map_or(r.3, |aigp| aigp + r.3);
+        let limit = total(best) * u64::from(100 + self.multipath.tolerance);
+        let near = everybody.into_iter().filter(|r| {
+            !equals.contains(&r.0)
+                && self.multipath.tolerance > 0
+                && like(r) == like(best)
+                && r.2.aigp.is_some() == best.2.aigp.is_some()
+                && total(r) * 100 <= limit
+        });
+        left.extend(near);
+        let all = left.clone();
+        left.retain(|r| {
+            let same = |o: &&Route<'_>| o.2.as_path.neighbor_as() == r.2.as_path.neighbor_as();
+            equals.contains(&r.0) || all.iter().filter(same).all(|o| med(r) <= med(o))
+        });
+        left.sort_by_key(|r| {
+            let key = (r.1.session.identifier, r.1.session.address, r.0);
+            (r.0 != best.0, total(r), key)
+        });
     }
 
     /// What `to` must know of `prefix`.

@@ -202,7 +202,10 @@ fn watchers_see_the_table_and_then_what_changes() {
 #[test]
 fn the_fib_gets_next_hops_and_what_local_routes_say() {
     let mut rib = Rib::new(Config {
-        multipath: 4,
+        multipath: Multipath {
+            width: 4,
+            tolerance: 0,
+        },
         ..config()
     });
     for peer in 0..2 {
