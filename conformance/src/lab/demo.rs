@@ -13,9 +13,10 @@
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{Frr, Host, KeyPair, Lab, Windrosed, WireGuard};
+use super::mesh::{Mesh, REGIONS, Region};
+use super::{Echo, Frr, Host, Lab, Sample, Windrosed};
 
 /// How long anything may take to converge.
 const SOON: Duration = Duration::from_secs(30);
@@ -24,83 +25,24 @@ const VIP: &str = "10.200.0.10/32";
 /// What the demonstration runs besides windrosed.
 pub const PROGRAMS: [&str; 5] = ["ip", "wg", "nft", "ping", "/usr/lib/frr/bgpd"];
 
-struct Region {
-    name: &'static str,
-    /// Three letters, for interface names.
-    code: &'static str,
-    /// Numbers its addresses: AS 65000 + it, tunnels 10.255.XY.X, Pods 10.(99 + it).0.0/16.
-    index: u16,
-    /// Where its Pods are: on nodes of a fabric, or at the gateway itself.
-    nodes: u16,
+/// Nodes of a region's fabric; without any, Pods are at the gateway itself.
+fn nodes(region: &Region) -> u16 {
+    if region.code == "tyo" { 2 } else { 0 }
 }
 
-const REGIONS: [Region; 3] = [
-    Region {
-        name: "tokyo",
-        code: "tyo",
-        index: 1,
-        nodes: 2,
-    },
-    Region {
-        name: "new-york",
-        code: "nyc",
-        index: 2,
-        nodes: 0,
-    },
-    Region {
-        name: "nuremberg",
-        code: "nue",
-        index: 3,
-        nodes: 0,
-    },
-];
-
-impl Region {
-    fn asn(&self) -> u16 {
-        65000 + self.index
-    }
-
-    /// The first two octets of its Pods.
-    fn pods(&self) -> String {
-        format!("10.{}", 99 + self.index)
-    }
-
-    /// All of its Pods.
-    fn cidr(&self) -> String {
-        format!("{}.0.0/16", self.pods())
-    }
-
-    /// What the others hear of it: all its Pods, and those of each node of its fabric.
-    fn announced(&self) -> Vec<String> {
-        let nodes = (1..=self.nodes).map(|n| format!("{}.{n}.0/24", self.pods()));
-        std::iter::once(self.cidr()).chain(nodes).collect()
-    }
-
-    /// Its address on the Internet between the gateways.
-    fn public(&self) -> String {
-        format!("198.18.{}.2", self.index)
-    }
-
-    /// Its address in the tunnel to another region.
-    fn tunnel(&self, other: &Self) -> String {
-        let (low, high) = (self.index.min(other.index), self.index.max(other.index));
-        format!("10.255.{low}{high}.{}", self.index)
-    }
-
-    fn others(&self) -> impl Iterator<Item = &'static Self> {
-        let index = self.index;
-        REGIONS.iter().filter(move |region| region.index != index)
-    }
+/// What the others hear of a region: all its Pods, and those of each node of its fabric.
+fn announced(region: &Region) -> Vec<String> {
+    let nodes = (1..=nodes(region)).map(|n| format!("{}.{n}.0/24", region.pods()));
+    std::iter::once(region.cidr()).chain(nodes).collect()
 }
 
 /// Everything that runs.
 struct Demo {
     lab: Lab,
     start: Instant,
-    internet: Host,
+    mesh: Mesh,
     gateways: Vec<(&'static Region, Host, Windrosed)>,
     nodes: Vec<(Host, Frr)>,
-    tunnels: Vec<WireGuard>,
     pods: Vec<(String, Host)>,
 }
 
@@ -109,15 +51,17 @@ struct Demo {
 /// # Errors
 /// Something does not come up: says what, with the ends of the logs.
 pub fn run(keep: bool) -> Result<()> {
-    let lab = Lab::new()?;
-    let internet = lab.host("internet")?;
+    let (lab, start) = (Lab::new()?, Instant::now());
+    step(
+        start,
+        "three regions: a gateway each, the Internet between them, and a full mesh of WireGuard tunnels",
+    );
     let mut demo = Demo {
+        mesh: Mesh::new(&lab)?,
         lab,
-        start: Instant::now(),
-        internet,
+        start,
         gateways: Vec::new(),
         nodes: Vec::new(),
-        tunnels: Vec::new(),
         pods: Vec::new(),
     };
     demo.build()?;
@@ -125,6 +69,7 @@ pub fn run(keep: bool) -> Result<()> {
     demo.show_tables()?;
     demo.ping_across()?;
     demo.inject()?;
+    demo.lose()?;
     if keep {
         return demo.keep();
     }
@@ -132,31 +77,33 @@ pub fn run(keep: bool) -> Result<()> {
     Ok(())
 }
 
+fn step(start: Instant, what: &str) {
+    let (bold, plain) = match std::io::stdout().is_terminal() {
+        true => ("\x1b[1m", "\x1b[0m"),
+        false => ("", ""),
+    };
+    let seconds = start.elapsed().as_secs_f32();
+    println!("\n{bold}[{seconds:5.1} s] {what}{plain}");
+}
+
 impl Demo {
     fn step(&self, what: &str) {
-        let (bold, plain) = match std::io::stdout().is_terminal() {
-            true => ("\x1b[1m", "\x1b[0m"),
-            false => ("", ""),
-        };
-        let seconds = self.start.elapsed().as_secs_f32();
-        println!("\n{bold}[{seconds:5.1} s] {what}{plain}");
+        step(self.start, what);
     }
 
     fn build(&mut self) -> Result<()> {
-        self.step("three regions: a namespace each, and one for the Internet between them");
-        let mut hosts = Vec::new();
-        for region in &REGIONS {
-            hosts.push((region, self.gateway(region)?));
+        for (region, _) in self.mesh.gateways() {
+            let (name, public, pods) = (region.name, region.public(), region.cidr());
+            println!("{name:<10} {public} on the Internet, Pods in {pods}");
         }
-        self.step("a full mesh of WireGuard tunnels in 10.255.0.0/16, an interface a peer");
-        self.mesh(&hosts)?;
-        let in_kernel = self.tunnels.iter().all(WireGuard::in_kernel);
+        let (tunnels, in_kernel) = self.mesh.tunnels();
         let by = if in_kernel {
             "the kernel"
         } else {
             "wireguard-go (the kernel has none)"
         };
-        println!("{} interfaces by {by}", self.tunnels.len());
+        println!("{tunnels} interfaces by {by}, one a peer, addresses in 10.255.0.0/16");
+        let hosts = self.mesh.gateways().to_vec();
         self.step("Pods; in Tokyo behind two FRR routers, each announcing its /24");
         for (region, host) in &hosts {
             self.pods_of(region, host)?;
@@ -176,60 +123,15 @@ impl Demo {
         Ok(())
     }
 
-    fn gateway(&self, region: &Region) -> Result<Host> {
-        let host = self.lab.host(region.name)?;
-        let interface = format!("to-{}", region.code);
-        self.lab
-            .link((&host, "eth0"), (&self.internet, &interface))?;
-        let router = format!("198.18.{}.1", region.index);
-        self.internet.address(&interface, &format!("{router}/30"))?;
-        host.address("eth0", &format!("{}/30", region.public()))?;
-        host.ip(&format!("route add 198.18.0.0/16 via {router}"))?;
-        host.address("lo", &format!("{}.0.1/32", region.pods()))?;
-        println!(
-            "{:<10} {} on the Internet, Pods in {}.0.0/16",
-            region.name,
-            region.public(),
-            region.pods()
-        );
-        Ok(host)
-    }
-
-    fn mesh(&mut self, hosts: &[(&'static Region, Host)]) -> Result<()> {
-        let keys: Vec<_> = REGIONS
-            .iter()
-            .map(|_| KeyPair::generate())
-            .collect::<Result<_>>()?;
-        for ((region, host), own) in hosts.iter().zip(&keys) {
-            for (other, theirs) in REGIONS.iter().zip(&keys) {
-                if other.index == region.index {
-                    continue;
-                }
-                let tunnel = WireGuard::create(&self.lab, host, &format!("wg-{}", other.code))?;
-                let endpoint = format!("{}:{}", other.public(), 51820 + region.index);
-                let address = format!("{}/24", region.tunnel(other));
-                let link_local = format!("fe80::{}/64", region.index);
-                tunnel.connect(
-                    own,
-                    51820 + other.index,
-                    (theirs, &endpoint),
-                    &[&address, &link_local],
-                )?;
-                self.tunnels.push(tunnel);
-            }
-        }
-        Ok(())
-    }
-
     fn pods_of(&mut self, region: &Region, gateway: &Host) -> Result<()> {
-        if region.nodes == 0 {
+        if nodes(region) == 0 {
             return self.pod(
                 &format!("{}-pod", region.name),
                 gateway,
                 &format!("{}.1", region.pods()),
             );
         }
-        for number in 1..=region.nodes {
+        for number in 1..=nodes(region) {
             let name = format!("{}-node{number}", region.name);
             let node = self.lab.host(&name)?;
             let interface = format!("node{number}");
@@ -246,12 +148,7 @@ impl Demo {
 
     /// A Pod with the tenth address of a /24, its default route to the first.
     fn pod(&mut self, name: &str, router: &Host, subnet: &str) -> Result<()> {
-        let pod = self.lab.host(name)?;
-        router.bridge("br-pod", &format!("{subnet}.1/24"))?;
-        self.lab.link((&pod, "eth0"), (router, "pod"))?;
-        router.ip("link set pod master br-pod")?;
-        pod.address("eth0", &format!("{subnet}.10/24"))?;
-        pod.ip(&format!("route add default via {subnet}.1"))?;
+        let pod = Mesh::pod(&self.lab, name, router, subnet)?;
         println!("{name}: {subnet}.10");
         self.pods.push((format!("{subnet}.10"), pod));
         Ok(())
@@ -265,10 +162,10 @@ impl Demo {
                     region
                         .others()
                         .try_for_each(|other| daemon.established(&other.tunnel(region)))?;
-                    (1..=region.nodes)
+                    (1..=nodes(region))
                         .try_for_each(|n| daemon.established(&format!("172.16.{n}.2")))
                 })?;
-            for prefix in REGIONS.iter().flat_map(Region::announced) {
+            for prefix in REGIONS.iter().flat_map(announced) {
                 if prefix == region.cidr() {
                     continue; // its own aggregate
                 }
@@ -322,7 +219,7 @@ impl Demo {
             "{VIP} is injected at New York and at Nuremberg, next hop their Pod"
         ));
         for (region, host, daemon) in &self.gateways {
-            if region.nodes > 0 {
+            if nodes(region) > 0 {
                 continue;
             }
             let pod = format!("{}.1.10", region.pods());
@@ -367,6 +264,60 @@ impl Demo {
         Ok(())
     }
 
+    /// What no BGP speaker sees: packets get lost between Tokyo and New York, and the traffic goes over Nuremberg.
+    fn lose(&self) -> Result<()> {
+        let [tokyo, new_york, _] = &REGIONS;
+        let [(_, at_tokyo, daemon), (_, at_new_york, _), ..] = self.gateways.as_slice() else {
+            bail!("two gateways at least");
+        };
+        let both_go = |from_tokyo: &str, from_new_york: &str| {
+            goes(at_tokyo, &new_york.cidr(), from_tokyo)?;
+            goes(at_new_york, "10.100.1.0/24", from_new_york)
+        };
+        self.step("links are measured: windrose link list, in Tokyo");
+        self.lab.eventually("good links", SOON, || {
+            let rows = daemon.rows("link list")?;
+            ensure!(rows.len() == 2 && rows.iter().all(|row| row["state"] == "good"));
+            both_go("wg-nyc", "wg-tyo")
+        })?;
+        println!("{}", daemon.ask("link list")?);
+        let ((from, near), (to, far)) = (self.pod_in("10.100.1.")?, self.pod_in("10.101.1.")?);
+        let echo = Echo::start((near, from), (far, to))?;
+        self.step(&format!(
+            "an echo each 10 ms from {from} to {to}; now each way between Tokyo and New York loses 20 % of all packets"
+        ));
+        self.mesh.lose(tokyo, new_york, 20, 20)?;
+        let lossy = echo.now();
+        self.lab.eventually("the way over Nuremberg", SOON, || {
+            both_go("wg-nue", "wg-nue")
+        })?;
+        let after = (echo.now() - lossy).as_secs_f32();
+        println!("both directions go over Nuremberg after {after:.2} s");
+        std::thread::sleep(Duration::from_secs(3));
+        println!("{}", daemon.ask("link list")?);
+        let peer = new_york.tunnel(tokyo);
+        println!("{}", daemon.ask(&format!("link history {peer}"))?);
+        println!("{}", daemon.ask("peer list")?);
+        self.step("the link is whole again; it must prove that before the traffic returns");
+        self.mesh.lose(tokyo, new_york, 0, 0)?;
+        let healed = echo.now();
+        self.lab
+            .eventually("the direct way", SOON, || both_go("wg-nyc", "wg-tyo"))?;
+        let after = (echo.now() - healed).as_secs_f32();
+        println!("both directions are direct again after {after:.1} s");
+        std::thread::sleep(Duration::from_secs(1));
+        tell_losses(&echo.finish()?, lossy, healed);
+        Ok(())
+    }
+
+    /// The Pod whose address begins so.
+    fn pod_in(&self, subnet: &str) -> Result<(&str, &Host)> {
+        let mut pods = self.pods.iter();
+        let found = pods.find(|(address, _)| address.starts_with(subnet));
+        let (address, host) = found.context("no such Pod")?;
+        Ok((address, host))
+    }
+
     fn keep(mut self) -> Result<()> {
         self.lab.keep()?;
         self.step("kept");
@@ -392,9 +343,42 @@ impl Demo {
             .into_iter()
             .for_each(|(_, _, daemon)| daemon.detach());
         self.nodes.into_iter().for_each(|(_, frr)| frr.detach());
-        self.tunnels.into_iter().for_each(WireGuard::detach);
+        self.mesh.detach();
         Ok(())
     }
+}
+
+/// Succeeds when a host reaches a prefix by that device alone.
+fn goes(host: &Host, to: &str, device: &str) -> Result<()> {
+    let route = host.kernel_route(to)?.context("no route")?;
+    let hops = route.next_hops.iter();
+    let devices: Vec<_> = hops.map(|hop| hop.device.as_str()).collect();
+    ensure!(devices == [device], "{to} goes by {devices:?}");
+    Ok(())
+}
+
+/// How many echoes were lost before the traffic had moved, and how many then.
+fn tell_losses(samples: &[Sample], lossy: Duration, healed: Duration) {
+    let lost = |sample: &&Sample| sample.reply.is_none();
+    let meanwhile = samples.iter().filter(|sample| sample.sent < healed);
+    let last = meanwhile.filter(lost).map(|sample| sample.sent).max();
+    let last = last.unwrap_or(lossy);
+    let (before, then): (Vec<&Sample>, _) = samples
+        .iter()
+        .filter(|sample| sample.sent >= lossy)
+        .partition(|sample| sample.sent <= last);
+    let count = |samples: &[&Sample]| samples.iter().copied().filter(lost).count();
+    let after = last.saturating_sub(lossy).as_secs_f32();
+    println!(
+        "until {after:.2} s: {} of {} echoes lost",
+        count(&before),
+        before.len()
+    );
+    println!(
+        "from then on, and on the way back: {} of {} echoes lost",
+        count(&then),
+        then.len()
+    );
 }
 
 fn configuration(region: &Region) -> String {
@@ -408,6 +392,10 @@ multipath = 16
 [fib]
 prefsrc = "{pods}.0.1"
 
+[bfd.profile.fast]
+transmit = "100ms"
+receive = "100ms"
+
 [[originate]]
 prefix = "{pods}.0.0/16"
 
@@ -417,13 +405,37 @@ families = ["ipv4"]
 import = ["accept"]
 export = ["accept"]
 connect-retry = "1s"
+next-hop = "self"
+bfd = "fast"
+probe = true
+aigp = true
+
+# What nodes tell begins here, as far as the mesh is concerned.
+[[policy]]
+name = "from-nodes"
+[[policy.rule]]
+set = {{ aigp = 0 }}
+then = "accept"
+
+[[peer-group]]
+name = "fabric"
+families = ["ipv4"]
+import = ["from-nodes"]
+export = ["accept"]
+connect-retry = "1s"
 "#
     );
-    let tunnels = region.others().map(|o| (o.tunnel(region), o.asn(), o.name));
-    let nodes = (1..=region.nodes).map(|n| (format!("172.16.{n}.2"), 65010 + n, "node"));
-    for (address, asn, name) in tunnels.chain(nodes) {
+    for other in region.others() {
+        let (address, asn, name) = (other.tunnel(region), other.asn(), other.name);
+        let device = region.device(other);
         text.push_str(&format!(
-            "\n[[peer]]\naddress = \"{address}\"\nasn = {asn}\ngroup = \"mesh\"\ndescription = \"{name}\"\n"
+            "\n[[peer]]\naddress = \"{address}\"\nasn = {asn}\ngroup = \"mesh\"\ninterface = \"{device}\"\ndescription = \"{name}\"\n"
+        ));
+    }
+    for n in 1..=nodes(region) {
+        let asn = 65010 + n;
+        text.push_str(&format!(
+            "\n[[peer]]\naddress = \"172.16.{n}.2\"\nasn = {asn}\ngroup = \"fabric\"\ndescription = \"node\"\n"
         ));
     }
     text

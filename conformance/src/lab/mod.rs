@@ -6,10 +6,12 @@
 mod bird;
 mod containers;
 pub mod demo;
+mod echo;
 mod exabgp;
 mod frr;
 mod gobgp;
 mod host;
+pub mod mesh;
 mod openbgpd;
 mod path;
 mod place;
@@ -31,6 +33,7 @@ use anyhow::{Context as _, Result, bail};
 
 pub use bird::{Bird, Since};
 pub use containers::{Container, Engine};
+pub use echo::{Echo, Reply, Sample};
 pub use exabgp::ExaBgp;
 pub use frr::Frr;
 pub use gobgp::GoBgp;

@@ -1,5 +1,6 @@
 //! WireGuard links: the kernel's where it has them, else `wireguard-go`.
 
+use std::fmt::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -124,23 +125,28 @@ impl WireGuard {
     }
 }
 
-/// Loses a share of the packets that `host` forwards from one address to another; 0 ends it.
+/// Loses that share of the packets that `host` forwards from one address to another, in percent; of all else nothing.
 ///
 /// # Errors
 /// `nft` refuses.
-pub fn lose(host: &Host, from: &str, to: &str, percent: u8) -> Result<()> {
-    let draw = match percent {
-        100.. => String::new(),
-        percent => format!("numgen random mod 100 < {percent}"),
-    };
-    let rules = format!(
-        "add table inet loss
+pub fn lose(host: &Host, flows: &[(&str, &str, u8)]) -> Result<()> {
+    let mut rules = "add table inet loss
 delete table inet loss
 add table inet loss
-add chain inet loss forward {{ type filter hook forward priority 0; policy accept; }}
-add rule inet loss forward ip saddr {from} ip daddr {to} {draw} drop
+add chain inet loss forward { type filter hook forward priority 0; policy accept; }
 "
-    );
+    .to_owned();
+    for (from, to, percent) in flows {
+        let draw = match percent {
+            0 => continue,
+            100.. => String::new(),
+            percent => format!("numgen random mod 100 < {percent}"),
+        };
+        let _ = writeln!(
+            rules,
+            "add rule inet loss forward ip saddr {from} ip daddr {to} {draw} drop"
+        );
+    }
     let file = host.dir().join("loss.nft");
     std::fs::write(&file, rules)?;
     run(host.command("nft").arg("-f").arg(&file)).map(drop)

@@ -184,8 +184,8 @@ fn wireguard_carries_what_is_not_lost() -> Result<()> {
         link.connect(keys, 51820, (&ends[other].2, &endpoint), &[&address])?;
     }
     lab.eventually("an echo", SOON, || ends[0].0.ping("10.255.0.2"))?;
-    lose(&router, "198.18.1.2", "198.18.2.2", 100)?;
+    lose(&router, &[("198.18.1.2", "198.18.2.2", 100)])?;
     assert!(ends[0].0.ping("10.255.0.2").is_err(), "all is lost");
-    lose(&router, "198.18.1.2", "198.18.2.2", 0)?;
+    lose(&router, &[])?;
     lab.eventually("an echo again", SOON, || ends[0].0.ping("10.255.0.2"))
 }
