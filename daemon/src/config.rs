@@ -8,7 +8,6 @@ mod bfd;
 mod bmp;
 mod diff;
 mod effective;
-mod inert;
 mod options;
 mod peers;
 mod policy;
@@ -22,6 +21,7 @@ mod secrets;
 mod surface;
 mod tree;
 mod values;
+mod wireguard;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -36,6 +36,7 @@ pub(crate) use diff::diff;
 pub(crate) use effective::effective;
 pub(crate) use surface::Api;
 pub(crate) use tree::Added;
+pub(crate) use wireguard::{Mode, Wireguard};
 
 use options::Names;
 use reader::Reader;
@@ -75,6 +76,8 @@ pub(crate) struct DaemonConfig {
     pub(crate) api: Api,
     /// `[metrics]`, if there is to be any.
     pub(crate) metrics: Option<SocketAddr>,
+    /// `[wireguard]`.
+    pub(crate) wireguard: Wireguard,
 }
 
 /// Reads a file, with this process's environment over it, and with `added` among its peers.
@@ -157,13 +160,13 @@ pub(crate) fn name_of(peer: &Added) -> Option<PeerName> {
 
 /// Reads everything, whether right or wrong.
 fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Added>>) {
-    inert::sections(root);
     let names = Names {
         policies: policy::names(root),
         placing: policy::placing(root),
         profiles: bfd::profiles(root),
     };
-    let router = router(root);
+    let wireguard = wireguard::read(root);
+    let router = router(root, wireguard.mode);
     let groups = peers::groups(root, &names);
     let peers = peers::peers(root, &groups, &names, &router);
     let ranges = peers::ranges(root, &groups, &names, &router);
@@ -174,16 +177,20 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Adde
     let stations = bmp::stations(root);
     let fib = routes::fib(root, &names);
     let redistribute = redistribute::redistribute(root, &names, fib.protocol);
-    let probe = score::read(root);
+    let mut probe = score::read(root);
+    // A route over a shared device moves at both ends, or not at all.
+    probe.symmetric = wireguard.mode == Mode::Shared;
     let sets = policy::sets(root);
     let policies = policy::policies(root, &names);
     let daemon = DaemonConfig {
         api: surface::api(root),
         metrics: surface::metrics(root),
+        wireguard,
     };
     root.finish();
     policy::judge(root, &sets, &policies);
     rules::own_addresses(&router, &fib, &peers, root.report);
+    wireguard::no_sharing(&daemon.wireguard, &router, &peers, &statics, root);
     rules::tunnels(&own, &peers, &ranges, root.report);
     let added = peers.iter().filter_map(|peer| match &peer.at {
         At::Added(added, ..) => Some((peer.value.name(), Arc::clone(added))),
@@ -213,7 +220,7 @@ fn read(root: &Reader<'_>) -> (Config, DaemonConfig, BTreeMap<PeerName, Arc<Adde
 }
 
 /// Reads `[router]`. What is missing is reported and stands as zero.
-fn router(root: &Reader<'_>) -> Router {
+fn router(root: &Reader<'_>, mode: Mode) -> Router {
     let default = vec![
         SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), PORT),
         SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), PORT),
@@ -224,7 +231,10 @@ fn router(root: &Reader<'_>) -> Router {
         listen: default,
         cluster_id: Ipv4Addr::UNSPECIFIED,
         client_to_client: true,
-        multipath: MULTIPATH,
+        multipath: match mode {
+            Mode::PerPeer => MULTIPATH,
+            Mode::Shared => 1,
+        },
         multipath_cost_tolerance: TOLERANCE,
     };
     let Some(reader) = root.table("router") else {

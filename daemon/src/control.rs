@@ -162,6 +162,7 @@ fn needs_restart(old: &LoadedConfig, new: &LoadedConfig) -> Option<&'static str>
         ),
         (old.daemon.api != new.daemon.api, "[api]"),
         (old.daemon.metrics != new.daemon.metrics, "[metrics]"),
+        (old.daemon.wireguard != new.daemon.wireguard, "[wireguard]"),
         (
             old.speaker.fib.protocol != new.speaker.fib.protocol,
             "[fib] protocol",

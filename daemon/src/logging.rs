@@ -8,6 +8,7 @@ use bgp_core::Kind;
 use bgp_core::header::LEN;
 use bgp_fsm::State;
 use fib_netlink::Notice as FibNotice;
+use fib_netlink::wireguard::Notice as AllowedIps;
 use rib::Drain;
 use speaker::links::LinkReport;
 use speaker::liveness::BfdReport;
@@ -186,6 +187,24 @@ fn log_fib(notice: &FibNotice) {
         | FibNotice::CompatModeOff
         | FibNotice::Adopted { .. }
         | FibNotice::StaleRemoved { .. } => info!("FIB: {notice}"),
+        FibNotice::AllowedIps(AllowedIps::Adopted { .. } | AllowedIps::Readable { .. }) => {
+            info!("WireGuard: {notice}");
+        }
+        FibNotice::AllowedIps(
+            AllowedIps::NoPeer { .. }
+            | AllowedIps::Foreign { .. }
+            | AllowedIps::SeveralPeers { .. }
+            | AllowedIps::NotTaken { .. }
+            | AllowedIps::Contested { .. }
+            | AllowedIps::CannotRemove { .. }
+            | AllowedIps::NotKept { .. }
+            | AllowedIps::Unreadable { .. }
+            | AllowedIps::Gone { .. },
+        ) => {
+            if let Some(suppressed) = admit(&KERNEL) {
+                warn!(suppressed, "WireGuard: {notice}");
+            }
+        }
         FibNotice::StrangersHaveOurNumber { .. } => warn!("FIB: {notice}"),
         FibNotice::InstallFailed { .. }
         | FibNotice::ForeignInTheWay { .. }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use fib_netlink::kernel::Board;
 use grpc_api::{Core, Job};
 use prometheus_client::registry::Registry;
 use speaker::liveness::WatchView;
@@ -43,6 +44,8 @@ pub(crate) struct Counts {
     peers_updated: AtomicU64,
     peers_removed: AtomicU64,
     missed: AtomicU64,
+    /// How WireGuard's devices are, where AllowedIPs follow routes.
+    board: Option<Arc<Board>>,
 }
 
 /// Binds the address of `[metrics]`.
@@ -69,11 +72,19 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 
 impl Metrics {
     /// Metrics of this core; `notices` are counted while [`serve`] runs.
-    pub(crate) fn new(core: Core, notices: broadcast::Receiver<Arc<Notice>>) -> Self {
+    pub(crate) fn new(
+        core: Core,
+        notices: broadcast::Receiver<Arc<Notice>>,
+        board: Option<Arc<Board>>,
+    ) -> Self {
+        let counts = Counts {
+            board,
+            ..Counts::default()
+        };
         Self {
             core,
             notices,
-            counts: Arc::default(),
+            counts: Arc::new(counts),
         }
     }
 }
@@ -149,6 +160,8 @@ fn render(status: &Status, peers: &[PeerView], watches: &[WatchView], counts: &C
     snapshot::register(&mut registry, status, peers);
     snapshot::register_bfd(&mut registry, watches);
     snapshot::register_counts(&mut registry, counts);
+    let board = counts.board.as_ref().map(|board| board.status());
+    snapshot::register_wireguard(&mut registry, &board.unwrap_or_default());
     process::register(&mut registry);
     let mut text = String::new();
     // Writing to a string cannot fail.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use fib_netlink::kernel::{self, KernelConfig};
+use fib_netlink::kernel::{self, AllowedIpsConfig, Board, KernelConfig, Manages};
 use grpc_api::{ConfigControl as _, Core, JOBS_MAX, Listener, NOTICES_MAX};
 use speaker::{Event, Notice, Speaker};
 use tokio::runtime::{Builder, Runtime};
@@ -88,6 +88,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
     let speaker =
         Speaker::new(loaded.speaker.clone(), Instant::now(), seed).map_err(io::Error::other)?;
     let writes_groups = loaded.speaker.fib.writes() && loaded.speaker.fib.nexthop_groups;
+    let allowed_ips = allowed_ips(&loaded);
     let control = Arc::new(Control::new(args.config.clone(), jobs.clone(), loaded));
     let liveness = liveness::start(seed)?;
     let core = Core {
@@ -104,6 +105,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         api,
         birdc,
         metrics,
+        board: allowed_ips.as_ref().map(|config| Arc::clone(&config.board)),
         notices: notices.clone(),
     };
     let (end_api, api_ends) = oneshot::channel::<()>();
@@ -111,7 +113,10 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         .name("api".to_owned())
         .spawn(move || served.run(api_ends))?;
     LocalSet::new().block_on(&runtime, async {
-        let (kernel, facts) = open_kernel(writes_groups);
+        let (kernel, facts) = open_kernel(KernelConfig {
+            compat_mode_off: writes_groups,
+            allowed_ips,
+        });
         let outlets = Outlets {
             kernel,
             liveness,
@@ -174,6 +179,7 @@ struct Served {
     api: Vec<Listener>,
     birdc: Option<std::os::unix::net::UnixListener>,
     metrics: Option<std::net::TcpListener>,
+    board: Option<Arc<Board>>,
     notices: broadcast::Sender<Arc<Notice>>,
 }
 
@@ -185,7 +191,7 @@ impl Served {
         };
         runtime.block_on(async {
             if let Some(listener) = self.metrics {
-                let metrics = Metrics::new(self.core.clone(), self.notices.subscribe());
+                let metrics = Metrics::new(self.core.clone(), self.notices.subscribe(), self.board);
                 tokio::spawn(metrics::serve(listener, metrics));
             }
             if let Some(listener) = self.birdc {
@@ -201,14 +207,29 @@ impl Served {
     }
 }
 
-/// `compat_mode_off`: see [`KernelConfig`]. Who writes no nexthop group changes no setting either.
+/// What AllowedIPs need, if they are to follow routes.
+fn allowed_ips(loaded: &LoadedConfig) -> Option<AllowedIpsConfig> {
+    let wireguard = &loaded.daemon.wireguard;
+    let interfaces = wireguard.interfaces.clone();
+    let follows = wireguard.manage && loaded.speaker.fib.writes();
+    follows.then(|| AllowedIpsConfig {
+        protocol: loaded.speaker.fib.protocol,
+        uapi_dir: wireguard.uapi_dir.clone(),
+        state_dir: loaded.daemon.api.state_dir.clone(),
+        manages: Manages(Arc::new(move |name| interfaces.contain(name))),
+        clock: Instant::now,
+        board: Arc::default(),
+    })
+}
+
+/// Who writes no nexthop group changes no setting either.
 fn open_kernel(
-    compat_mode_off: bool,
+    config: KernelConfig,
 ) -> (
     Option<kernel::Handle>,
     Option<mpsc::Receiver<fib_netlink::Input>>,
 ) {
-    match kernel::start(KernelConfig { compat_mode_off }) {
+    match kernel::start(config) {
         Ok((handle, facts)) => (Some(handle), Some(facts)),
         Err(error) => {
             tracing::error!(%error, "no netlink: no next hop can be resolved and no route installed");

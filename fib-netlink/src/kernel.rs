@@ -4,8 +4,14 @@
 
 mod decode;
 mod encode;
+mod escort;
+mod ledger;
 mod socket;
+mod wireguard;
 mod worker;
+
+pub use escort::{AllowedIpsConfig, Board, Manages};
+pub use wireguard::{UAPI_DIR, Wireguard};
 
 use std::io::{self, PipeWriter, Write};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -22,17 +28,20 @@ pub const INPUTS_MAX: usize = 64;
 const ORDERS_MAX: usize = BATCHES_MAX + 1;
 
 /// How the kernel is used.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct KernelConfig {
     /// Set `net.ipv4.nexthop_compat_mode` to 0, if it is not and we may: then a nexthop group that
     /// changes costs one notification, and not one for each route that points to it.
     pub compat_mode_off: bool,
+    /// Have WireGuard's AllowedIPs follow routes.
+    pub allowed_ips: Option<AllowedIpsConfig>,
 }
 
 impl Default for KernelConfig {
     fn default() -> Self {
         Self {
             compat_mode_off: true,
+            allowed_ips: None,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Routes and nexthop groups: what we want and what the kernel has, and the netlink messages between them.
+//! Routes, nexthop groups and AllowedIPs: what we want and what the kernel has, and the messages between them.
 //!
 //! [`Fib`] is pure: facts about the kernel, and routes that BGP wants, come in; batches of changes,
 //! answers about next hops and notices go out. [`kernel`] is the only module that touches the kernel.
@@ -14,6 +14,7 @@ mod retry;
 mod source;
 mod table;
 pub mod view;
+pub mod wireguard;
 
 pub use fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
 pub use op::{Batch, Failure, Op, Path, Target};
@@ -107,6 +108,8 @@ pub enum Input {
     Kernel(Vec<Fact>),
     /// Facts, or answers to batches, were lost: the kernel's buffer ran over.
     Overrun,
+    /// The driver has something to say, which comes back as [`Output::Notice`].
+    Heard(Notice),
     /// The driver wants to hear all facts again: it asks for them with [`Output::Resync`].
     Retell,
     /// A batch was carried out.
@@ -198,6 +201,8 @@ pub enum Notice {
     },
     /// The kernel's messages came faster than we could read; its state is read anew.
     Overrun,
+    /// Of WireGuard's AllowedIPs, where they follow routes.
+    AllowedIps(wireguard::Notice),
 }
 
 impl fmt::Display for Notice {
@@ -251,6 +256,7 @@ impl fmt::Display for Notice {
                 )
             }
             Self::Overrun => write!(f, "the kernel's messages ran over: its state is read anew"),
+            Self::AllowedIps(notice) => notice.fmt(f),
         }
     }
 }

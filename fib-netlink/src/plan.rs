@@ -203,6 +203,7 @@ impl Fib {
             Input::Untrack(next_hop) => self.untrack(next_hop),
             Input::Kernel(facts) => self.observe(now, facts, out),
             Input::Overrun => self.overrun(out),
+            Input::Heard(notice) => out.push(Output::Notice(notice)),
             Input::Retell => self.distrust(),
             Input::Completed { batch, failures } => self.completed(now, batch, &failures, out),
             Input::StartupDone => self.started(now, out),

@@ -316,6 +316,9 @@ pub struct Probe {
     pub port: u16,
     /// Pace, budget, and what makes a cost.
     pub node: path_score::node::Config,
+    /// Both directions of a link count as the worse of the two does: WireGuard takes packets only from the peer to which
+    /// it would send the answer, where peers share a device.
+    pub symmetric: bool,
 }
 
 impl Default for Probe {
@@ -323,6 +326,7 @@ impl Default for Probe {
         Self {
             port: path_score::stamp::PORT,
             node: path_score::node::Config::default(),
+            symmetric: false,
         }
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Links {
     last: u32,
     /// How each next hop that routes have is reached.
     ways: BTreeMap<NextHopKey, Resolution>,
+    /// See [`Probe::symmetric`](crate::config::Probe).
+    symmetric: bool,
 }
 
 #[derive(Debug)]
@@ -60,6 +62,8 @@ struct Measured {
     peers: Vec<PeerId>,
     /// From us to the neighbor, in microseconds.
     cost: u64,
+    /// From the neighbor to us.
+    back: u64,
 }
 
 impl Links {
@@ -79,7 +83,11 @@ impl Links {
             let mut here = self.measured.values().filter(same);
             here.next().filter(|_| here.next().is_none())
         });
-        u64::from(way.metric) + link.map_or(0, |link| link.cost)
+        let cost = |link: &Measured| match self.symmetric {
+            true => link.cost.max(link.back),
+            false => link.cost,
+        };
+        u64::from(way.metric) + link.map_or(0, cost)
     }
 }
 
@@ -96,6 +104,7 @@ impl Speaker {
             wanted.entry(path).or_default().push(peer.id);
         }
         let links = &mut self.links;
+        links.symmetric = self.config.probe.symmetric;
         links.by_path.retain(|path, link| {
             let stays = wanted.contains_key(path);
             if !stays {
@@ -120,8 +129,14 @@ impl Speaker {
                 path: Some(path.clone()),
             }));
             links.by_path.insert(path.clone(), link);
-            let cost = unmeasured;
-            links.measured.insert(link, Measured { path, peers, cost });
+            let (cost, back) = (unmeasured, unmeasured);
+            let measured = Measured {
+                path,
+                peers,
+                cost,
+                back,
+            };
+            links.measured.insert(link, measured);
         }
         self.cost_next_hops();
     }
@@ -135,8 +150,12 @@ impl Speaker {
         let Some(measured) = self.links.measured.get_mut(&change.link) else {
             return;
         };
-        if change.direction == Direction::Forward {
-            measured.cost = u64::from(change.cost.micros());
+        let cost = u64::from(change.cost.micros());
+        match change.direction {
+            Direction::Forward => measured.cost = cost,
+            Direction::Reverse => measured.back = cost,
+        }
+        if change.direction == Direction::Forward || self.links.symmetric {
             self.cost_next_hops();
         }
     }

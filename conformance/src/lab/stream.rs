@@ -25,7 +25,7 @@ pub struct Stream {
     name: String,
     over: Arc<AtomicBool>,
     sender: JoinHandle<Vec<Duration>>,
-    receiver: JoinHandle<Result<BTreeSet<usize>>>,
+    receivers: Vec<JoinHandle<Result<BTreeSet<usize>>>>,
 }
 
 impl Stream {
@@ -34,20 +34,35 @@ impl Stream {
     /// # Errors
     /// The hosts do not have these addresses.
     pub fn start(from: (&Host, &str), to: (&Host, &str)) -> Result<Self> {
-        let open = |(host, address): (&Host, &str)| {
+        Self::start_to_any(from, &[to.0], to.1)
+    }
+
+    /// Likewise, where several hosts have the address: what came to one of them has come.
+    ///
+    /// # Errors
+    /// As [`Stream::start`].
+    pub fn start_to_any(from: (&Host, &str), to: &[&Host], address: &str) -> Result<Self> {
+        let open = |host: &Host, address: &str, port: u16| {
             let address: IpAddr = address.parse()?;
-            host.within(move || Ok(UdpSocket::bind((address, 0))?))
+            host.within(move || Ok(UdpSocket::bind((address, port))?))
         };
-        let (out, back) = (open(from)?, open(to)?);
-        back.set_read_timeout(Some(LOOK_EVERY))?;
-        let target = back.local_addr()?;
+        let out = open(from.0, from.1, 0)?;
         let over = Arc::new(AtomicBool::new(false));
-        let (sends, receives) = (Arc::clone(&over), Arc::clone(&over));
+        let mut receivers = Vec::new();
+        let mut target = SocketAddr::new(address.parse()?, 0);
+        for host in to {
+            let back = open(host, address, target.port())?;
+            back.set_read_timeout(Some(LOOK_EVERY))?;
+            target = back.local_addr()?;
+            let receives = Arc::clone(&over);
+            receivers.push(std::thread::spawn(move || receive(&back, &receives)));
+        }
+        let sends = Arc::clone(&over);
         Ok(Self {
-            name: format!("{} to {}", from.1, to.1),
+            name: format!("{} to {address}", from.1),
             over,
             sender: std::thread::spawn(move || send(&out, target, &sends)),
-            receiver: std::thread::spawn(move || receive(&back, &receives)),
+            receivers,
         })
     }
 
@@ -56,22 +71,33 @@ impl Stream {
     /// # Errors
     /// Some were lost: says how many, and when the first and the last of them were sent.
     pub fn lost_none(self) -> Result<usize> {
+        let name = self.name.clone();
+        let (sent, lost) = self.end()?;
+        ensure!(
+            lost.is_empty(),
+            "{name}: {} of {sent} packets lost, from {:?} to {:?} after the start",
+            lost.len(),
+            lost.first(),
+            lost.last(),
+        );
+        Ok(sent)
+    }
+
+    /// Ends it: how many were sent, and how long after the start each of those that were lost.
+    ///
+    /// # Errors
+    /// A socket failed.
+    pub fn end(self) -> Result<(usize, Vec<Duration>)> {
         self.over.store(true, Relaxed);
         let panicked = |_| anyhow!("a thread of a stream panicked");
         let sent = self.sender.join().map_err(panicked)?;
-        let came = self.receiver.join().map_err(panicked)??;
+        let mut came = BTreeSet::new();
+        for receiver in self.receivers {
+            came.extend(receiver.join().map_err(panicked)??);
+        }
         let all = sent.iter().enumerate();
-        let lost: Vec<_> = all.filter(|(n, _)| !came.contains(n)).collect();
-        ensure!(
-            lost.is_empty(),
-            "{}: {} of {} packets lost, from {:?} to {:?} after the start",
-            self.name,
-            lost.len(),
-            sent.len(),
-            lost.first().map(|(_, at)| at),
-            lost.last().map(|(_, at)| at),
-        );
-        Ok(sent.len())
+        let lost = all.filter(|(n, _)| !came.contains(n)).map(|(_, at)| *at);
+        Ok((sent.len(), lost.collect()))
     }
 }
 

@@ -1,6 +1,7 @@
 //! WireGuard links: the kernel's where it has them, else `wireguard-go`.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -8,10 +9,10 @@ use anyhow::{Context as _, Result};
 
 use super::{Host, Lab, Process, run};
 
-/// Runs wireguard-go with a `/run` of its own: the socket it makes there is a path that network
-/// namespaces share, and two gateways may well call an interface the same.
-const USERSPACE: &str =
-    "mount -t tmpfs none /run && mkdir /run/wireguard && exec wireguard-go -f $0";
+/// Runs wireguard-go with a `/run/wireguard` that is a folder of its host's: the socket it makes there is a path that
+/// network namespaces share, and two gateways may well call an interface the same.
+const USERSPACE: &str = "mount -t tmpfs none /run && mkdir /run/wireguard && \
+     mount --bind $1 /run/wireguard && exec wireguard-go -f $0";
 
 /// The keys of one end.
 #[derive(Clone, Debug)]
@@ -85,13 +86,21 @@ impl WireGuard {
         (peer, endpoint): (&KeyPair, &str),
         addresses: &[&str],
     ) -> Result<()> {
-        let (interface, public) = (&self.interface, &peer.public);
+        self.set_up(keys, port, addresses)?;
+        self.add_peer(peer, endpoint, "0.0.0.0/0,::/0")
+    }
+
+    /// Gives it its keys, its port and addresses, no peers, and brings it up.
+    ///
+    /// # Errors
+    /// `wg` or `ip` refuse.
+    pub fn set_up(&self, keys: &KeyPair, port: u16, addresses: &[&str]) -> Result<()> {
+        let interface = &self.interface;
         let file = self.host.dir().join(format!("{interface}.key"));
         std::fs::write(&file, &keys.private)?;
         let file = file.to_str().context("a path in UTF-8")?;
         self.wg(&format!(
-            "set {interface} private-key {file} listen-port {port} \
-             peer {public} endpoint {endpoint} allowed-ips 0.0.0.0/0,::/0"
+            "set {interface} private-key {file} listen-port {port}"
         ))?;
         self.host
             .ip(&format!("link set {interface} addrgenmode none"))?;
@@ -100,6 +109,47 @@ impl WireGuard {
         }
         let line = format!("link set {interface} mtu 1420 up");
         self.host.ip(&line).map(drop)
+    }
+
+    /// Adds a peer with what is sent to it and taken from it.
+    ///
+    /// # Errors
+    /// `wg` refuses.
+    pub fn add_peer(&self, peer: &KeyPair, endpoint: &str, allowed_ips: &str) -> Result<()> {
+        let (interface, public) = (&self.interface, &peer.public);
+        self.wg(&format!(
+            "set {interface} peer {public} endpoint {endpoint} allowed-ips {allowed_ips}"
+        ))
+        .map(drop)
+    }
+
+    /// The AllowedIPs of a peer, sorted.
+    ///
+    /// # Errors
+    /// `wg` fails, or knows no such peer.
+    pub fn allowed_ips(&self, peer: &KeyPair) -> Result<Vec<String>> {
+        let text = self.wg(&format!("show {} allowed-ips", self.interface))?;
+        let mut lines = text.lines().map(|line| line.split_whitespace());
+        let mut found = lines.find_map(|mut words| {
+            (words.next() == Some(&peer.public)).then(|| words.map(str::to_owned).collect())
+        });
+        let allowed: &mut Vec<String> = found.as_mut().context("no such peer")?;
+        allowed.sort();
+        Ok(std::mem::take(allowed))
+    }
+
+    /// Where its socket is, if it is wireguard-go's.
+    #[must_use]
+    pub fn socket_folder(host: &Host) -> PathBuf {
+        host.dir().join("wireguard")
+    }
+
+    /// Ends wireguard-go as a crash does: the interface goes with it.
+    ///
+    /// # Errors
+    /// It is the kernel's, or cannot be ended.
+    pub fn crash(mut self) -> Result<()> {
+        self.process.as_mut().context("it is the kernel's")?.kill()
     }
 
     /// Runs `wg` on it.
@@ -153,6 +203,8 @@ add chain inet loss forward { type filter hook forward priority 0; policy accept
 }
 
 fn userspace(host: &Host, interface: &str) -> Result<Process> {
+    let folder = WireGuard::socket_folder(host);
+    std::fs::create_dir_all(&folder)?;
     let mut command = host.command("unshare");
     command.args([
         "--mount",
@@ -163,6 +215,7 @@ fn userspace(host: &Host, interface: &str) -> Result<Process> {
         USERSPACE,
         interface,
     ]);
+    command.arg(folder);
     command.env("LOG_LEVEL", "error");
     host.start(interface, command)
 }

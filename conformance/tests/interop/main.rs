@@ -34,3 +34,4 @@ mod restarts;
 mod sessions;
 mod star;
 mod timers;
+mod wireguard;

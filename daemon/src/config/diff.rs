@@ -105,7 +105,7 @@ fn effect(header: &str, key: &str) -> &'static str {
         "[router]" if key == "listen" => RESTART,
         "[[bmp]]" => "its connection begins anew",
         "[fib]" if key == "protocol" => RESTART,
-        "[api]" | "[api.tls]" | "[metrics]" => RESTART,
+        "[api]" | "[api.tls]" | "[metrics]" | "[wireguard]" => RESTART,
         // The rest: policies, sets, routes of ours, timers.
         _ => "in place",
     }

@@ -22,7 +22,7 @@ use super::routes::SHADOW;
 use super::values::show_duration;
 use super::{DaemonConfig, LoadedConfig};
 
-use keys::{bfd, bfd_profiles, local_as, max_prefixes, probing, tcp_ao};
+use keys::{bfd, bfd_profiles, local_as, max_prefixes, probing, tcp_ao, wireguard};
 use routes::{covering, originated, own_attributes, redistribute, static_route};
 
 /// Stands for a secret.
@@ -148,6 +148,7 @@ pub(super) fn sections(config: &LoadedConfig) -> Vec<Section> {
     all.push(section("[fib]", "[fib]".to_owned(), |lines| {
         fib(of_fib, lines)
     }));
+    wireguard(&config.daemon.wireguard, &mut all);
     probing(of_probe, &mut all);
     let options = || {
         let of_peers = peers.iter().map(|peer| &peer.options);

@@ -140,7 +140,7 @@ fn protocol(node: &Node, ours: u8) -> Parsed<u8> {
 }
 
 /// A pattern of interfaces' names.
-fn pattern(node: &Node) -> Parsed<String> {
+pub(super) fn pattern(node: &Node) -> Parsed<String> {
     let text = values::text(node)?;
     let rest = text.strip_prefix('!').unwrap_or(&text);
     let good = !rest.is_empty()

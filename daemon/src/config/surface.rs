@@ -220,7 +220,7 @@ fn socket_path(node: &Node) -> Parsed<PathBuf> {
 }
 
 /// It need not be there yet.
-fn directory(node: &Node) -> Parsed<PathBuf> {
+pub(super) fn directory(node: &Node) -> Parsed<PathBuf> {
     let path = PathBuf::from(values::text(node)?);
     let instead = "write an absolute path, as in `\"/var/lib/windrose\"`";
     path.is_absolute()

@@ -81,18 +81,9 @@ fn a_file_full_of_mistakes_is_reported_at_once_each_with_line_and_remedy() {
 }
 
 #[test]
-fn every_key_loads_and_what_does_nothing_yet_is_told_with_its_line() {
+fn every_key_loads_and_acts() {
     let loaded = good(EVERYTHING);
-    let of = |key| format!("`{key}` has no effect in this version");
-    let told = loaded.warnings.iter();
-    let told = told.filter(|w| w.contains(&of("wireguard")));
-    assert!(told.count() >= 1, "{:#?}", loaded.warnings);
-    assert!(
-        loaded
-            .warnings
-            .iter()
-            .all(|warning| warning.starts_with("w.toml:"))
-    );
+    assert_eq!(loaded.warnings, Vec::<String>::new(), "all keys act");
 }
 
 #[test]
@@ -753,7 +744,7 @@ fn policies() {
 }
 
 #[test]
-fn sections_that_do_nothing_yet_are_checked_all_the_same() {
+fn words_and_inner_keys_are_checked() {
     wrong(
         "[wireguard]\nmode = \"both\"\n",
         "write one of `per-peer`, `shared`",
@@ -761,6 +752,57 @@ fn sections_that_do_nothing_yet_are_checked_all_the_same() {
     wrong_peer(
         "graceful-restart = { restart-timer = \"1s\" }",
         "did you mean `restart-time`?",
+    );
+}
+
+#[test]
+fn peers_that_share_a_device_share_no_traffic_and_have_symmetric_costs() {
+    let peers = |first: &str, second: &str| {
+        format!(
+            "[[peer]]\naddress = \"10.255.0.2\"\nasn = 65002\n{first}\n\
+             [[peer]]\naddress = \"10.255.0.3\"\nasn = 65003\n{second}\n"
+        )
+    };
+    let same = peers("interface = \"wg0\"", "interface = \"wg0\"");
+    let shared = "[wireguard]\nmode = \"shared\"\n";
+    let loaded = good(&format!("{ROUTER}{shared}{same}"));
+    assert_eq!(loaded.speaker.router.multipath, 1, "the default");
+    assert!(loaded.speaker.probe.symmetric && loaded.daemon.wireguard.manage);
+    let loaded = good(&format!("{ROUTER}{same}"));
+    assert_eq!(loaded.speaker.router.multipath, MULTIPATH);
+    assert!(!loaded.speaker.probe.symmetric && !loaded.daemon.wireguard.manage);
+
+    let refused = |section: &str, peers: &str, what: &str| {
+        let report = bad(&format!("{ROUTER}multipath = 4\n{section}{peers}"));
+        assert!(report.contains(what), "{report}");
+    };
+    refused(
+        shared,
+        &same,
+        "share traffic between 10.255.0.2 and 10.255.0.3 over wg0",
+    );
+    refused(
+        shared,
+        &peers("", ""),
+        "over one device, as far as is known",
+    );
+    let apart = peers("interface = \"wg0\"", "interface = \"wg1\"");
+    good(&format!("{ROUTER}multipath = 4\n{shared}{apart}"));
+    let named = format!("{shared}interfaces = [\"wg1\"]\n");
+    good(&format!("{ROUTER}multipath = 4\n{named}{same}"));
+    wrong(
+        &format!(
+            "{shared}[[static]]\nprefix = \"10.9.0.0/16\"\nvia = [\"10.255.0.2\", \"10.255.0.3\"]\n"
+        ),
+        "write one next hop in its `via`",
+    );
+    wrong(
+        "[wireguard]\nmanage-allowed-ips = true\n",
+        "or write `mode = \"shared\"`",
+    );
+    wrong(
+        "[wireguard]\nuapi-dir = \"run\"\n",
+        "a directory's path is absolute",
     );
 }
 

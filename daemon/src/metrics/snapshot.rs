@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bgp_core::Family;
 use bgp_fsm::State;
+use fib_netlink::wireguard::Status as Device;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family as Labelled;
 use prometheus_client::metrics::gauge::Gauge;
@@ -134,6 +135,26 @@ fn register_fib(registry: &mut Registry, fib: &FibStatus) {
         set(&routes, &vec![("state", state.to_owned())], count);
     }
     registry.register("fib_routes", "Routes for the kernel, by state", routes);
+}
+
+/// Registers WireGuard's devices whose AllowedIPs follow routes.
+pub(super) fn register_wireguard(registry: &mut Registry, devices: &[Device]) {
+    let (prefixes, changes) = (Gauges::default(), Counters::default());
+    for device in devices {
+        for (state, count) in [("given", device.ours), ("missing", device.missing)] {
+            let labels = vec![
+                ("device", device.device.clone()),
+                ("state", state.to_owned()),
+            ];
+            set(&prefixes, &labels, count);
+        }
+        let labels = vec![("device", device.device.clone())];
+        changes.get_or_create(&labels).inc_by(device.changes);
+    }
+    let help = "Prefixes that routes lead over the device: given to a peer by us, or with no peer that should have them";
+    registry.register("wireguard_prefixes", help, prefixes);
+    let help = "AllowedIPs given to a peer or taken from one by us, since the device is there";
+    registry.register("wireguard_changes", help, changes);
 }
 
 /// Registers the monitoring stations.

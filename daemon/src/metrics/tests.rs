@@ -120,7 +120,10 @@ async fn metrics_and_health_are_served_and_nothing_else() {
         epoch: 0,
         clock: || Duration::from_secs(1_700_000_000),
     };
-    tokio::spawn(serve(listener, Metrics::new(core, notices.subscribe())));
+    tokio::spawn(serve(
+        listener,
+        Metrics::new(core, notices.subscribe(), None),
+    ));
     let core = tokio::spawn(async move {
         let mut speaker = speaker();
         while let Some(job) = taken.recv().await {

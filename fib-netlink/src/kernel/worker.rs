@@ -11,9 +11,10 @@ use tokio::sync::mpsc;
 
 use super::decode::{self, Message};
 use super::encode::{self, DUMPS};
+use super::escort::Escort;
 use super::socket::{Netlink, Received};
 use super::{KernelConfig, Order};
-use crate::{Batch, Fact, Failure, Input};
+use crate::{Batch, Fact, Failure, Input, Notice, wireguard};
 
 /// Facts handed over at once, at most.
 const FACTS_MAX: usize = 2048;
@@ -33,6 +34,11 @@ pub(super) struct Worker {
     sequence: u32,
     /// What the kernel told and the core has not heard yet.
     facts: Vec<Fact>,
+    /// How many of them the escort has seen.
+    observed: usize,
+    /// What AllowedIPs need, where they follow routes.
+    escort: Option<Escort>,
+    notices: Vec<wireguard::Notice>,
     permitted: bool,
     nexthop_objects: bool,
     config: KernelConfig,
@@ -86,6 +92,9 @@ impl Worker {
             busy: Busy::Idle,
             sequence: 0,
             facts: Vec::new(),
+            observed: 0,
+            escort: config.allowed_ips.clone().map(Escort::new),
+            notices: Vec::new(),
             permitted: true,
             nexthop_objects: true,
             config,
@@ -112,7 +121,10 @@ impl Worker {
 
     fn wait(&mut self) -> Result<(), Gone> {
         let timeout = match self.busy {
-            Busy::Idle => PollTimeout::NONE,
+            Busy::Idle => {
+                let wait = self.escort.as_ref().and_then(Escort::wait);
+                wait.map_or(PollTimeout::NONE, PollTimeout::from)
+            }
             Busy::Probe { .. } | Busy::Batch { .. } | Busy::Dump { .. } => {
                 PollTimeout::from(ANSWER_MAX_MS)
             }
@@ -127,6 +139,10 @@ impl Worker {
             Err(_) => return Err(Gone),
         };
         let woken = ready.get(1).and_then(|fd| fd.any()).unwrap_or(false);
+        if count == 0 && matches!(self.busy, Busy::Idle) {
+            self.tick();
+            return Ok(());
+        }
         if count == 0 {
             return self.overrun();
         }
@@ -199,7 +215,7 @@ impl Worker {
                 if message.sequence == *last {
                     let (batch, failures) = (*id, std::mem::take(failures));
                     self.busy = Busy::Idle;
-                    self.tell(Input::Completed { batch, failures })?;
+                    self.completed(batch, failures)?;
                 }
             }
             Busy::Dump {
@@ -242,6 +258,7 @@ impl Worker {
             return self.carry(batch);
         };
         self.sequence = last;
+        self.escort(&wireguard::Input::Before(batch));
         self.message.clear();
         encode::batch(batch, first, &mut self.message);
         self.busy = Busy::Batch {
@@ -318,10 +335,7 @@ impl Worker {
             Busy::Probe { .. } => self.probe().map_err(|_| Gone),
             Busy::Batch { id, failures, .. } => {
                 self.tell(Input::Overrun)?;
-                self.tell(Input::Completed {
-                    batch: id,
-                    failures,
-                })
+                self.completed(id, failures)
             }
             Busy::Dump { attempt, .. } if attempt < DUMP_ATTEMPTS_MAX => {
                 self.facts.push(Fact::DumpBegin);
@@ -345,20 +359,60 @@ impl Worker {
         self.socket.send(&self.message)
     }
 
-    fn flush(&mut self) -> Result<(), Gone> {
-        if self.facts.is_empty() {
-            return Ok(());
+    fn completed(&mut self, batch: u64, failures: Vec<Failure>) -> Result<(), Gone> {
+        self.escort(&wireguard::Input::After {
+            batch,
+            failures: &failures,
+        });
+        self.tell(Input::Completed { batch, failures })
+    }
+
+    fn tick(&mut self) {
+        if let Some(escort) = &mut self.escort {
+            self.notices.extend(escort.tick());
         }
+    }
+
+    /// Does for AllowedIPs what an input asks for; they have seen all facts before it.
+    fn escort(&mut self, input: &wireguard::Input<'_>) {
+        self.observe();
+        if let Some(escort) = &mut self.escort {
+            self.notices.extend(escort.handle(input));
+        }
+    }
+
+    fn observe(&mut self) {
+        let facts = self.facts.get(self.observed..).unwrap_or_default();
+        if let Some(escort) = &mut self.escort
+            && !facts.is_empty()
+        {
+            let notices = escort.handle(&wireguard::Input::Facts(facts));
+            self.notices.extend(notices);
+        }
+        self.observed = self.facts.len();
+    }
+
+    fn flush(&mut self) -> Result<(), Gone> {
+        self.observe();
+        self.observed = 0;
         let facts = std::mem::take(&mut self.facts);
-        self.inputs
-            .blocking_send(Input::Kernel(facts))
-            .map_err(|_| Gone)
+        if !facts.is_empty() {
+            self.send(Input::Kernel(facts))?;
+        }
+        for notice in std::mem::take(&mut self.notices) {
+            self.send(Input::Heard(Notice::AllowedIps(notice)))?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, input: Input) -> Result<(), Gone> {
+        self.inputs.blocking_send(input).map_err(|_| Gone)
     }
 
     /// In order: what was told before comes before.
     fn tell(&mut self, input: Input) -> Result<(), Gone> {
         self.flush()?;
-        self.inputs.blocking_send(input).map_err(|_| Gone)
+        self.send(input)
     }
 }
 

@@ -5,7 +5,7 @@ use speaker::config::{Bfd, LocalAs, MaxPrefixesAction, PeerOptions, Probe, Secre
 use std::collections::BTreeMap;
 
 use super::super::secrets::AO_ALGORITHMS;
-use super::super::{bfd, score};
+use super::super::{Wireguard, bfd, score};
 use super::{Line, Lines, SECRET, Section, key_of, section};
 
 pub(super) fn tcp_ao(ao: &TcpAo) -> Line {
@@ -93,6 +93,16 @@ fn bfd_profile(bfd: &Bfd, lines: &mut Lines) {
             secret: Some(Secret(key.secret().to_vec())),
         });
     }
+}
+
+/// `[wireguard]`.
+pub(super) fn wireguard(wireguard: &Wireguard, all: &mut Vec<Section>) {
+    all.push(section("[wireguard]", "[wireguard]".to_owned(), |lines| {
+        lines.text("mode", wireguard.mode.word());
+        lines.put("manage-allowed-ips", wireguard.manage);
+        lines.text("uapi-dir", wireguard.uapi_dir.display());
+        lines.some_texts("interfaces", &wireguard.interfaces.0);
+    }));
 }
 
 /// `[probe]` and `[score]`.

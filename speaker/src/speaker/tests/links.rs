@@ -65,6 +65,29 @@ fn cost(net: &mut Net) -> Option<u64> {
     page.routes[0].paths[0].cost
 }
 
+/// A path over a WireGuard device that peers share moves at both ends, or packets are dropped.
+#[test]
+fn a_symmetric_link_costs_what_the_worse_of_its_directions_does() {
+    let costs_of = |symmetric: bool| {
+        let mut net = pair(|config| config.probe.symmetric = symmetric);
+        let link = orders(&mut net)[0].link;
+        [
+            (Direction::Forward, 20_000),
+            (Direction::Reverse, 30_000),
+            (Direction::Forward, 40_000),
+        ]
+        .map(|(direction, micros)| {
+            report(&mut net, link, direction, micros);
+            cost(&mut net)
+        })
+    };
+    assert_eq!(
+        costs_of(true),
+        [Some(UNMEASURED), Some(30_000), Some(40_000)]
+    );
+    assert_eq!(costs_of(false), [Some(20_000), Some(20_000), Some(40_000)]);
+}
+
 #[test]
 fn a_link_is_measured_while_its_peer_is_wanted() {
     let mut net = pair(|_| {});
