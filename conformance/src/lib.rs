@@ -3,5 +3,6 @@
 pub mod bench;
 pub mod lab;
 pub mod load;
+pub mod reroute;
 pub mod sim;
 pub mod station;

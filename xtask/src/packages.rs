@@ -33,6 +33,9 @@ pub(crate) const TEST: &[Needed] = &[
     ("mmdebstrap", "mmdebstrap"),
 ];
 
+/// What is measured beside windrosed when a link is lossy.
+pub(crate) const REROUTE: &[Needed] = &[("bird", "bird2"), ("babeld", "babeld")];
+
 /// What a load runs.
 pub(crate) const LOAD: &[Needed] = &[
     ("ip", "iproute2"),
@@ -51,7 +54,8 @@ pub(crate) const BENCH: &[Needed] = &[
 ];
 
 /// Services that come with the packages. None of them has any business on this machine.
-const SERVICES: [(&str, &str); 5] = [
+const SERVICES: [(&str, &str); 6] = [
+    ("babeld", "babeld"),
     ("frr", "frr"),
     ("bird2", "bird"),
     ("gobgpd", "gobgpd"),

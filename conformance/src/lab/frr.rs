@@ -174,7 +174,11 @@ impl Frr {
         command
     }
 
-    fn json(&self, line: &str) -> Result<Value> {
+    /// What a command says in JSON.
+    ///
+    /// # Errors
+    /// FRR does not know the command.
+    pub fn json(&self, line: &str) -> Result<Value> {
         let text = self.ask(line)?;
         serde_json::from_str(&text).with_context(|| format!("FRR: {line}: {text}"))
     }

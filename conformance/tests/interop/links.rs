@@ -1,9 +1,11 @@
-//! Links that are measured: a triangle of gateways, one of whose links loses packets, and traffic that leaves it.
+//! Links that are measured: a triangle of gateways, one of whose links loses packets, and traffic that leaves it; over
+//! plain links, and over WireGuard.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use conformance::lab::{Host, Lab, Windrosed};
+use conformance::reroute::{Contestant, IMPAIRMENTS, Sessions, Verdict, trial};
 use serde_json::Value;
 
 /// As long as a loss may take to be found, a route to move or to come back.
@@ -224,4 +226,68 @@ fn loss_in_one_direction_moves_that_direction_alone() -> Result<()> {
             net.goes(0, 1, 2)?;
             net.goes(1, 0, 0)
         })
+}
+
+/// A trial of windrosed over WireGuard, as `cargo xtask lab reroute` makes many of. `None`: something is missing here.
+fn over_wireguard(loss: &str) -> Result<Option<(Verdict, Sessions)>> {
+    let windrosed = Windrosed::program();
+    if Lab::for_test(&[windrosed.as_str(), "wg", "wireguard-go", "nft"])?.is_none() {
+        return Ok(None);
+    }
+    let impairment = IMPAIRMENTS.iter().find(|known| known.name == loss);
+    let outcome = trial(
+        Contestant::Windrosed,
+        impairment.context("no such loss")?,
+        1,
+    )?;
+    println!("{loss}: {outcome:?}");
+    Ok(Some(outcome))
+}
+
+#[test]
+fn a_wireguard_link_that_is_cut_is_left_by_bfd_and_taken_again_without_a_loss() -> Result<()> {
+    let Some((verdict, sessions)) = over_wireguard("100")? else {
+        return Ok(());
+    };
+    ensure!(
+        sessions.bfd_downs == 2 && sessions.bgp_lost == 2,
+        "{sessions:?}"
+    );
+    ensure!(
+        verdict
+            .settled
+            .is_some_and(|after| after < Duration::from_secs(1)),
+        "{verdict:?}"
+    );
+    ensure!(
+        verdict
+            .returned
+            .is_some_and(|after| after < Duration::from_secs(15)),
+        "{verdict:?}"
+    );
+    ensure!(
+        verdict.changes == 2 && verdict.lost_then == 0,
+        "{verdict:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn traffic_leaves_a_lossy_wireguard_link_once_and_no_session_is_lost() -> Result<()> {
+    let Some((verdict, sessions)) = over_wireguard("20")? else {
+        return Ok(());
+    };
+    ensure!(sessions == Sessions::default(), "{sessions:?}");
+    ensure!(
+        verdict
+            .settled
+            .is_some_and(|after| after < Duration::from_secs(5)),
+        "{verdict:?}"
+    );
+    ensure!(verdict.returned.is_some(), "{verdict:?}");
+    ensure!(
+        verdict.changes == 2 && verdict.lost_then == 0,
+        "{verdict:?}"
+    );
+    Ok(())
 }
