@@ -1,9 +1,12 @@
 //! `sim SEED…`: runs the simulator and prints what happened. `sim FIRST..LAST` runs them all and prints the faults.
 
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use conformance::sim;
+
+/// A run that takes longer is named.
+const LONG: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let mut failed = 0_usize;
@@ -22,9 +25,19 @@ fn main() -> ExitCode {
         };
         let whole = seeds.end - seeds.start == 1;
         for seed in seeds {
-            let outcome = sim::run(seed, Instant::now());
+            let start = Instant::now();
+            let outcome = sim::run(seed, start);
             if whole {
                 eprint!("{}", outcome.trace);
+            }
+            let took = start.elapsed();
+            if took > LONG {
+                eprintln!("seed {seed} took {took:?}");
+            }
+            if outcome.oscillated {
+                eprintln!(
+                    "seed {seed}: routes oscillated until nobody had a preference (RFC 3345)"
+                );
             }
             if let Some(fault) = outcome.fault {
                 eprintln!("seed {seed}: {fault}");

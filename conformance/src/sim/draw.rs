@@ -1,5 +1,8 @@
 //! Draws what a world is made of: who is linked with whom and how, configurations, routes, policies.
 
+mod more;
+mod plan;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -20,6 +23,8 @@ use speaker::inject::ourselves;
 
 use super::net::Chance;
 use super::world::STATION;
+pub(super) use more::{REDISTRIBUTED, aggregates, foreign, redistribute};
+use plan::Plan;
 
 /// Prefixes that exist, of each family.
 const PREFIXES: u8 = 24;
@@ -42,6 +47,10 @@ pub(super) struct Topology {
     graceful: Vec<Option<Duration>>,
     /// Their Long-Lived Stale Times.
     long_lived: Vec<Option<Duration>>,
+    /// The links of an AS with reflectors, instead of those above.
+    plan: Option<Plan>,
+    /// Hosts have all that there is.
+    rich: bool,
 }
 
 impl Topology {
@@ -70,7 +79,35 @@ impl Topology {
             over_ipv6: (0..count * count).map(|_| chance.one_in(3)).collect(),
             graceful: Vec::new(),
             long_lived: Vec::new(),
+            plan: None,
+            rich: false,
         }
+    }
+
+    /// One in which hosts have all that there is.
+    pub(super) fn draw_rich(chance: &mut Chance) -> Self {
+        let mut topology = Self::draw(chance);
+        topology.rich = true;
+        if !chance.one_in(3) {
+            let plan = Plan::draw(chance);
+            let own = |host: usize| SHARED_AS + 1 + u32::try_from(host).unwrap_or(0);
+            let asn = |host| {
+                if host < plan.inside {
+                    SHARED_AS
+                } else {
+                    own(host)
+                }
+            };
+            topology.asns = (0..plan.count).map(asn).collect();
+            topology.open = false;
+            let pairs = 0..plan.count * plan.count;
+            topology.over_ipv6 = pairs.map(|_| chance.one_in(3)).collect();
+            topology.plan = Some(plan);
+        }
+        if chance.one_in(2) {
+            topology.draw_graceful(&mut chance.clone(), chance);
+        }
+        topology
     }
 
     /// Some hosts have graceful restart, and some of those long-lived graceful restart, which is drawn aside.
@@ -100,6 +137,9 @@ impl Topology {
     }
 
     fn linked(&self, a: usize, b: usize) -> bool {
+        if let Some(plan) = &self.plan {
+            return plan.linked(a, b);
+        }
         let (a, b) = (a.min(b), a.max(b));
         if a == b || self.reflectors == 0 {
             return a != b;
@@ -109,6 +149,14 @@ impl Topology {
             a + 1 == b
         } else {
             a < self.reflectors
+        }
+    }
+
+    /// Whether `host` has `other` as a client.
+    fn reflects_to(&self, host: usize, other: usize) -> bool {
+        match &self.plan {
+            Some(plan) => plan.reflects_to(host, other),
+            None => host < self.reflectors && other >= self.reflectors && self.linked(host, other),
         }
     }
 
@@ -152,14 +200,20 @@ pub(super) fn config(host: usize, topology: &Topology, chance: &mut Chance) -> C
         .collect();
     originate.sort_by_key(|originate| originate.prefix);
     originate.dedup_by_key(|originate| originate.prefix);
-    Config {
+    let cluster = match &topology.plan {
+        Some(plan) => plan.cluster(host, last),
+        // Two reflectors are of one cluster, or of two.
+        None if topology.open => 1,
+        None => last,
+    };
+    let plan = topology.plan.as_ref();
+    let mut config = Config {
         router: Router {
             asn: topology.asn(host),
             router_id: Ipv4Addr::new(10, 255, 0, last),
             listen: Vec::new(),
-            // Two reflectors are of one cluster, or of two.
-            cluster_id: Ipv4Addr::new(10, 255, 0, if topology.open { 1 } else { last }),
-            client_to_client: true,
+            cluster_id: Ipv4Addr::new(10, 255, 0, cluster),
+            client_to_client: plan.is_none_or(|plan| plan.client_to_client),
             multipath: if chance.one_in(2) { 1 } else { 4 },
             multipath_cost_tolerance: 0,
         },
@@ -181,7 +235,11 @@ pub(super) fn config(host: usize, topology: &Topology, chance: &mut Chance) -> C
         ],
         sets: Default::default(),
         stations: Vec::new(),
+    };
+    if topology.rich {
+        more::enrich(&mut config, chance);
     }
+    config
 }
 
 /// The station that somebody tells of all tables.
@@ -239,9 +297,7 @@ fn options(host: usize, other: usize, topology: &Topology, chance: &mut Chance) 
         hold_time: Duration::from_secs(chance.pick(&[0, 9, 30, 90]).unwrap_or(90)),
         next_hop: NextHopMode::Myself,
         extended_next_hop: topology.over_ipv6(host, other),
-        rr_client: host < topology.reflectors
-            && other >= topology.reflectors
-            && topology.linked(host, other),
+        rr_client: topology.reflects_to(host, other),
         max_prefixes: chance.one_in(12).then_some(stop),
         graceful_restart: topology.graceful(host),
         ..PeerOptions::default()

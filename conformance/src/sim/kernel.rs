@@ -149,6 +149,20 @@ impl Kernel {
         }
     }
 
+    /// The prefixes of routes that somebody else put in.
+    #[must_use]
+    pub fn foreign(&self) -> BTreeSet<IpNet> {
+        let routes = self.routes.values();
+        let foreign = routes.filter(|route| route.protocol == PROTOCOL_STATIC);
+        foreign.map(|route| route.prefix).collect()
+    }
+
+    /// The prefixes of the link's addresses.
+    #[must_use]
+    pub fn connected(&self) -> BTreeSet<IpNet> {
+        self.addresses.iter().map(|a| IpNet::from(*a)).collect()
+    }
+
     /// What the kernel has to say is lost.
     pub fn overrun(&mut self, now: Instant) {
         let at = self.after_all(now);

@@ -1,41 +1,35 @@
 //! The naive model: from what each host heard, by brute force, what it must have chosen, told and installed.
 
+mod choice;
+mod told;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-use bgp_core::attributes::{Community, NextHop};
+use bgp_core::attributes::NextHop;
 use bgp_core::bmp::Rib;
 use bgp_core::{Attributes, Family};
 use bgp_fsm::State;
 use ipnet::IpNet;
 use speaker::command::PeerName;
-use speaker::config::{Config, MaxPrefixesAction, Peer, StaticVia, When};
+use speaker::config::{Config, MaxPrefixesAction, Peer, StaticVia};
 use speaker::view::{PathView, PeerView, RouteQuery, Source};
 
-use super::policy;
-use super::restarts::{check_restart, may_hold};
+use super::restarts::{check_restart, held_of, may_hold};
 use super::world::World;
+use super::{invariants, policy};
+use choice::{Choice, Choices, choose_all, imported_of};
+use told::{Told, expected};
 
 /// More routes than any run has.
 const ALL: usize = 1000;
 
-pub(super) type Table = BTreeMap<IpNet, Attributes>;
-
-/// A path that may be chosen.
-#[derive(Clone, Debug)]
-struct Candidate {
-    attributes: Attributes,
-    /// `None`: our own.
-    peer: Option<IpAddr>,
-    external: bool,
-    /// It came from a client of ours.
-    client: bool,
-    identifier: Ipv4Addr,
-}
+/// Paths by prefix and Path Identifier; zero: none.
+pub(super) type Table = BTreeMap<(IpNet, u32), Attributes>;
 
 /// Another host that a host has a session with, as its configuration has it.
 pub(super) struct Neighbor {
-    host: usize,
+    pub(super) host: usize,
     /// For one from a range: what a peer of its own would have.
     pub(super) peer: Peer,
     identifier: Ipv4Addr,
@@ -44,6 +38,21 @@ pub(super) struct Neighbor {
 impl Neighbor {
     pub(super) fn name(&self) -> PeerName {
         PeerName::new(self.peer.address, None)
+    }
+}
+
+/// A host and a neighbor of its, as each has the other.
+pub(super) struct Linked {
+    pub(super) neighbor: Neighbor,
+    pub(super) back: Neighbor,
+    /// The neighbor is dead: what of its routes is kept, and whether its Restart Time is over (RFC 9494).
+    held: Option<(Table, bool)>,
+}
+
+impl Linked {
+    /// The neighbor is dead.
+    pub(super) const fn is_held(&self) -> bool {
+        self.held.is_some()
     }
 }
 
@@ -72,12 +81,7 @@ pub(super) fn check_always(world: &mut World) {
             }
         }
         check_restart(world, host);
-        for (prefix, path) in paths(world, host, true) {
-            let looped = path.attributes.as_path.contains(config.router.asn);
-            if looped || path.attributes.originator_id == Some(config.router.router_id) {
-                world.blame(host, &format!("the route to {prefix} leads through itself"));
-            }
-        }
+        invariants::check_loops(world, host, &config);
     }
 }
 
@@ -108,40 +112,65 @@ pub(super) fn check_at_rest(world: &mut World) {
     }
 }
 
-fn check_host(world: &mut World, host: usize) -> Result<(), String> {
-    let config = world.hosts.get(host).ok_or("no host")?.config.clone();
-    let mut neighbors = Vec::new();
+/// Those with whom a host has a session, and those that it waits for.
+pub(super) fn linked(world: &mut World, host: usize) -> Result<Vec<Linked>, String> {
+    let mut all = Vec::new();
     for other in 0..world.hosts.len() {
         let Some(neighbor) = neighbor(world, host, other) else {
             continue;
         };
         let back = self::neighbor(world, other, host).ok_or("a link with one end")?;
         let stopped = check_stopped(world, host, &neighbor)? | check_stopped(world, other, &back)?;
-        if !stopped {
+        if stopped {
+            continue;
+        }
+        let is_dead = world.hosts.get(other).is_some_and(|h| h.dead.is_some());
+        let held = match is_dead {
+            true => Some(held_of(world, host, &neighbor)?),
+            false => None,
+        };
+        if !is_dead {
             let view = view(world, host, &neighbor).ok_or("a peer is missing")?;
             if view.state != State::Established {
                 let (state, why) = (view.state, view.last_error);
                 return Err(format!("{} is {state:?}: {why:?}", view.address));
             }
-            neighbors.push((neighbor, back));
         }
+        all.push(Linked {
+            neighbor,
+            back,
+            held,
+        });
     }
-    if let Some((prefix, _)) = paths(world, host, false).iter().find(|(_, p)| p.stale) {
-        return Err(format!("{prefix} is still stale"));
+    Ok(all)
+}
+
+fn check_host(world: &mut World, host: usize) -> Result<(), String> {
+    let h = world.hosts.get(host).ok_or("no host")?;
+    if h.dead.is_some() {
+        return Ok(());
     }
-    let best = choose_all(world, host, &config, &neighbors)?;
-    check_chosen(world, host, &best)?;
-    for (neighbor, back) in &neighbors {
-        let told = expected(&config, neighbor, back, &best);
-        let heard = received(world, neighbor.host, &back.name());
-        compare(
-            &format!("what {} was told", neighbor.peer.address),
-            &told,
-            &heard,
-        )?;
+    let (config, stage) = (h.config.clone(), h.stage(world.now));
+    let linked = linked(world, host)?;
+    let is_held = |path: &PathView| {
+        let mut held = linked.iter().filter(|linked| linked.is_held());
+        held.any(|linked| path.source == Source::Peer(linked.neighbor.name()))
+    };
+    let mut stale = paths(world, host, false).into_iter();
+    if let Some((prefix, _)) = stale.find(|(_, path)| path.stale != is_held(path)) {
+        return Err(format!("{prefix} is stale, or should be"));
     }
-    check_station(world, host, &config, &neighbors, &best)?;
-    check_kernel(world, host, &config, &best)
+    let choices = choose_all(world, host, &config, &linked)?;
+    check_chosen(world, host, &choices)?;
+    for linked in linked.iter().filter(|linked| !linked.is_held()) {
+        let told = expected(&config, stage, linked, &choices);
+        let heard = received(world, linked.neighbor.host, &linked.back.name());
+        let what = format!("what {} was told", linked.neighbor.peer.address);
+        compare_told(&what, told, heard)?;
+    }
+    invariants::check_host(world, host, &linked)?;
+    check_station(world, host, &config, &linked, &choices)?;
+    check_kernel(world, host, &config, &choices)
 }
 
 /// What the station knows is what the tables have.
@@ -149,15 +178,17 @@ fn check_station(
     world: &mut World,
     host: usize,
     config: &Config,
-    neighbors: &[(Neighbor, Neighbor)],
-    best: &BTreeMap<IpNet, Vec<Candidate>>,
+    neighbors: &[Linked],
+    choices: &Choices,
 ) -> Result<(), String> {
     if config.stations.is_empty() {
         return Ok(());
     }
     let picture = world.picture(host).cloned();
     let picture = picture.ok_or("the station is not connected")?;
-    let up: Vec<_> = neighbors.iter().map(|(n, _)| n.peer.address).collect();
+    let neighbors = neighbors.iter().filter(|linked| !linked.is_held());
+    let neighbors = neighbors.map(|linked| (&linked.neighbor, &linked.back));
+    let up: Vec<_> = neighbors.clone().map(|(n, _)| n.peer.address).collect();
     if let Some(gone) = picture.peers.keys().find(|peer| !up.contains(peer)) {
         return Err(format!("the station knows {gone}, who is not up"));
     }
@@ -173,18 +204,16 @@ fn check_station(
                 received(world, neighbor.host, &back.name()),
             ),
         ] {
-            let routes = known.routes(rib).into_iter();
-            let routes = routes.map(|((prefix, _), attributes)| (prefix, attributes));
             let what = format!("{rib:?} of {address} at the station");
-            compare(&what, &expected, &routes.collect())?;
+            compare(&what, &expected, &known.routes(rib))?;
             let families = neighbor.peer.options.families;
             if families.ipv4 && !known.is_complete(rib, Family::Ipv4Unicast) {
                 return Err(format!("{what} lacks its End-of-RIB"));
             }
         }
     }
-    let expected = best.iter().filter_map(|(prefix, set)| {
-        let mut attributes = set.first()?.attributes.clone();
+    let expected = choices.iter().filter_map(|(prefix, choice)| {
+        let mut attributes = choice.set.first()?.attributes.clone();
         if attributes.next_hop.addr().is_unspecified() {
             let ourselves = config.router.router_id;
             attributes.next_hop = match prefix {
@@ -192,27 +221,18 @@ fn check_station(
                 IpNet::V6(_) => NextHop::V6(ourselves.to_ipv6_mapped()),
             };
         }
-        Some((*prefix, attributes))
+        Some(((*prefix, 0), attributes))
     });
     let expected = expected.collect();
     let loc_rib = picture.loc_rib.ok_or("the station has no Loc-RIB")?;
-    let routes = loc_rib.routes(Rib::LocRib).into_iter();
-    let routes = routes.map(|((prefix, _), attributes)| (prefix, attributes));
-    compare("the Loc-RIB at the station", &expected, &routes.collect())
+    let routes = loc_rib.routes(Rib::LocRib);
+    compare("the Loc-RIB at the station", &expected, &routes)
 }
 
 /// What of a neighbor's routes import lets pass, as it leaves them.
 fn imported(world: &mut World, host: usize, config: &Config, neighbor: &Neighbor) -> Table {
-    let router = &config.router;
-    let import = neighbor.peer.options.import.as_ref();
-    let mut table = received(world, host, &neighbor.name());
-    table.retain(|prefix, attributes| {
-        let looped = attributes.as_path.contains(router.asn)
-            || attributes.originator_id == Some(router.router_id)
-            || attributes.cluster_list.contains(&router.cluster_id);
-        !looped && policy::apply(&config.policies, import, *prefix, attributes, router.asn)
-    });
-    table
+    let table = received(world, host, &neighbor.name());
+    imported_of(config, neighbor, table)
 }
 
 /// Whether a host keeps a peer down because it had too many routes: nothing else may.
@@ -265,7 +285,9 @@ pub(super) fn received(world: &mut World, host: usize, from: &PeerName) -> Table
         s.routes(&query, None, ALL).unwrap_or_default()
     });
     let rows = page.unwrap_or_default().routes.into_iter();
-    rows.filter_map(|row| Some((row.prefix, row.paths.into_iter().next()?.attributes)))
+    let paths = rows.flat_map(|row| row.paths.into_iter().map(move |path| (row.prefix, path)));
+    paths
+        .map(|(prefix, path)| ((prefix, path.path_id.unwrap_or(0)), path.attributes))
         .collect()
 }
 
@@ -283,107 +305,7 @@ pub(super) fn paths(world: &mut World, host: usize, best_only: bool) -> Vec<(IpN
     paths.collect()
 }
 
-/// A host's own routes; those of the configuration must be what it says.
-fn own(world: &mut World, host: usize, config: &Config) -> Result<Vec<(IpNet, PathView)>, String> {
-    let mut own = paths(world, host, false);
-    own.retain(|(_, path)| !matches!(path.source, Source::Peer(_)));
-    let of = |source: Source| {
-        let found = own.iter().filter(|(_, path)| path.source == source);
-        found.map(|(prefix, _)| *prefix).collect::<BTreeSet<_>>()
-    };
-    let kernel = &world.hosts.get(host).ok_or("no host")?.kernel;
-    let holds = |when: &When| match when {
-        When::Always | When::RoutePresent(_) => true,
-        When::AddressPresent(address) => kernel.has_address(*address),
-    };
-    let originate = config.originate.iter().filter(|o| holds(&o.when));
-    let expected: BTreeSet<_> = originate.map(|o| o.prefix).collect();
-    if of(Source::Originate) != expected {
-        return Err(format!("what is originated is not {expected:?}"));
-    }
-    let expected: BTreeSet<_> = config.statics.iter().map(|s| s.prefix).collect();
-    if of(Source::Static) != expected {
-        return Err(format!("static routes are not {expected:?}"));
-    }
-    Ok(own)
-}
-
-fn choose_all(
-    world: &mut World,
-    host: usize,
-    config: &Config,
-    neighbors: &[(Neighbor, Neighbor)],
-) -> Result<BTreeMap<IpNet, Vec<Candidate>>, String> {
-    let mut candidates: BTreeMap<IpNet, Vec<Candidate>> = BTreeMap::new();
-    for (prefix, path) in own(world, host, config)? {
-        let own = Candidate {
-            attributes: path.attributes,
-            peer: None,
-            external: false,
-            client: false,
-            identifier: Ipv4Addr::UNSPECIFIED,
-        };
-        candidates.entry(prefix).or_default().push(own);
-    }
-    let router = &config.router;
-    for (neighbor, _) in neighbors {
-        let Neighbor { peer, .. } = neighbor;
-        for (prefix, attributes) in imported(world, host, config, neighbor) {
-            candidates.entry(prefix).or_default().push(Candidate {
-                identifier: attributes.originator_id.unwrap_or(neighbor.identifier),
-                attributes,
-                peer: Some(peer.address),
-                external: peer.asn != router.asn,
-                client: peer.options.rr_client && peer.asn == router.asn,
-            });
-        }
-    }
-    Ok(candidates
-        .into_iter()
-        .map(|(prefix, all)| (prefix, choose(&all)))
-        .filter(|(_, chosen)| !chosen.is_empty())
-        .collect())
-}
-
-/// The best path, then those that share the traffic with it. RFC 4271 §9.1.2.2, as plainly as can be.
-fn choose(all: &[Candidate]) -> Vec<Candidate> {
-    let mut left = all.to_vec();
-    keep_least(&mut left, |c| {
-        std::cmp::Reverse(c.attributes.local_pref.unwrap_or(100))
-    });
-    keep_least(&mut left, |c| c.peer.is_some());
-    keep_least(&mut left, |c| c.attributes.as_path.len_for_decision());
-    keep_least(&mut left, |c| c.attributes.origin);
-    let rivals = left.clone();
-    left.retain(|c| {
-        let neighbor = |c: &Candidate| c.peer.and(c.attributes.as_path.neighbor_as());
-        let med = |c: &Candidate| c.attributes.med.unwrap_or(0);
-        !rivals
-            .iter()
-            .any(|r| neighbor(r) == neighbor(c) && med(r) < med(c))
-    });
-    keep_least(&mut left, |c| !c.external);
-    let equal = left.clone();
-    keep_least(&mut left, |c| c.identifier);
-    keep_least(&mut left, |c| c.attributes.cluster_list.len());
-    keep_least(&mut left, |c| c.peer);
-    let best = left.first().cloned();
-    let others = equal
-        .into_iter()
-        .filter(|c| best.as_ref().is_some_and(|best| best.peer != c.peer));
-    best.clone().into_iter().chain(others).collect()
-}
-
-fn keep_least<K: Ord>(left: &mut Vec<Candidate>, key: impl Fn(&Candidate) -> K) {
-    let least = left.iter().map(&key).min();
-    left.retain(|candidate| Some(key(candidate)) == least);
-}
-
-fn check_chosen(
-    world: &mut World,
-    host: usize,
-    best: &BTreeMap<IpNet, Vec<Candidate>>,
-) -> Result<(), String> {
+fn check_chosen(world: &mut World, host: usize, choices: &Choices) -> Result<(), String> {
     let mut chosen = BTreeMap::new();
     for (prefix, path) in paths(world, host, true) {
         let peer = match &path.source {
@@ -396,12 +318,12 @@ fn check_chosen(
             | Source::Api(_) => None,
         };
         if path.best {
-            chosen.insert(prefix, peer);
+            chosen.insert(prefix, (peer, path.path_id.unwrap_or(0)));
         }
     }
+    let best = choices.iter();
     let expected: BTreeMap<_, _> = best
-        .iter()
-        .filter_map(|(prefix, set)| Some((*prefix, set.first()?.peer)))
+        .filter_map(|(prefix, choice)| Some((*prefix, choice.set.first()?.key())))
         .collect();
     if chosen != expected {
         return Err(format!(
@@ -411,101 +333,30 @@ fn check_chosen(
     Ok(())
 }
 
-/// What a peer must have been told. All peers have `next-hop = "self"`.
-fn expected(
-    config: &Config,
-    neighbor: &Neighbor,
-    back: &Neighbor,
-    best: &BTreeMap<IpNet, Vec<Candidate>>,
-) -> Table {
-    let (router, peer) = (&config.router, &neighbor.peer);
-    let external = peer.asn != router.asn;
-    let mut told = Table::new();
-    for (prefix, set) in best {
-        let Some(route) = set.first() else { continue };
-        let family = match prefix {
-            IpNet::V4(_) => Family::Ipv4Unicast,
-            IpNet::V6(_) => Family::Ipv6Unicast,
-        };
-        let agreed = *peer.options.families.get(family) && *back.peer.options.families.get(family);
-        let carries = |community| route.attributes.communities.contains(&community);
-        let internal = route.peer.is_some() && !route.external;
-        // RFC 4456 §6.
-        let reflected = route.client || peer.options.rr_client;
-        let kept_back = !agreed
-            || route.peer == Some(peer.address)
-            || carries(Community::NO_ADVERTISE)
-            || (external && carries(Community::NO_EXPORT))
-            || (!external && internal && !reflected);
-        if kept_back {
-            continue;
-        }
-        let mut attributes = route.attributes.clone();
-        // RFC 4271 §5.1.4: MED of another AS goes no further.
-        if external && route.peer.is_some() {
-            attributes.med = None;
-        }
-        let export = peer.options.export.as_ref();
-        if !policy::apply(
-            &config.policies,
-            export,
-            *prefix,
-            &mut attributes,
-            router.asn,
-        ) {
-            continue;
-        }
-        attributes.next_hop = next_hop(neighbor, back, *prefix);
-        if external {
-            attributes.as_path.prepend(router.asn, 1);
-            attributes.local_pref = None;
-            attributes.originator_id = None;
-            attributes.cluster_list.clear();
-        } else {
-            attributes.local_pref.get_or_insert(100);
-            if internal {
-                // RFC 4456 §8.
-                attributes.originator_id.get_or_insert(route.identifier);
-                attributes.cluster_list.insert(0, router.cluster_id);
-            }
-        }
-        told.insert(*prefix, attributes);
-    }
-    told
-}
-
-/// Ourselves, as a peer sees us: IPv4 routes have an IPv6 next hop over IPv6, if both offered it (RFC 8950).
-fn next_hop(neighbor: &Neighbor, back: &Neighbor, prefix: IpNet) -> NextHop {
-    let [v4, v6] = super::draw::addresses(back.host);
-    let extended = neighbor.peer.options.extended_next_hop && back.peer.options.extended_next_hop;
-    match (v4, v6) {
-        (IpAddr::V4(v4), _)
-            if prefix.addr().is_ipv4() && !(extended && back.peer.address.is_ipv6()) =>
-        {
-            NextHop::V4(v4)
-        }
-        (_, IpAddr::V6(v6)) => NextHop::V6(v6),
-        (_, IpAddr::V4(v4)) => NextHop::V4(v4),
-    }
-}
-
 fn check_kernel(
     world: &World,
     host: usize,
     config: &Config,
-    best: &BTreeMap<IpNet, Vec<Candidate>>,
+    choices: &Choices,
 ) -> Result<(), String> {
     let kernel = &world.hosts.get(host).ok_or("no host")?.kernel;
     let mut expected: BTreeMap<IpNet, BTreeSet<String>> = BTreeMap::new();
-    for (prefix, set) in best {
+    for (prefix, Choice { set, .. }) in choices {
         let width = usize::from(config.router.multipath).min(set.len());
         let hops = set.iter().take(width).map(|c| c.attributes.next_hop.addr());
         let hops: BTreeSet<_> = hops
             .filter(|hop| !hop.is_unspecified())
             .map(|hop| hop.to_string())
             .collect();
+        let mut discarding = config.aggregates.iter().filter(|a| a.discard);
+        let best = set.first();
         if !hops.is_empty() {
             expected.insert(*prefix, hops);
+        } else if best.is_some_and(|best| best.aggregate)
+            && discarding.any(|aggregate| aggregate.prefix == *prefix)
+        {
+            // RFC 4632 §5.1.
+            expected.insert(*prefix, BTreeSet::from(["blackhole".to_owned()]));
         }
     }
     // They lose to nothing.
@@ -541,6 +392,28 @@ fn check_kernel(
 }
 
 fn compare(what: &str, expected: &Table, actual: &Table) -> Result<(), String> {
+    let prefixes: BTreeSet<_> = expected.keys().chain(actual.keys()).collect();
+    for key in prefixes {
+        let (expected, actual) = (expected.get(key), actual.get(key));
+        if expected != actual {
+            let (prefix, _) = key;
+            return Err(format!(
+                "{what} of {prefix} is {actual:?}, and should be {expected:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Path Identifiers are for the one who tells to choose: those of one prefix are compared as a whole.
+fn compare_told(what: &str, mut expected: Told, heard: Table) -> Result<(), String> {
+    let mut actual = Told::new();
+    for ((prefix, _), attributes) in heard {
+        actual.entry(prefix).or_default().push(attributes);
+    }
+    for paths in expected.values_mut().chain(actual.values_mut()) {
+        paths.sort_by_cached_key(|path| format!("{path:?}"));
+    }
     let prefixes: BTreeSet<_> = expected.keys().chain(actual.keys()).collect();
     for prefix in prefixes {
         let (expected, actual) = (expected.get(prefix), actual.get(prefix));

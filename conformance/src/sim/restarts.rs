@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use bgp_core::attributes::Community;
 use bgp_fsm::State;
 use speaker::command::PeerName;
 use speaker::event::Effect;
 use speaker::view::{PeerView, RestartStage, Source};
 use speaker::{Notice, Speaker};
 
-use super::model::{Table, neighbor, paths, received, view};
+use super::model::{Neighbor, Table, neighbor, paths, received, view};
 use super::world::World;
 
 /// The kernel is asked, and peers are awaited, no longer than this after a start.
@@ -105,7 +106,7 @@ pub(super) fn told_to_helpers(world: &mut World, host: usize) -> Vec<(usize, Pee
             let mut told = received(world, helper, &us.name());
             for (prefix, path) in paths(world, helper, false) {
                 if path.stale && path.source == Source::Peer(us.name()) {
-                    told.remove(&prefix);
+                    told.remove(&(prefix, path.path_id.unwrap_or(0)));
                 }
             }
             all.push((helper, us.name(), told));
@@ -125,7 +126,7 @@ pub(super) fn check_helpers(
         let time = restart_time(world, *helper, us.address);
         if time.is_some_and(|time| away < time) {
             let kept = received(world, *helper, us);
-            if let Some((prefix, _)) = told.iter().find(|(p, a)| kept.get(p) != Some(a)) {
+            if let Some(((prefix, _), _)) = told.iter().find(|(p, a)| kept.get(p) != Some(a)) {
                 let name = world.hosts.get(host).map(|h| h.name.clone());
                 let name = name.unwrap_or_default();
                 world.blame(
@@ -135,4 +136,36 @@ pub(super) fn check_helpers(
             }
         }
     }
+}
+
+/// What a host must have of a neighbor that is dead, and whether it is marked as stale for long; that it has it.
+pub(super) fn held_of(
+    world: &mut World,
+    host: usize,
+    neighbor: &Neighbor,
+) -> Result<(Table, bool), String> {
+    let (address, now) = (neighbor.peer.address, world.now);
+    let dead = world.hosts.get(neighbor.host).and_then(|h| h.dead.as_ref());
+    let dead = dead.ok_or("it is not dead")?;
+    let (ago, mut kept) = (
+        now - dead.at,
+        dead.told.get(&host).cloned().unwrap_or_default(),
+    );
+    let time = restart_time(world, host, address);
+    let long = time.and_then(|time| Some(time + stale_time(world, host, address)?));
+    let is_long = time.is_some_and(|time| ago >= time);
+    if is_long {
+        // RFC 9494 §4.2.
+        kept.retain(|_, attributes| !attributes.communities.contains(&Community::NO_LLGR));
+    }
+    if long.or(time).is_none_or(|end| ago >= end) {
+        kept.clear();
+    }
+    let actual = received(world, host, &neighbor.name());
+    if actual != kept {
+        return Err(format!(
+            "of {address}, which is gone for {ago:?}, {actual:?} is kept, and should be {kept:?}"
+        ));
+    }
+    Ok((kept, is_long))
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use speaker::command::{PeerCommand, PeerName, Refusal};
 use speaker::config::Config;
 
+use super::calm;
 use super::draw::{self, Topology};
 use super::model;
 use super::net::Chance;
@@ -19,11 +20,16 @@ const PEACE: Duration = Duration::from_secs(240);
 /// Seeds from here on have hosts with graceful restart, that crash more often.
 pub const GRACEFUL_FROM: u64 = 10_000;
 
+/// Seeds from here on have all there is: reflectors among others, several paths, aggregates, redistribution, drains.
+pub const RICH_FROM: u64 = 20_000;
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Outcome {
     /// The first thing that was not as it must be; `None` is a pass.
     pub fault: Option<String>,
+    /// Routes oscillated until nobody had a preference any more (RFC 3345).
+    pub oscillated: bool,
     /// All that happened.
     pub trace: String,
 }
@@ -32,8 +38,12 @@ pub struct Outcome {
 #[must_use]
 pub fn run(seed: u64, start: Instant) -> Outcome {
     let mut world = World::new(seed, start);
-    let mut topology = Topology::draw(&mut world.chance);
-    let graceful = seed >= GRACEFUL_FROM;
+    let rich = seed >= RICH_FROM;
+    let mut topology = match rich {
+        true => Topology::draw_rich(&mut world.chance),
+        false => Topology::draw(&mut world.chance),
+    };
+    let graceful = !rich && seed >= GRACEFUL_FROM;
     if graceful {
         topology.draw_graceful(&mut world.chance, &mut Chance::new(seed ^ 0x9494));
     }
@@ -50,10 +60,13 @@ pub fn run(seed: u64, start: Instant) -> Outcome {
     let end = world.now + TROUBLE;
     while world.now < end && world.fault.is_none() {
         let pause = Duration::from_millis(world.chance.below(4000) as u64);
-        world.run(pause);
+        world.go_on(pause);
         if graceful && world.chance.one_in(4) {
             let host = world.chance.below(world.hosts.len());
             crash(&mut world, host);
+        } else if rich && world.chance.one_in(3) {
+            let host = world.chance.below(world.hosts.len());
+            more_trouble(&mut world, host);
         } else {
             trouble(&mut world);
         }
@@ -66,11 +79,15 @@ pub fn run(seed: u64, start: Instant) -> Outcome {
         model::check_always(&mut world);
     }
     peace(&mut world);
-    world.run(PEACE);
+    world.rest(PEACE);
     if world.fault.is_none() {
         model::check_at_rest(&mut world);
     }
+    if rich {
+        calm::acts(&mut world);
+    }
     Outcome {
+        oscillated: world.oscillated,
         fault: world.fault.take(),
         trace: world.trace().to_owned(),
     }
@@ -92,6 +109,40 @@ fn trouble(world: &mut World) {
         11..14 => kernel_trouble(world, a),
         14 => change_as(world, a),
         _ => inject(world, a),
+    }
+}
+
+/// What befalls hosts that have all there is.
+fn more_trouble(world: &mut World, host: usize) {
+    match world.chance.below(7) {
+        0 => {
+            let grace = Duration::from_secs(world.chance.below(30) as u64);
+            world.drain(host, grace);
+        }
+        1 => world.undrain(host),
+        2 | 3 => {
+            let prefix = draw::foreign(&mut world.chance);
+            let (now, there) = (world.now, !world.chance.one_in(3));
+            world.note(
+                host,
+                &format!("has a route of somebody to {prefix}: {there}"),
+            );
+            if let Some(h) = world.hosts.get_mut(host) {
+                h.kernel
+                    .set_foreign(now, prefix, draw::REDISTRIBUTED, there);
+            }
+        }
+        what => {
+            let Some(mut config) = world.hosts.get(host).map(|h| h.config.clone()) else {
+                return;
+            };
+            match what {
+                4 => config.aggregates = draw::aggregates(&mut world.chance),
+                5 => config.redistribute = draw::redistribute(&mut world.chance),
+                _ => config.router.client_to_client = !config.router.client_to_client,
+            }
+            configure(world, host, config);
+        }
     }
 }
 
@@ -224,7 +275,7 @@ fn change_as(world: &mut World, host: usize) {
     }
 }
 
-fn configure(world: &mut World, host: usize, config: Config) {
+pub(super) fn configure(world: &mut World, host: usize, config: Config) {
     world.note(host, "is configured anew");
     if let Some(h) = world.hosts.get_mut(host) {
         h.config = config.clone();

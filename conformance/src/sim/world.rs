@@ -9,7 +9,10 @@ use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use bgp_core::Attributes;
 use bytes::Bytes;
+use ipnet::IpNet;
+use rib::Drain;
 use speaker::command::PeerName;
 use speaker::event::{ConnId, Effect, Event};
 use speaker::{Config, Speaker};
@@ -46,7 +49,32 @@ pub struct Host {
     pub booted: Instant,
     /// When it lost its last session with a peer, as long as there is no other.
     pub lost: BTreeMap<PeerName, Instant>,
+    /// It is drained, and says so until then; after that it says nothing.
+    pub drained: Option<Instant>,
+    /// It has crashed, and does not come back soon.
+    pub dead: Option<Dead>,
     sockets: BTreeMap<ConnId, Socket>,
+}
+
+impl Host {
+    /// How far it is with leaving.
+    #[must_use]
+    pub fn stage(&self, now: Instant) -> Drain {
+        match self.drained {
+            None => Drain::None,
+            Some(until) if now < until => Drain::Announcing,
+            Some(_) => Drain::Withdrawn,
+        }
+    }
+}
+
+/// What a machine leaves behind.
+#[derive(Debug)]
+pub struct Dead {
+    /// Since when.
+    pub at: Instant,
+    /// What it had told the others.
+    pub told: BTreeMap<usize, BTreeMap<(IpNet, u32), Attributes>>,
 }
 
 #[derive(Debug)]
@@ -88,6 +116,12 @@ pub struct World {
     /// Pairs of hosts, the smaller first, between which nothing passes and nobody is told.
     cuts: Vec<(usize, usize)>,
     trace: String,
+    /// What arrived so far.
+    pub(super) arrivals: usize,
+    /// How often the same came over a connection to one of its ends, if somebody counts.
+    pub(super) came: Option<BTreeMap<(usize, usize, Bytes), usize>>,
+    /// Routes oscillated, until nobody had a preference any more.
+    pub(super) oscillated: bool,
     /// The first thing that was not as it must be.
     pub fault: Option<String>,
 }
@@ -106,6 +140,9 @@ impl World {
             watches: Vec::new(),
             cuts: Vec::new(),
             trace: String::new(),
+            arrivals: 0,
+            came: None,
+            oscillated: false,
             fault: None,
         }
     }
@@ -120,6 +157,8 @@ impl World {
             speaker: None,
             booted: self.now,
             lost: BTreeMap::new(),
+            drained: None,
+            dead: None,
             sockets: BTreeMap::new(),
         });
         self.boot(self.hosts.len() - 1);
@@ -136,6 +175,7 @@ impl World {
                 if let Some(h) = self.hosts.get_mut(host) {
                     h.speaker = Some(speaker);
                     h.booted = now;
+                    h.dead = None;
                     h.kernel.greet(now);
                 }
             }
@@ -153,6 +193,7 @@ impl World {
         };
         h.speaker = None;
         h.lost.clear();
+        h.drained = None;
         h.kernel.forget_speaker();
         for conn in h.sockets.keys().copied().collect::<Vec<_>>() {
             self.close(host, conn, true);
@@ -355,6 +396,7 @@ impl World {
             let Some(conn) = conn else { continue };
             match arrival {
                 Arrival::Data(data) => {
+                    self.count(wire, end, &data);
                     self.with(host, |s, now, out| {
                         s.handle(now, Event::Received { conn, data }, out)
                     });

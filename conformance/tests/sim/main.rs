@@ -12,10 +12,17 @@ use conformance::sim;
 /// Seeds that once showed a fault, and plain ones to find the next.
 const SEEDS: std::ops::Range<u64> = 0..400;
 /// A run that takes its time is told again, to see that it is the same.
-const TOLD_TWICE: [u64; 5] = [3, 77, 150, 301, sim::GRACEFUL_FROM + 5];
+const TOLD_TWICE: [u64; 6] = [3, 77, 150, 301, sim::GRACEFUL_FROM + 5, sim::RICH_FROM + 7];
 
 /// The same with hosts that restart gracefully, and crash all the time.
 const GRACEFUL: std::ops::Range<u64> = sim::GRACEFUL_FROM..sim::GRACEFUL_FROM + 150;
+
+/// Hosts have all there is, and once the world is at rest they leave and come back.
+const RICH: std::ops::Range<u64> = sim::RICH_FROM..sim::RICH_FROM + 150;
+
+/// In these, routes oscillate without end: by MED (RFC 3345), or by LOCAL_PREF. One tells so much within an instant that
+/// what is chosen is always the same after it.
+const OSCILLATING: [u64; 6] = [835, 1001, 1003, 1957, 10_423, 10_949];
 
 #[test]
 fn every_seed_ends_as_the_model_says() {
@@ -25,6 +32,21 @@ fn every_seed_ends_as_the_model_says() {
 #[test]
 fn every_seed_with_graceful_restart_ends_as_the_model_says() {
     all_end_well(GRACEFUL);
+}
+
+#[test]
+fn every_seed_with_all_there_is_ends_as_the_model_says() {
+    all_end_well(RICH);
+}
+
+/// Worlds that cannot come to rest are seen to be such, and do once nobody prefers anything.
+#[test]
+fn routes_that_oscillate_come_to_rest_without_preferences() {
+    for seed in OSCILLATING {
+        let outcome = sim::run(seed, Instant::now());
+        assert!(outcome.oscillated, "seed {seed}");
+        assert_eq!(outcome.fault, None, "seed {seed}");
+    }
 }
 
 fn all_end_well(seeds: std::ops::Range<u64>) {

@@ -1,6 +1,10 @@
-//! What goes wrong between machines.
+//! What goes wrong between machines, and what is done to them.
 
-use super::World;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Dead, World};
+use crate::sim::model::{neighbor, received};
 
 impl World {
     /// Nothing passes between two machines any more, and nobody is told.
@@ -54,6 +58,51 @@ impl World {
             if (x, y) == (a, b) || (x, y) == (b, a) {
                 wire.to.iter_mut().for_each(|pipe| pipe.reset(now, latency));
             }
+        }
+    }
+
+    /// A machine is to leave: it has that time to say so.
+    pub fn drain(&mut self, host: usize, grace: Duration) {
+        self.note(host, &format!("drains, in {grace:?}"));
+        let until = self.now + grace;
+        let drains = self.with(host, |s, now, out| s.drain(now, grace, out).is_ok());
+        let Some(h) = self.hosts.get_mut(host) else {
+            return;
+        };
+        match drains {
+            // Once it says nothing any more, that stays so.
+            Some(true) if h.drained.is_none_or(|before| before > self.now) => {
+                h.drained = Some(until)
+            }
+            Some(true) | None => {}
+            Some(false) => self.blame(host, "does not drain"),
+        }
+    }
+
+    /// It stays after all.
+    pub fn undrain(&mut self, host: usize) {
+        self.note(host, "stays");
+        let stays = self.with(host, |s, now, out| s.undrain(now, out).is_ok());
+        if let Some(h) = self.hosts.get_mut(host) {
+            h.drained = None;
+        }
+        if stays == Some(false) {
+            self.blame(host, "does not stay");
+        }
+    }
+
+    /// A machine crashes, and does not come back until it is booted.
+    pub fn kill(&mut self, host: usize) {
+        let mut told = BTreeMap::new();
+        for other in 0..self.hosts.len() {
+            if let Some(us) = neighbor(self, other, host) {
+                told.insert(other, received(self, other, &us.name()));
+            }
+        }
+        let at = self.now;
+        self.crash(host);
+        if let Some(h) = self.hosts.get_mut(host) {
+            h.dead = Some(Dead { at, told });
         }
     }
 }
