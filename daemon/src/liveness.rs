@@ -72,7 +72,7 @@ impl Handle {
 
     /// Has a link measured, or no more.
     pub(crate) fn link(&self, order: LinkOrder) {
-        self.shared.desk().links.insert(order.link, order.path);
+        self.shared.desk().links.insert(order.link, order);
         self.run();
     }
 

@@ -126,6 +126,7 @@ pub struct View {
 struct Probed {
     link: Link,
     peer: IpAddr,
+    key: Option<Key>,
     answers: bool,
     report: Option<Report>,
     deadline: Option<Instant>,
@@ -173,11 +174,8 @@ impl Node {
         if !self.links.contains_key(&link) && self.links.len() >= LINKS_MAX {
             return false;
         }
-        if self
-            .links
-            .get(&link)
-            .is_some_and(|probed| probed.peer != config.peer)
-        {
+        let is_another = |probed: &Probed| probed.peer != config.peer || probed.key != config.key;
+        if self.links.get(&link).is_some_and(is_another) {
             self.close(now, link, out);
         }
         self.reflector.allow(config.peer, config.key.clone());
@@ -193,6 +191,7 @@ impl Node {
         self.links.entry(link).or_insert_with(|| Probed {
             link: Link::new(now, session),
             peer: config.peer,
+            key: config.key.clone(),
             answers: false,
             report: None,
             deadline: None,

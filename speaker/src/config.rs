@@ -211,6 +211,8 @@ pub struct PeerOptions {
     pub export: Option<Vec<String>>,
     /// Its link is measured (RFC 8762).
     pub probe: bool,
+    /// In the authenticated mode, with this secret (§4.4); not an empty one.
+    pub probe_key: Option<Secret>,
     /// BFD watches the path to it (RFC 5882).
     pub bfd: Option<Bfd>,
     /// The limit on prefixes.
@@ -564,6 +566,7 @@ impl Default for PeerOptions {
             import: None,
             export: None,
             probe: false,
+            probe_key: None,
             bfd: None,
             max_prefixes: None,
             role: None,

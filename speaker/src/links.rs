@@ -12,6 +12,7 @@ use path_score::{Direction, LinkId};
 use rib::{NextHopKey, PeerId};
 
 use crate::command::PeerName;
+use crate::config::Secret;
 use crate::event::Effect;
 use crate::{Notice, Speaker};
 
@@ -31,8 +32,10 @@ pub struct LinkPath {
 pub struct LinkOrder {
     /// Its name from now on.
     pub link: LinkId,
-    /// `None`: nobody wants it any more.
+    /// `None`: nobody wants it any more. An order for a link that is there changes its key.
     pub path: Option<LinkPath>,
+    /// The secret of the authenticated mode (RFC 8762 §4.4).
+    pub key: Option<Secret>,
 }
 
 /// What the driver reports of links.
@@ -59,6 +62,7 @@ pub(crate) struct Links {
 #[derive(Debug)]
 struct Measured {
     path: LinkPath,
+    key: Option<Secret>,
     peers: Vec<PeerId>,
     /// From us to the neighbor, in microseconds.
     cost: u64,
@@ -94,14 +98,16 @@ impl Links {
 impl Speaker {
     /// Orders the links that peers want measured, and gives up those that none does any more.
     pub(crate) fn measure_links(&mut self, out: &mut Vec<Effect>) {
-        let mut wanted: BTreeMap<LinkPath, Vec<PeerId>> = BTreeMap::new();
+        let mut wanted: BTreeMap<LinkPath, (Vec<PeerId>, Option<Secret>)> = BTreeMap::new();
         for peer in self.peers.iter().filter(|p| p.enabled && p.options.probe) {
             let path = LinkPath {
                 remote: peer.name.address,
                 local: peer.options.local_address,
                 interface: peer.interface().map(str::to_owned),
             };
-            wanted.entry(path).or_default().push(peer.id);
+            let (peers, key) = wanted.entry(path).or_default();
+            peers.push(peer.id);
+            *key = key.take().or_else(|| peer.options.probe_key.clone());
         }
         let links = &mut self.links;
         links.symmetric = self.config.probe.symmetric;
@@ -109,16 +115,27 @@ impl Speaker {
             let stays = wanted.contains_key(path);
             if !stays {
                 links.measured.remove(link);
-                let (link, path) = (*link, None);
-                out.push(Effect::Link(LinkOrder { link, path }));
+                out.push(Effect::Link(LinkOrder {
+                    link: *link,
+                    path: None,
+                    key: None,
+                }));
             }
             stays
         });
         let unmeasured = u64::from(self.config.probe.node.judge.weights.unmeasured.micros());
-        for (path, peers) in wanted {
+        for (path, (peers, key)) in wanted {
             if let Some(link) = links.by_path.get(&path) {
                 if let Some(measured) = links.measured.get_mut(link) {
                     measured.peers = peers;
+                    if measured.key != key {
+                        measured.key.clone_from(&key);
+                        out.push(Effect::Link(LinkOrder {
+                            link: *link,
+                            path: Some(path),
+                            key,
+                        }));
+                    }
                 }
                 continue;
             }
@@ -127,11 +144,13 @@ impl Speaker {
             out.push(Effect::Link(LinkOrder {
                 link,
                 path: Some(path.clone()),
+                key: key.clone(),
             }));
             links.by_path.insert(path.clone(), link);
             let (cost, back) = (unmeasured, unmeasured);
             let measured = Measured {
                 path,
+                key,
                 peers,
                 cost,
                 back,

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::cargo::{execute, output};
+use crate::cargo::{cargo, execute, folder, output};
 
 /// A program, and the package that has it.
 type Needed = (&'static str, &'static str);
@@ -99,6 +99,27 @@ pub(crate) fn install(needed: &[Needed]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A program of others that no package of Debian's has, and its version: another implementation of STAMP.
+const STAMP_SUITE: (&str, &str) = ("stamp-suite", "=1.0.0");
+
+/// Where [`install_tools`] puts it.
+pub(crate) fn stamp_suite() -> PathBuf {
+    folder("tools").join("bin").join(STAMP_SUITE.0)
+}
+
+/// Builds what [`stamp_suite`] is, if it is missing.
+///
+/// # Errors
+/// It cannot be had, or does not compile.
+pub(crate) fn install_tools() -> Result<()> {
+    if stamp_suite().is_file() {
+        return Ok(());
+    }
+    let (name, version) = STAMP_SUITE;
+    let install = ["install", "--locked", "--debug", name, "--version", version];
+    execute(cargo(install).arg("--root").arg(folder("tools")))
 }
 
 /// # Errors

@@ -31,6 +31,7 @@ pub(crate) fn lab(name: &str) -> Result<()> {
     packages::require_root("labs make network namespaces")?;
     packages::install(packages::DEMO)?;
     packages::install(packages::TEST)?;
+    packages::install_tools()?;
     build_programs()?;
     execute(&mut labs(&[name])?)
 }
@@ -127,7 +128,8 @@ impl Report {
     fn packages(&mut self) {
         let install = || {
             packages::install(packages::DEMO)?;
-            packages::install(packages::TEST)
+            packages::install(packages::TEST)?;
+            packages::install_tools()
         };
         match install() {
             Err(e) if std::env::var_os("CI").is_none() => self.skip("packages", &format!("{e:#}")),

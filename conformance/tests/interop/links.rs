@@ -235,13 +235,8 @@ fn over_wireguard(loss: &str) -> Result<Option<(Verdict, Sessions)>> {
         return Ok(None);
     }
     let impairment = IMPAIRMENTS.iter().find(|known| known.name == loss);
-    let outcome = trial(
-        Contestant::Windrosed,
-        impairment.context("no such loss")?,
-        1,
-    )?;
-    println!("{loss}: {outcome:?}");
-    Ok(Some(outcome))
+    let impairment = impairment.context("no such loss")?;
+    trial(Contestant::Windrosed, impairment, 1).map(Some)
 }
 
 #[test]

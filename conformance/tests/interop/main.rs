@@ -32,6 +32,7 @@ mod reflection;
 mod refresh;
 mod restarts;
 mod sessions;
+mod stamp;
 mod star;
 mod timers;
 mod wireguard;

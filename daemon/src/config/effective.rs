@@ -75,6 +75,16 @@ impl Lines {
         }
     }
 
+    fn secret(&mut self, key: &str, secret: Option<&Secret>) {
+        if let Some(secret) = secret {
+            self.0.push(Line {
+                key: key.to_owned(),
+                value: SECRET.to_owned(),
+                secret: Some(secret.clone()),
+            });
+        }
+    }
+
     fn maybe(&mut self, key: &str, value: Option<impl ToString>) {
         if let Some(value) = value {
             self.put(key, value);
@@ -322,14 +332,7 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
     lines.put("port", options.port);
     lines.maybe("multihop", options.multihop);
     lines.put("gtsm", options.gtsm);
-    if let Some(secret) = &options.password {
-        let secret = Some(secret.clone());
-        lines.0.push(Line {
-            key: "password".to_owned(),
-            value: SECRET.to_owned(),
-            secret,
-        });
-    }
+    lines.secret("password", options.password.as_ref());
     lines.0.extend(options.tcp_ao.as_ref().map(tcp_ao));
     lines.time("hold-time", options.hold_time);
     lines.maybe_text("keepalive", options.keepalive.map(show_duration));
@@ -362,6 +365,7 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
     lines.maybe("import", options.import.as_ref().map(list));
     lines.maybe("export", options.export.as_ref().map(list));
     lines.put("probe", options.probe);
+    lines.secret("probe-password", options.probe_key.as_ref());
     bfd(options, lines);
     max_prefixes(options, lines);
     let role = options

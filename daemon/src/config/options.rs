@@ -15,7 +15,7 @@ use speaker::config::{
 use super::bfd;
 use super::reader::{Reader, Wrong, names};
 use super::report::closest;
-use super::secrets::{PASSWORDS, password, tcp_ao};
+use super::secrets::{PASSWORDS, PROBE_PASSWORDS, password, probe_password, tcp_ao};
 use super::tree::{Node, Table, Value};
 use super::values::{self, Parsed, duration, explained, flag, number, text, word};
 
@@ -73,11 +73,14 @@ pub(super) fn inherit(own: &Table, groups: &Groups<'_>) -> Table {
     while let Some(name) = next.filter(|name| !seen.contains(name)) {
         seen.push(name);
         let Some(group) = groups.get(name) else { break };
-        let has_password = PASSWORDS.iter().any(|key| all.contains_key(*key));
+        // Of keys that stand for each other, one of its own is enough.
+        let apart: [&[&str]; 2] = [&PASSWORDS, &PROBE_PASSWORDS];
+        let settled = apart.map(|keys| keys.iter().any(|key| all.contains_key(*key)));
         for (key, entry) in group.table {
-            let is_password = PASSWORDS.contains(&key.as_str());
+            let key_of = apart.iter().position(|keys| keys.contains(&key.as_str()));
+            let is_settled = key_of.and_then(|n| settled.get(n)).is_some_and(|s| *s);
             let is_own = OF_THE_GROUP.contains(&key.as_str());
-            if !is_own && (!is_password || !has_password) {
+            if !is_own && !is_settled {
                 all.entry(key.clone()).or_insert_with(|| entry.clone());
             }
         }
@@ -203,6 +206,7 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
         import: policies(reader, "import", names),
         export: policies(reader, "export", names),
         probe: switch("probe", default.probe),
+        probe_key: probe_password(reader),
         bfd: bfd::of_peer(reader, names),
         max_prefixes: max_prefixes(reader),
         role,

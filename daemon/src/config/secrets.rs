@@ -18,6 +18,8 @@ const PASSWORD_FILE_MAX: u64 = 1024;
 const MODE_OTHERS: u32 = 0o007;
 /// Keys that stand for each other: whoever has one inherits none of them.
 pub(super) const PASSWORDS: [&str; 3] = ["password", "password-file", "tcp-ao"];
+/// Likewise.
+pub(super) const PROBE_PASSWORDS: [&str; 2] = ["probe-password", "probe-password-file"];
 /// The KeyID of both directions if the configuration does not say.
 const AO_ID: u8 = 1;
 
@@ -27,13 +29,24 @@ pub(super) const AO_ALGORITHMS: &[(&str, AoAlgorithm)] = &[
 ];
 
 pub(super) fn password(reader: &Reader<'_>) -> Option<Secret> {
-    let given = reader.read("password", |node| secret(text(node)?.into_bytes()));
-    let kept = reader.read("password-file", |node| {
+    password_of(reader, ["password", "password-file"])
+}
+
+/// `probe-password` and `probe-password-file` (RFC 8762 §4.4).
+pub(super) fn probe_password(reader: &Reader<'_>) -> Option<Secret> {
+    password_of(reader, PROBE_PASSWORDS)
+}
+
+/// A password, or the file that has it.
+fn password_of(reader: &Reader<'_>, [plain, file]: [&'static str; 2]) -> Option<Secret> {
+    let given = reader.read(plain, |node| secret(text(node)?.into_bytes()));
+    let kept = reader.read(file, |node| {
         let path = text(node)?;
         let path = Path::new(&path);
         let mut octets = Vec::new();
-        let file = std::fs::File::open(path);
-        file.and_then(|file| file.take(PASSWORD_FILE_MAX).read_to_end(&mut octets))
+        let opened = std::fs::File::open(path);
+        opened
+            .and_then(|file| file.take(PASSWORD_FILE_MAX).read_to_end(&mut octets))
             .map_err(|error| {
                 let instead = "write the path of a file that windrosed may read";
                 Wrong::new(
@@ -56,17 +69,13 @@ pub(super) fn password(reader: &Reader<'_>) -> Option<Secret> {
                 ..
             },
         )),
-    ) = (&kept, reader.table.get("password-file"))
+    ) = (&kept, reader.table.get(file))
     {
         check_mode(path, at, reader.report);
     }
-    if reader.table.contains_key("password") && reader.table.contains_key("password-file") {
-        let instead = "keep one of them";
-        reader.error(
-            "password-file",
-            "there are both `password` and `password-file`",
-            instead,
-        );
+    if reader.table.contains_key(plain) && reader.table.contains_key(file) {
+        let what = format!("there are both `{plain}` and `{file}`");
+        reader.error(file, &what, "keep one of them");
     }
     given.or(kept)
 }

@@ -8,7 +8,7 @@ use grpc_api::{BfdSession, LinkView};
 use path_score::judge::{Change, Notice};
 use path_score::{Direction, LinkId};
 use speaker::config::Probe;
-use speaker::links::{LinkPath, LinkReport};
+use speaker::links::{LinkOrder, LinkReport};
 use speaker::liveness::BfdReport;
 use tokio::sync::oneshot;
 
@@ -23,7 +23,7 @@ const NOTICES_MAX: usize = 64;
 #[derive(Default)]
 pub(super) struct Desk {
     pub(super) sessions: BTreeMap<Path, Option<bfd::Config>>,
-    pub(super) links: BTreeMap<LinkId, Option<LinkPath>>,
+    pub(super) links: BTreeMap<LinkId, LinkOrder>,
     pub(super) probe: Option<Probe>,
     pub(super) closed: bool,
     /// There is a thread that answers.
@@ -39,7 +39,7 @@ pub(super) struct Desk {
 #[derive(Default)]
 pub(super) struct Orders {
     pub(super) sessions: BTreeMap<Path, Option<bfd::Config>>,
-    pub(super) links: BTreeMap<LinkId, Option<LinkPath>>,
+    pub(super) links: BTreeMap<LinkId, LinkOrder>,
     pub(super) probe: Option<Probe>,
     pub(super) closed: bool,
     pub(super) sessions_asked: Vec<oneshot::Sender<Vec<BfdSession>>>,

@@ -12,9 +12,9 @@ use bfd::{Arrival, Bfd, Hops, Packet, State};
 use grpc_api::{BfdSession, LinkView};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use path_score::node::{self, LinkConfig, Node};
-use path_score::stamp::Datagram;
+use path_score::stamp::{Datagram, Key};
 use path_score::{Cost, LinkId};
-use speaker::config::Probe;
+use speaker::config::{Probe, Secret};
 use speaker::links::LinkPath;
 use speaker::liveness::BfdReport;
 
@@ -168,9 +168,9 @@ impl Worker {
                 None => self.bfd.close(now, &path, &mut self.bfd_outputs),
             }
         }
-        for (link, path) in orders.links {
-            match path {
-                Some(path) => self.measure(now, link, path),
+        for (link, order) in orders.links {
+            match order.path {
+                Some(path) => self.measure(now, link, path, order.key),
                 None => {
                     self.links.remove(&link);
                     self.node.close(now, link, &mut self.node_outputs);
@@ -207,7 +207,7 @@ impl Worker {
         self.open_links();
     }
 
-    fn measure(&mut self, now: Instant, link: LinkId, path: LinkPath) {
+    fn measure(&mut self, now: Instant, link: LinkId, path: LinkPath, key: Option<Secret>) {
         // Only that a restarted sender is told from its former self.
         self.ssid = self
             .ssid
@@ -216,14 +216,14 @@ impl Worker {
         let config = LinkConfig {
             peer: path.remote,
             admin: Cost::default(),
-            key: None,
+            key: key.and_then(|secret| Key::new(&secret.0)),
             ssid: u16::try_from(self.ssid >> 48).unwrap_or_default().max(1),
         };
         if !self.node.open(now, link, &config, &mut self.node_outputs) {
             let most = node::LINKS_MAX;
             return tracing::error!(remote = %path.remote, "the link is not measured: there are {most} already");
         }
-        let socket = None;
+        let socket = self.links.remove(&link).and_then(|before| before.socket);
         self.links.insert(link, Measured { path, socket });
         self.open_links();
     }

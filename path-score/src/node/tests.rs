@@ -296,6 +296,43 @@ fn a_link_that_is_gone_is_forgotten_and_its_neighbor_answered_no_more() {
     assert!(world.nodes[0].refused() > 40);
 }
 
+/// RFC 8762 §4.4: who has another key, or none, is not answered, and not believed.
+#[test]
+fn a_link_with_another_key_is_another_session() {
+    let mut world = World::new(2, Config::default());
+    world.pass(Duration::from_secs(5));
+    let key = |secret: &[u8]| Key::new(secret);
+    let open = |world: &mut World, node: usize, key: Option<Key>| {
+        let mut out = Vec::new();
+        let other = 1 - node;
+        let config = LinkConfig {
+            key,
+            ..config_of(other)
+        };
+        assert!(world.nodes[node].open(world.now, link(other), &config, &mut out));
+        world.act(node, out);
+    };
+    open(&mut world, 0, key(b"one"));
+    assert!(!world.nodes[0].views().next().unwrap().answers);
+    world.pass(Duration::from_secs(2));
+    assert!(!world.nodes[0].views().next().unwrap().answers);
+    open(&mut world, 1, key(b"two"));
+    world.pass(Duration::from_secs(2));
+    assert!(!world.nodes[0].views().next().unwrap().answers);
+    open(&mut world, 1, key(b"one"));
+    world.pass(Duration::from_secs(2));
+    assert!(
+        world
+            .nodes
+            .iter()
+            .all(|node| node.views().next().unwrap().answers)
+    );
+    // The same again changes nothing.
+    let sent = world.nodes[0].views().next().unwrap().sent;
+    open(&mut world, 0, key(b"one"));
+    assert_eq!(world.nodes[0].views().next().unwrap().sent, sent);
+}
+
 #[test]
 fn there_are_only_so_many_links() {
     let now = some_instant();

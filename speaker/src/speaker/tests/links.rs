@@ -5,6 +5,7 @@ use path_score::link::Way;
 use path_score::{Cost, Direction, LinkId};
 
 use super::*;
+use crate::config::Secret;
 use crate::links::{LinkOrder, LinkPath, LinkReport};
 
 /// What an unmeasured link costs.
@@ -102,13 +103,34 @@ fn a_link_is_measured_while_its_peer_is_wanted() {
         opened,
         [LinkOrder {
             link,
-            path: Some(path)
+            path: Some(path.clone()),
+            key: None,
         }]
     );
     assert_eq!(net.speakers[0].link_of(&name(1)), Some(link));
     assert_eq!(net.speakers[0].link_peers(link), [name(1)]);
+    // Another secret makes no other link, but is told.
+    let mut with_key = measuring(0, &[1]);
+    let key = Some(Secret(b"open sesame".to_vec()));
+    with_key.peers[0].options.probe_key.clone_from(&key);
+    net.configure(0, with_key);
+    assert_eq!(
+        orders(&mut net),
+        [LinkOrder {
+            link,
+            path: Some(path),
+            key
+        }]
+    );
     net.configure(0, config(0, &[1]));
-    assert_eq!(orders(&mut net), [LinkOrder { link, path: None }]);
+    assert_eq!(
+        orders(&mut net),
+        [LinkOrder {
+            link,
+            path: None,
+            key: None
+        }]
+    );
     assert_eq!(net.speakers[0].link_of(&name(1)), None);
     // A link that comes again is another one: what was known of it is forgotten.
     net.configure(0, measuring(0, &[1]));
