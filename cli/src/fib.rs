@@ -2,7 +2,7 @@
 
 use proto::v1::fib_route::State;
 use proto::v1::fib_service_client::FibServiceClient;
-use proto::v1::{FibNextHop, FibRoute, ListFibRequest, ShowFibRequest, ShowFibResponse};
+use proto::v1::{FibNextHop, FibRoute, FibWay, ListFibRequest, ShowFibRequest, ShowFibResponse};
 use serde::Serialize;
 use tonic::transport::Channel;
 
@@ -90,29 +90,35 @@ struct Shown {
     next_hops: Vec<Hop>,
 }
 
+/// How a next hop is reached.
 #[derive(Debug, Serialize)]
-struct Hop {
+pub(crate) struct Hop {
     address: String,
     /// Null: it cannot be reached.
     gateway: Option<String>,
     interface: Option<String>,
     cost: Option<u32>,
+    /// The routes of ours that lead to it.
+    through: Vec<String>,
+    /// All that take the packets.
+    ways: Vec<Way>,
+}
+
+#[derive(Debug, Serialize)]
+struct Way {
+    gateway: Option<String>,
+    interface: Option<String>,
+    weight: u32,
 }
 
 impl Shown {
     fn of(prefix: &str, answer: ShowFibResponse) -> Self {
-        let hop = |hop: FibNextHop| Hop {
-            address: hop.address,
-            gateway: hop.gateway,
-            interface: hop.interface,
-            cost: hop.cost,
-        };
         Self {
             prefix: prefix.to_owned(),
             routes: answer.routes.into_iter().map(FibRow::from).collect(),
             policy: answer.policy,
             rejected: answer.rejected,
-            next_hops: answer.next_hops.into_iter().map(hop).collect(),
+            next_hops: answer.next_hops.into_iter().map(Hop::from).collect(),
         }
     }
 
@@ -141,17 +147,48 @@ impl Shown {
     }
 }
 
+impl From<FibNextHop> for Hop {
+    fn from(hop: FibNextHop) -> Self {
+        let way = |way: FibWay| Way {
+            gateway: way.gateway,
+            interface: way.interface,
+            weight: way.weight,
+        };
+        Self {
+            address: hop.address,
+            gateway: hop.gateway,
+            interface: hop.interface,
+            cost: hop.cost,
+            through: hop.through,
+            ways: hop.ways.into_iter().map(way).collect(),
+        }
+    }
+}
+
 impl Hop {
-    fn line(&self) -> String {
-        let Some(gateway) = &self.gateway else {
+    /// A line of what is told of a prefix.
+    pub(crate) fn line(&self) -> String {
+        let gateway = self.gateway.as_deref();
+        let Some(gateway) = gateway else {
             return format!("  next hop {}: not reachable", self.address);
         };
-        let device = self.interface.as_deref().unwrap_or("?");
+        let line = |gateway: &str, interface: &Option<String>| {
+            format!("via {gateway} dev {}", interface.as_deref().unwrap_or("?"))
+        };
+        let weighted = |way: &Way| {
+            let gateway = way.gateway.as_deref().unwrap_or("?");
+            format!("{} weight {}", line(gateway, &way.interface), way.weight)
+        };
+        let ways = match self.ways.as_slice() {
+            [] | [_] => line(gateway, &self.interface),
+            ways => ways.iter().map(weighted).collect::<Vec<_>>().join(", "),
+        };
         let cost = self.cost.unwrap_or_default();
-        format!(
-            "  next hop {}: via {gateway} dev {device}, cost {cost}",
-            self.address
-        )
+        let mut line = format!("  next hop {}: {ways}, cost {cost}", self.address);
+        if !self.through.is_empty() {
+            line.push_str(&format!(", through {}", self.through.join(", ")));
+        }
+        line
     }
 }
 

@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 
 use crate::args::{RouteCommand, RouteList};
 use crate::client::{ANSWER_MAX, Failure};
+use crate::fib::Hop;
 use crate::inject;
 use crate::output::Printer;
 use crate::path::{PathRow, RouteRow};
@@ -170,6 +171,7 @@ struct Explained {
     /// What the kernel holds.
     kernel: Option<String>,
     advertised_to: Vec<String>,
+    next_hops: Vec<Hop>,
 }
 
 #[derive(Serialize)]
@@ -194,6 +196,7 @@ impl From<ExplainRouteResponse> for Explained {
             paths: route.paths.into_iter().map(explain).collect(),
             kernel: answer.kernel,
             advertised_to: answer.advertised_to,
+            next_hops: answer.next_hops.into_iter().map(Hop::from).collect(),
         }
     }
 }
@@ -207,6 +210,7 @@ impl Explained {
             lines.push(format!("      {}", path.reason));
             lines.extend(policy.iter().map(|line| format!("      policy: {line}")));
         }
+        lines.extend(self.next_hops.iter().map(Hop::line));
         let kernel = self.kernel.as_deref().unwrap_or("nothing");
         lines.push(format!("  in the kernel: {kernel}"));
         let told = match self.advertised_to.as_slice() {

@@ -34,6 +34,8 @@ pub struct NextHop {
     pub address: IpAddr,
     /// The index of the device: the scope of a link-local address, or a device that is forced.
     pub interface: Option<u32>,
+    /// No route of ours may lead to it: it is that of an external peer one hop away (RFC 4271 §5.1.3).
+    pub direct: bool,
 }
 
 impl fmt::Display for NextHop {
@@ -45,15 +47,45 @@ impl fmt::Display for NextHop {
     }
 }
 
-/// How a next hop is reached over a directly connected device (RFC 4271 §5.1.3, "immediate next hop").
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Resolution {
-    /// The neighbor that takes the packets; the next hop itself where it is on the link.
-    pub gateway: Option<IpAddr>,
-    /// The index of the device.
-    pub interface: u32,
+/// A way to a next hop over a directly connected device (RFC 4271 §5.1.3, "immediate next hop").
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Way {
+    /// The neighbor that takes the packets, which is the next hop itself where it is on the link, and the device.
+    pub path: Path,
+    /// Its share of the traffic, 1..=255.
+    pub weight: u8,
     /// The metric of the kernel's route, for BGP the interior cost (RFC 4271 §9.1.2.2 e); 0 is connected.
     pub metric: u32,
+}
+
+/// Ways that share the traffic, in the order of their paths.
+pub type Ways = SmallVec<[Way; 1]>;
+
+/// How a next hop is reached.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Resolution {
+    /// The ways to it, at least one.
+    pub ways: Ways,
+    /// Routes of ours that lead to it (RFC 4271 §9.1.2.1), in the order in which they were looked at.
+    pub through: Vec<Through>,
+}
+
+impl Resolution {
+    /// The ways for a route to `prefix`, which must not depend on itself.
+    #[must_use]
+    pub fn for_prefix(&self, prefix: IpNet) -> Option<&Ways> {
+        let itself = self.through.iter().find(|through| through.prefix == prefix);
+        itself.map_or(Some(&self.ways), |through| through.without.as_ref())
+    }
+}
+
+/// A route of ours that leads to a next hop.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Through {
+    /// Where it leads.
+    pub prefix: IpNet,
+    /// How the next hop would be reached without it: that is what counts for routes to the same prefix. `None`: not at all.
+    pub without: Option<Ways>,
 }
 
 /// Next hops that share the traffic by weight, 1..=255. Their order does not matter.
@@ -199,6 +231,12 @@ pub enum Notice {
         /// Which.
         address: IpAddr,
     },
+    /// The routes of ours by which a next hop is reached keep changing: for a while, it is reached by those of the kernel
+    /// alone, or not at all.
+    Unsteady {
+        /// Which.
+        next_hop: NextHop,
+    },
     /// The kernel's messages came faster than we could read; its state is read anew.
     Overrun,
     /// Of WireGuard's AllowedIPs, where they follow routes.
@@ -255,6 +293,11 @@ impl fmt::Display for Notice {
                     "no device has the preferred source {address}: routes go without it until one has"
                 )
             }
+            Self::Unsteady { next_hop } => write!(
+                f,
+                "the routes by which next hop {next_hop} is reached keep changing: for some seconds, those of the kernel \
+                 alone count"
+            ),
             Self::Overrun => write!(f, "the kernel's messages ran over: its state is read anew"),
             Self::AllowedIps(notice) => notice.fmt(f),
         }

@@ -14,8 +14,8 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use crate::op::Path;
-use crate::resolve::Resolver;
-use crate::{NextHop, NextHops};
+use crate::resolve::{Resolver, weights};
+use crate::{NextHop, NextHops, Resolution};
 
 pub(crate) use objects::{Content, Presence, Step};
 use objects::{FIRST_ID, Object, Owner};
@@ -25,21 +25,35 @@ pub(crate) type Members = SmallVec<[(u32, u8); 4]>;
 /// Paths and weights of a route, in their order.
 pub(crate) type Paths = SmallVec<[(Path, u8); 1]>;
 
+/// Members of a group, at most; the others take no part.
+const MEMBERS_MAX: usize = 512;
+
 #[derive(Debug)]
 struct Hop {
     next_hop: NextHop,
     /// How many sets it is in.
     sets: u32,
-    path: Option<Path>,
+    /// The ways to it: several only through routes of ours.
+    paths: Paths,
     /// The kernel refused it; it waits.
     refused: bool,
-    object: Option<usize>,
+    /// The objects of its paths, as far as they have one; the first one stays when no path is left.
+    objects: SmallVec<[Option<usize>; 1]>,
 }
 
 impl Hop {
-    fn usable(&self) -> Option<Path> {
-        self.path.filter(|_| !self.refused)
+    fn usable(&self) -> &[(Path, u8)] {
+        if self.refused { &[] } else { &self.paths }
     }
+}
+
+/// A path of a set: of which next hop it is, and which of its paths.
+#[derive(Clone, Copy, Debug)]
+struct Usable {
+    hop: usize,
+    at: usize,
+    path: Path,
+    weight: u8,
 }
 
 #[derive(Debug)]
@@ -175,17 +189,27 @@ impl Nexthops {
     }
 
     /// A next hop is reached another way, or not any more, or again.
-    pub(crate) fn reached(&mut self, next_hop: NextHop, path: Option<Path>, resolver: &Resolver) {
+    pub(crate) fn reached(
+        &mut self,
+        next_hop: NextHop,
+        answer: Option<&Resolution>,
+        resolver: &Resolver,
+    ) {
         let Some(&index) = self.by_next_hop.get(&next_hop) else {
             return;
         };
-        if let Some(hop) = self.hops.get_mut(index)
-            && hop.path != path
-        {
-            hop.path = path;
-            hop.refused = false;
-            self.hop_changed(index, resolver);
+        let paths = paths(answer);
+        let Some(hop) = self.hops.get_mut(index).filter(|hop| hop.paths != paths) else {
+            return;
+        };
+        hop.paths = paths;
+        hop.refused = false;
+        let left = hop.paths.len().max(1).min(hop.objects.len());
+        let idle: SmallVec<[Option<usize>; 1]> = hop.objects.drain(left..).collect();
+        for object in idle.into_iter().flatten() {
+            self.disown(object);
         }
+        self.hop_changed(index, resolver);
     }
 
     /// A refusal's time is over: try again.
@@ -241,13 +265,13 @@ impl Nexthops {
             }
             return index;
         }
-        let path = resolver.using(next_hop).map(|answer| answer.path);
+        let paths = paths(resolver.using(next_hop).as_ref());
         let index = self.hops.insert(Hop {
             next_hop,
             sets: 1,
-            path,
+            paths,
             refused: false,
-            object: None,
+            objects: SmallVec::new(),
         });
         self.by_next_hop.insert(next_hop, index);
         index
@@ -264,14 +288,15 @@ impl Nexthops {
         let hop = self.hops.remove(index);
         self.by_next_hop.remove(&hop.next_hop);
         resolver.used_no_more(hop.next_hop);
-        if let Some(object) = hop.object {
+        for object in hop.objects.into_iter().flatten() {
             self.disown(object);
         }
     }
 
     /// That a next hop can be used or not concerns its object, and all sets it is in.
     fn hop_changed(&mut self, index: usize, resolver: &Resolver) {
-        if let Some(object) = self.hops.get(index).and_then(|hop| hop.object) {
+        let objects = self.hops.get(index).map(|hop| hop.objects.clone());
+        for object in objects.into_iter().flatten().flatten() {
             self.touch(object);
         }
         let has_hop = |set: &Set| set.hops.iter().any(|(hop, _)| *hop == index);
@@ -330,21 +355,15 @@ impl Nexthops {
             return None;
         }
         if !self.objects_used {
-            return Some(
-                self.inline(
-                    usable
-                        .iter()
-                        .map(|(_, path, weight)| (*path, *weight))
-                        .collect(),
-                ),
-            );
+            let paths = usable.iter().map(|usable| (usable.path, usable.weight));
+            return Some(self.inline(paths.collect()));
         }
-        if let [(hop, _)] = hops.as_slice() {
-            return Some(self.hop_object(*hop, present, resolver));
+        if let ([(hop, _)], [_], None) = (hops.as_slice(), usable.as_slice(), group) {
+            return Some(self.path_object(*hop, 0, present, resolver));
         }
         let adopted = group.or_else(|| self.adopt_group(&usable, present));
-        for (hop, _, _) in &usable {
-            self.hop_object(*hop, None, resolver);
+        for usable in &usable {
+            self.path_object(usable.hop, usable.at, None, resolver);
         }
         let group = adopted.unwrap_or_else(|| self.create(resolver));
         self.own(group, Owner::Set(index));
@@ -355,12 +374,54 @@ impl Nexthops {
         Some(group)
     }
 
-    /// Of a set's next hops, those that can be used, with their paths and weights.
-    fn usable(&self, hops: &[(usize, u8)]) -> SmallVec<[(usize, Path, u8); 4]> {
-        let usable =
-            |(hop, weight): &(usize, u8)| Some((*hop, self.hops.get(*hop)?.usable()?, *weight));
-        hops.iter().filter_map(usable).collect()
+    /// The paths of a set, with their weights, as far as they can be used.
+    pub(crate) fn paths_of(&self, set: usize) -> Paths {
+        let usable = self.sets.get(set).map(|set| self.usable(&set.hops));
+        let usable = usable.into_iter().flatten();
+        usable.map(|usable| (usable.path, usable.weight)).collect()
     }
+
+    /// Of a set's next hops, the paths that can be used. The share of a next hop is shared by its paths.
+    fn usable(&self, hops: &[(usize, u8)]) -> SmallVec<[Usable; 4]> {
+        let each = hops.iter().filter_map(|(index, weight)| {
+            let hop = self.hops.get(*index)?;
+            Some((*index, *weight, hop.usable()))
+        });
+        let mut usable: SmallVec<[Usable; 4]> = SmallVec::new();
+        let mut shares: SmallVec<[u64; 4]> = SmallVec::new();
+        let mut several = false;
+        for (hop, weight, paths) in each {
+            several |= paths.len() > 1;
+            let whole: u64 = paths.iter().map(|(_, weight)| u64::from(*weight)).sum();
+            for (at, (path, share)) in paths.iter().enumerate() {
+                let path = *path;
+                usable.push(Usable {
+                    hop,
+                    at,
+                    path,
+                    weight,
+                });
+                shares.push(FINE * u64::from(weight) * u64::from(*share) / whole.max(1));
+            }
+        }
+        if several {
+            let weights = weights(shares.iter().copied());
+            for (usable, weight) in usable.iter_mut().zip(weights) {
+                usable.weight = weight;
+            }
+            usable.truncate(MEMBERS_MAX);
+        }
+        usable
+    }
+}
+
+/// Divisible by what paths mostly are many.
+const FINE: u64 = 2_520;
+
+/// The paths of an answer.
+fn paths(answer: Option<&Resolution>) -> Paths {
+    let ways = answer.into_iter().flat_map(|answer| &answer.ways);
+    ways.map(|way| (way.path, way.weight)).collect()
 }
 
 /// Sorted, each next hop once, weights added up.

@@ -5,6 +5,7 @@ mod answer;
 mod configure;
 mod contest;
 mod observe;
+mod resolve;
 mod shadow;
 mod show;
 mod strangers;
@@ -23,7 +24,7 @@ use crate::resolve::Resolver;
 use crate::retry::{Retries, Subject};
 use crate::source::{SourceId, Sources};
 use crate::table::{Key, Place, Row, Slot, Table};
-use crate::{Input, NextHop, Notice, Output, Placement, PreferredSource, Resolution, Wanted};
+use crate::{Input, NextHop, Notice, Output, Placement, PreferredSource, Wanted};
 use contest::Contests;
 use strangers::Strangers;
 
@@ -92,7 +93,9 @@ pub struct Fib {
     table: Table,
     nexthops: Nexthops,
     retries: Retries,
-    contests: Contests,
+    contests: Contests<Key>,
+    /// Of next hops to which routes of ours lead.
+    flips: Contests<NextHop>,
     strangers: Strangers,
     /// Next hops of which somebody wants to hear, counted.
     tracked: BTreeMap<NextHop, u32>,
@@ -108,6 +111,8 @@ pub struct Fib {
     retiring: bool,
     /// When the queues are to be looked at, if something is in them.
     look_at: Option<Instant>,
+    /// When next hops are to be resolved again, if routes of ours that may lead to them changed.
+    resolve_at: Option<Instant>,
     totals: Totals,
 }
 
@@ -172,6 +177,7 @@ impl Fib {
             nexthops: Nexthops::new(config.nexthop_groups),
             retries: Retries::default(),
             contests: Contests::default(),
+            flips: Contests::default(),
             strangers: Strangers::default(),
             tracked: BTreeMap::new(),
             flights: VecDeque::new(),
@@ -186,6 +192,7 @@ impl Fib {
             nexthop_objects: true,
             retiring: false,
             look_at: None,
+            resolve_at: None,
             totals: Totals::default(),
             config,
         };
@@ -197,7 +204,11 @@ impl Fib {
     /// Takes in what happened at `now`, and pushes what follows from it.
     pub fn handle(&mut self, now: Instant, input: Input, out: &mut Vec<Output>) {
         match input {
-            Input::Wanted { prefix, route, at } => self.want(now, prefix.trunc(), route, at, out),
+            Input::Wanted { prefix, route, at } => {
+                let prefix = prefix.trunc();
+                self.want(now, prefix, route, at, out);
+                self.lead(now, prefix);
+            }
             Input::Configure(config) => self.configure(now, config, out),
             Input::Track(next_hop) => self.track(next_hop, out),
             Input::Untrack(next_hop) => self.untrack(next_hop),
@@ -222,19 +233,17 @@ impl Fib {
         let look = self
             .look_at
             .filter(|_| self.may_write() && self.flights.len() < BATCHES_MAX);
-        [look, self.retries.deadline()].into_iter().flatten().min()
+        let held = self.resolver.held_until();
+        [look, self.retries.deadline(), self.resolve_at, held]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// How it is configured.
     #[must_use]
     pub fn config(&self) -> &FibConfig {
         &self.config
-    }
-
-    /// How a next hop is reached now, tracked or not.
-    #[must_use]
-    pub fn resolve(&self, next_hop: NextHop) -> Option<Resolution> {
-        self.resolver.lookup(next_hop).map(Resolution::from)
     }
 
     /// The index of a link.
@@ -374,25 +383,6 @@ impl Fib {
         }
     }
 
-    fn track(&mut self, next_hop: NextHop, out: &mut Vec<Output>) {
-        *self.tracked.entry(next_hop).or_default() += 1;
-        let resolution = self.resolver.using(next_hop).map(Resolution::from);
-        out.push(Output::NextHop {
-            next_hop,
-            resolution,
-        });
-    }
-
-    fn untrack(&mut self, next_hop: NextHop) {
-        if let Some(count) = self.tracked.get_mut(&next_hop) {
-            *count -= 1;
-            if *count == 0 {
-                self.tracked.remove(&next_hop);
-            }
-            self.resolver.used_no_more(next_hop);
-        }
-    }
-
     fn overrun(&mut self, out: &mut Vec<Output>) {
         out.push(Output::Notice(Notice::Overrun));
         self.distrust();
@@ -450,6 +440,7 @@ impl Fib {
         for slot in wanted {
             self.unwant(slot);
         }
+        self.resolver.forget_ours();
         self.retries = Retries::default();
     }
 
@@ -460,6 +451,7 @@ impl Fib {
         while let Some(subject) = self.retries.pop_due(now) {
             self.retry(now, subject);
         }
+        self.resolve_due(now, out);
         self.ask_anew(out);
         if self.may_write()
             && (self.look_at.is_some_and(|at| at <= now) || self.table.queued() >= OPS_MAX)

@@ -1,5 +1,9 @@
 //! How next hops are reached (RFC 4271 §5.1.3: route resolvability and the immediate next hop): the
-//! kernel's links, addresses and the routes of others, and the answer for each next hop somebody uses.
+//! kernel's links, addresses and the routes of others, routes of ours that cover a next hop, and the answer for each
+//! next hop somebody uses.
+
+mod ours;
+mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
@@ -9,31 +13,17 @@ use smallvec::SmallVec;
 
 use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
 use crate::op::Path;
-use crate::{NextHop, Resolution};
+use crate::{NextHop, Resolution, Way};
+pub(crate) use ours::OurRoute;
+use ours::Ours;
+pub(crate) use walk::weights;
 
 /// `RTPROT_KERNEL`: what is connected.
 const PROTOCOL_KERNEL: u8 = 2;
 /// How deep groups of nexthop objects may nest before we lose interest; the kernel allows one level.
 const GROUP_DEPTH_MAX: u8 = 2;
 
-/// A way out, and its cost.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Answer {
-    pub(crate) path: Path,
-    pub(crate) metric: u32,
-}
-
-impl From<Answer> for Resolution {
-    fn from(answer: Answer) -> Self {
-        Self {
-            gateway: answer.path.gateway,
-            interface: answer.path.interface,
-            metric: answer.metric,
-        }
-    }
-}
-
-/// The kernel's picture, without our own routes: ours must never resolve a next hop through itself.
+/// The kernel's picture, and what of ours counts beside it.
 #[derive(Debug)]
 pub(crate) struct Resolver {
     tables: Vec<u32>,
@@ -47,6 +37,7 @@ pub(crate) struct Resolver {
     ipv4_lengths: [u32; 33],
     ipv6_lengths: [u32; 129],
     nexthops: BTreeMap<u32, KernelNexthop>,
+    ours: Ours,
     used: BTreeMap<NextHop, Used>,
     doubt: Doubt,
 }
@@ -60,7 +51,18 @@ struct Link {
 #[derive(Debug, Default)]
 struct Used {
     users: u32,
-    answer: Option<Answer>,
+    answer: Option<Resolution>,
+    /// The next hops of our own routes that the answer depends on, in their order, each once.
+    looked_at: Vec<NextHop>,
+}
+
+/// An answer that changed.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    pub(crate) next_hop: NextHop,
+    pub(crate) answer: Option<Resolution>,
+    /// Routes of ours lead to it, or led to it before.
+    pub(crate) by_ours: bool,
 }
 
 /// Which answers may be wrong since the last [`Resolver::refresh`].
@@ -82,6 +84,7 @@ impl Resolver {
             ipv4_lengths: [0; 33],
             ipv6_lengths: [0; 129],
             nexthops: BTreeMap::new(),
+            ours: Ours::default(),
             used: BTreeMap::new(),
             doubt: Doubt::Within(Vec::new()),
         }
@@ -94,6 +97,9 @@ impl Resolver {
         self.routes.clear();
         self.ipv4_lengths = [0; 33];
         self.ipv6_lengths = [0; 129];
+        for prefix in self.ours.prefixes() {
+            self.count(prefix, 1);
+        }
         self.nexthops.clear();
         self.doubt = Doubt::All;
     }
@@ -130,15 +136,36 @@ impl Resolver {
         }
     }
 
-    /// The next hop is used from now on. Counted.
-    pub(crate) fn using(&mut self, next_hop: NextHop) -> Option<Answer> {
+    /// The next hop is used from now on. Counted. Of a new one, [`Resolver::next_fresh`] says so.
+    pub(crate) fn using(&mut self, next_hop: NextHop) -> Option<Resolution> {
         if !self.used.contains_key(&next_hop) {
-            let answer = self.lookup(next_hop);
-            self.used.insert(next_hop, Used { users: 0, answer });
+            let (answer, looked_at) = self.resolve(next_hop);
+            let users = 0;
+            let used = Used {
+                users,
+                answer,
+                looked_at,
+            };
+            self.used.insert(next_hop, used);
+            self.watch(next_hop);
         }
         let used = self.used.entry(next_hop).or_default();
         used.users += 1;
-        used.answer
+        used.answer.clone()
+    }
+
+    pub(crate) fn is_used(&self, next_hop: NextHop) -> bool {
+        self.used.contains_key(&next_hop)
+    }
+
+    /// Looks anew for a next hop that has just come into use.
+    pub(crate) fn again(&mut self, next_hop: NextHop) -> Option<Resolution> {
+        let (answer, looked_at) = self.resolve(next_hop);
+        if let Some(used) = self.used.get_mut(&next_hop) {
+            used.looked_at = looked_at;
+            used.answer.clone_from(&answer);
+        }
+        answer
     }
 
     /// The opposite of [`Resolver::using`].
@@ -147,44 +174,66 @@ impl Resolver {
             used.users -= 1;
             if used.users == 0 {
                 self.used.remove(&next_hop);
+                self.unwatch(next_hop);
             }
         }
     }
 
+    /// Whether answers may be wrong.
+    pub(crate) const fn is_in_doubt(&self) -> bool {
+        match &self.doubt {
+            Doubt::Within(nets) => !nets.is_empty(),
+            Doubt::All => true,
+        }
+    }
+
     /// Answers that changed since the last time.
-    pub(crate) fn refresh(&mut self) -> Vec<(NextHop, Option<Answer>)> {
-        let doubt = std::mem::replace(&mut self.doubt, Doubt::Within(Vec::new()));
-        let candidates: BTreeSet<NextHop> = match doubt {
-            Doubt::All => self.used.keys().copied().collect(),
-            Doubt::Within(nets) => nets.iter().flat_map(|net| self.used_within(*net)).collect(),
-        };
+    pub(crate) fn refresh(&mut self) -> Vec<Changed> {
         let mut changed = Vec::new();
-        for next_hop in candidates {
-            let answer = self.lookup(next_hop);
-            if let Some(used) = self.used.get_mut(&next_hop)
-                && used.answer != answer
-            {
-                used.answer = answer;
-                changed.push((next_hop, answer));
+        for next_hop in self.doubted() {
+            let (answer, looked_at) = self.resolve(next_hop);
+            let Some(used) = self.used.get_mut(&next_hop) else {
+                continue;
+            };
+            used.looked_at = looked_at;
+            if used.answer != answer {
+                let before = std::mem::replace(&mut used.answer, answer.clone());
+                let ours = |answer: &Option<Resolution>| {
+                    answer.as_ref().is_some_and(|a| !a.through.is_empty())
+                };
+                changed.push(Changed {
+                    next_hop,
+                    by_ours: ours(&before) || ours(&answer),
+                    answer,
+                });
             }
         }
         changed
     }
 
-    /// How a next hop is reached.
-    pub(crate) fn lookup(&self, next_hop: NextHop) -> Option<Answer> {
-        let NextHop { address, interface } = next_hop;
-        if self.has_address(address) || address.is_unspecified() || address.is_multicast() {
-            return None;
+    /// Next hops whose answers may be wrong: those in doubt, and those that were found by way of these.
+    fn doubted(&mut self) -> BTreeSet<NextHop> {
+        let doubt = std::mem::replace(&mut self.doubt, Doubt::Within(Vec::new()));
+        let nets = match doubt {
+            Doubt::All => return self.used.keys().copied().collect(),
+            Doubt::Within(nets) => nets,
+        };
+        let mut doubted: BTreeSet<NextHop> =
+            nets.iter().flat_map(|net| self.used_within(*net)).collect();
+        if !doubted.is_empty() {
+            let by_way_of = |used: &Used| used.looked_at.iter().any(|hop| doubted.contains(hop));
+            let used = self.used.iter().filter(|(_, used)| by_way_of(used));
+            let more: Vec<NextHop> = used.map(|(next_hop, _)| *next_hop).collect();
+            doubted.extend(more);
         }
-        match interface {
-            Some(index) => self.on_device(address, index),
-            None if is_link_local(address) => None,
-            None => self
-                .tables
-                .iter()
-                .find_map(|table| self.in_table(address, *table))
-                .flatten(),
+        doubted
+    }
+
+    /// How a next hop is reached, whether it is used or not.
+    pub(crate) fn answer(&self, next_hop: NextHop) -> Option<Resolution> {
+        match self.used.get(&next_hop) {
+            Some(used) => used.answer.clone(),
+            None => self.resolve(next_hop).0,
         }
     }
 
@@ -322,28 +371,22 @@ impl Resolver {
         }
     }
 
-    fn doubt(&mut self, net: IpNet) {
-        if let Doubt::Within(nets) = &mut self.doubt
-            && !self.used.is_empty()
-        {
-            nets.push(net);
-        }
-    }
-
     fn used_within(&self, net: IpNet) -> impl Iterator<Item = NextHop> + '_ {
         let first = NextHop {
             address: net.network(),
             interface: None,
+            direct: false,
         };
         let last = NextHop {
             address: net.broadcast(),
             interface: Some(u32::MAX),
+            direct: true,
         };
         self.used.range(first..=last).map(|(next_hop, _)| *next_hop)
     }
 
     /// A link-local address needs no route, nor does a next hop whose device is forced.
-    fn on_device(&self, address: IpAddr, index: u32) -> Option<Answer> {
+    fn on_device(&self, address: IpAddr, index: u32) -> Option<Way> {
         if !self.is_up(index) {
             return None;
         }
@@ -353,53 +396,40 @@ impl Resolver {
             interface: index,
             onlink,
         };
-        Some(Answer { path, metric: 0 })
+        Some(one_way(path, 0))
     }
 
     fn is_on_link(&self, address: IpAddr, index: u32) -> bool {
-        self.covering(address).any(|(_, routes)| {
+        self.covering(address).any(|(prefix, _)| {
+            let routes = self.routes_to(prefix).iter();
             let mut paths = routes
-                .iter()
                 .filter(|route| self.tables.contains(&route.table))
                 .filter_map(|route| self.way(route, |path| path.interface == index));
             paths.any(|path| path.gateway.is_none())
         })
     }
 
-    /// The longest match in a table; `Some(None)`: the table knows that there is no way.
-    fn in_table(&self, address: IpAddr, table: u32) -> Option<Option<Answer>> {
-        for (prefix, routes) in self.covering(address) {
-            let mut here: SmallVec<[&KernelRoute; 4]> =
-                routes.iter().filter(|r| r.table == table).collect();
-            here.sort_by_key(|route| route.metric);
-            for route in here {
-                if !matches!(route.kind, RouteKind::Unicast(_)) {
-                    return Some(None);
-                }
-                if let Some(path) = self.way(route, |path| self.is_up(path.interface)) {
-                    if prefix.prefix_len() == 0 && !self.via_default {
-                        return Some(None);
-                    }
-                    let metric = if route.protocol == PROTOCOL_KERNEL {
-                        0
-                    } else {
-                        route.metric
-                    };
-                    let gateway = path.gateway.or(Some(address));
-                    return Some(Some(Answer {
-                        path: Path { gateway, ..path },
-                        metric,
-                    }));
-                }
-            }
+    /// What a route of others says of the way to `address`: `None`: nothing, its links are down; `Some(None)`: that there
+    /// is no way.
+    fn by_foreign(&self, route: &KernelRoute, address: IpAddr) -> Option<Option<Way>> {
+        if !matches!(route.kind, RouteKind::Unicast(_)) {
+            return Some(None);
         }
-        None
+        let path = self.way(route, |path| self.is_up(path.interface))?;
+        if route.prefix.prefix_len() == 0 && !self.via_default {
+            return Some(None);
+        }
+        let metric = if route.protocol == PROTOCOL_KERNEL {
+            0
+        } else {
+            route.metric
+        };
+        let gateway = path.gateway.or(Some(address));
+        Some(Some(one_way(Path { gateway, ..path }, metric)))
     }
 
-    fn covering(
-        &self,
-        address: IpAddr,
-    ) -> impl Iterator<Item = (IpNet, &SmallVec<[KernelRoute; 1]>)> {
+    /// The prefixes that cover an address and to which there are routes, of others or of ours, the longest first.
+    fn covering(&self, address: IpAddr) -> impl Iterator<Item = (IpNet, Option<&OurRoute>)> {
         let lengths: &[u32] = match address {
             IpAddr::V4(_) => &self.ipv4_lengths,
             IpAddr::V6(_) => &self.ipv6_lengths,
@@ -411,7 +441,8 @@ impl Resolver {
             .filter(|(count, _)| **count > 0);
         present.filter_map(move |(_, length)| {
             let net = IpNet::new(address, length).ok()?.trunc();
-            self.routes.get(&net).map(|routes| (net, routes))
+            let ours = self.ours.get(net);
+            (ours.is_some() || self.routes.contains_key(&net)).then_some((net, ours))
         })
     }
 
@@ -442,6 +473,14 @@ impl Resolver {
             }
             NexthopKind::Other => None,
         }
+    }
+}
+
+fn one_way(path: Path, metric: u32) -> Way {
+    Way {
+        path,
+        weight: 1,
+        metric,
     }
 }
 

@@ -74,6 +74,7 @@ fn hop(address: &str) -> NextHop {
     NextHop {
         address: address.parse().unwrap(),
         interface: None,
+        direct: false,
     }
 }
 
@@ -291,6 +292,7 @@ fn an_ipv4_route_goes_via_an_ipv6_next_hop() {
         let scoped = NextHop {
             address: "fe80::2".parse().unwrap(),
             interface: Some(index),
+            direct: false,
         };
         let both = NextHops::from_slice(&[(scoped, 1), (hop("10.0.1.2"), 1)]);
         rig.want("198.51.100.0/24", Some(Wanted::Unicast(both)));
@@ -739,6 +741,7 @@ fn a_device_without_gateways_reaches_what_is_routed_to_it() {
         let forced = NextHop {
             address: "10.254.0.2".parse().unwrap(),
             interface: Some(tunnel),
+            direct: false,
         };
         rig.want(
             "198.51.100.0/24",

@@ -31,6 +31,7 @@ fn session(number: u32) -> PeerSession {
             ..LocalAddresses::default()
         },
         interface: None,
+        direct: false,
         decode: DecodeContext {
             four_octet_as: true,
             external: true,

@@ -9,8 +9,9 @@ use bgp_core::attributes::{Community, NextHop, Origin};
 use bgp_core::update::{decode_attributes, encode_attributes};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
+use ipnet::IpNet;
 
-use crate::next_hop::{HopId, NextHops};
+use crate::next_hop::{HopId, NextHops, Over};
 use crate::slab::Slab;
 
 /// LOCAL_PREF of a route that has none (RFC 4271 §9.1.1 leaves it to us; all implementations take 100).
@@ -117,17 +118,12 @@ impl AttributeStore {
         }
     }
 
-    /// The number of a set, heard over `interface`, with a policy's `tag`. Counts a reference for the caller.
-    pub(crate) fn intern(
-        &mut self,
-        attributes: &Attributes,
-        interface: Option<u32>,
-        tag: u32,
-    ) -> AttrId {
+    /// The number of a set as it was heard `over` a session, with a policy's `tag`. Counts a reference for the caller.
+    pub(crate) fn intern(&mut self, attributes: &Attributes, over: Over, tag: u32) -> AttrId {
         let mut block = std::mem::take(&mut self.scratch);
         block.clear();
         encode_attributes(attributes, true, &mut block);
-        let next_hop = self.next_hops.intern(attributes.next_hop, interface);
+        let next_hop = self.next_hops.intern(attributes.next_hop, over);
         let hash = self.hash(&block, next_hop, tag);
         let slots = &self.slots;
         let same = |id: &u32| {
@@ -208,10 +204,10 @@ impl AttributeStore {
         self.slots.get(id.0).map(|slot| &slot.facts)
     }
 
-    /// The interior cost of its next hop; `None`: it cannot be reached.
+    /// The interior cost of its next hop, for a path to `prefix`; `None`: it cannot be reached.
     #[inline]
-    pub(crate) fn cost(&self, id: AttrId) -> Option<u64> {
-        self.next_hops.cost(self.facts(id)?.next_hop)
+    pub(crate) fn cost(&self, id: AttrId, prefix: impl Into<IpNet>) -> Option<u64> {
+        self.next_hops.cost(self.facts(id)?.next_hop, prefix)
     }
 
     /// The set as it is kept, and its next hop.

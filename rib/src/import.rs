@@ -125,7 +125,7 @@ impl Core {
                     if shuts_down(session, &attributes) {
                         attributes.local_pref = Some(0);
                     }
-                    let attrs = self.store.intern(&attributes, session.interface, tag);
+                    let attrs = self.store.intern(&attributes, session.over(), tag);
                     return Arrival {
                         attrs,
                         received,

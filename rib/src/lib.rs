@@ -36,7 +36,7 @@ pub use dump::{DumpCursor, DumpPath, DumpSink};
 pub use forwarding::Forwarding;
 pub use local::{LocalForwarding, LocalSource};
 pub use monitor::{HEARD_MAX, HeardUpdates, Monitor, Stage, Stages};
-pub use next_hop::{NextHopChange, NextHopKey, Reach};
+pub use next_hop::{NextHopChange, NextHopKey, Reach, Resolved};
 pub use peer::{Drain, PeerId, PeerSession};
 pub use query::{CandidateView, Explanation, PathRow, Reason, RoutePage, RouteQuery, RouteRow};
 pub use rib::{Config, Counts, MALFORMED_SHOWN, OURSELVES, PeerCounts, Received, Rib};

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bgp_core::attributes::NextHop;
+use bgp_core::{Ipv4Prefix, Ipv6Prefix, Prefix};
+use ipnet::IpNet;
 use smallvec::SmallVec;
+
+use crate::rib::Rib;
 
 /// What has to be resolved: an address, and the interface that scopes a link-local one.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -13,6 +17,17 @@ pub struct NextHopKey {
     pub address: IpAddr,
     /// The interface's index.
     pub interface: Option<u32>,
+    /// Routes of ours may not lead to it: it was told by an external peer one hop away (RFC 4271 §5.1.3).
+    pub direct: bool,
+}
+
+/// Over which session a next hop was heard.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct Over {
+    /// The interface's index.
+    pub(crate) interface: Option<u32>,
+    /// The peer is external, and one hop away.
+    pub(crate) direct: bool,
 }
 
 /// What the one who resolves next hops has to know.
@@ -35,6 +50,34 @@ pub enum Reach {
     Reachable(u64),
 }
 
+/// What is known of the way to a next hop.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Resolved {
+    /// Its interior cost; `None`: there is no way.
+    pub cost: Option<u64>,
+    /// Routes of ours lead to it: what it would cost without each of them is what counts for paths to the same prefix, so
+    /// that none depends on itself (RFC 4271 §9.1.2.1).
+    pub without: Vec<(IpNet, Option<u64>)>,
+}
+
+impl From<Option<u64>> for Resolved {
+    fn from(cost: Option<u64>) -> Self {
+        Self {
+            cost,
+            without: Vec::new(),
+        }
+    }
+}
+
+/// For what a change of a next hop makes a difference.
+#[derive(Debug, Default)]
+pub(crate) struct Concerned {
+    /// All paths by these.
+    pub(crate) hops: SmallVec<[HopId; 2]>,
+    /// The paths to these prefixes.
+    pub(crate) prefixes: Vec<IpNet>,
+}
+
 /// Refers to a next hop in the table.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct HopId(pub(crate) u32);
@@ -42,16 +85,67 @@ pub(crate) struct HopId(pub(crate) u32);
 #[derive(Debug)]
 struct Entry {
     wire: NextHop,
+    over: Over,
     key: NextHopKey,
     refs: u32,
 }
 
+/// The same as [`Reach`], for the decision's only look-up.
+#[derive(Clone, Copy, Debug)]
+enum Glance {
+    Unknown,
+    Unreachable,
+    Reachable(u64),
+    /// That depends on the prefix: the target knows.
+    Depends,
+}
+
 #[derive(Debug)]
 struct Target {
-    reach: Reach,
+    /// `None`: nobody has said yet.
+    resolved: Option<Resolved>,
     /// Next hops on the wire that come to the same thing.
     entries: SmallVec<[u32; 2]>,
     told: bool,
+}
+
+impl Rib {
+    /// What the resolver is to track from now on, or no more. Ask after each change.
+    pub fn drain_next_hop_changes(&mut self) -> Vec<NextHopChange> {
+        self.core.store.next_hops.drain()
+    }
+
+    /// Whether `key` can be reached, and at what interior cost. Decides again wherever it makes a difference, at once.
+    pub fn set_next_hop(&mut self, key: NextHopKey, resolved: impl Into<Resolved>) {
+        self.set_next_hops([(key, resolved)]);
+    }
+
+    /// The same for several that change together: the tables are looked through once, whatever their number.
+    pub fn set_next_hops<R: Into<Resolved>>(
+        &mut self,
+        changes: impl IntoIterator<Item = (NextHopKey, R)>,
+    ) {
+        let mut all = Concerned::default();
+        for (key, resolved) in changes {
+            let concerned = self.core.store.next_hops.set(key, resolved.into());
+            all.hops.extend(concerned.hops);
+            all.prefixes.extend(concerned.prefixes);
+        }
+        let Concerned { mut hops, prefixes } = all;
+        let core = &mut self.core;
+        for net in prefixes {
+            if let Some(prefix) = Ipv4Prefix::from_net(net) {
+                self.ipv4.decide_prefix(core, prefix);
+            } else if let Some(prefix) = Ipv6Prefix::from_net(net) {
+                self.ipv6.decide_prefix(core, prefix);
+            }
+        }
+        if !hops.is_empty() {
+            hops.sort_unstable();
+            self.ipv4.next_hops_changed(core, &hops);
+            self.ipv6.next_hops_changed(core, &hops);
+        }
+    }
 }
 
 /// The table.
@@ -61,24 +155,32 @@ pub(crate) struct NextHops {
     pub(crate) assume_reachable: bool,
     entries: Vec<Option<Entry>>,
     free: Vec<u32>,
-    index: BTreeMap<(NextHop, Option<u32>), u32>,
+    index: BTreeMap<(NextHop, Over), u32>,
     targets: BTreeMap<NextHopKey, Target>,
-    /// What each entry's target says, by entry: the decision's only look-up.
-    reach: Vec<Reach>,
+    /// What each entry's target says, by entry.
+    glances: Vec<Glance>,
     /// Keys whose tracking may have to change; each at most once per drain.
     touched: Vec<NextHopKey>,
 }
 
 impl NextHops {
-    /// The number of a next hop as a route has it, heard over `interface`. Counts a reference.
-    pub(crate) fn intern(&mut self, wire: NextHop, interface: Option<u32>) -> HopId {
-        let interface = interface.filter(|_| link_local(wire).is_some());
-        if let Some(&id) = self.index.get(&(wire, interface)) {
+    /// The number of a next hop as a route has it, and as it was heard. Counts a reference.
+    pub(crate) fn intern(&mut self, wire: NextHop, over: Over) -> HopId {
+        let over = Over {
+            interface: over.interface.filter(|_| link_local(wire).is_some()),
+            direct: over.direct && !wire.addr().is_unspecified(),
+        };
+        if let Some(&id) = self.index.get(&(wire, over)) {
             self.acquire(HopId(id));
             return HopId(id);
         }
-        let key = key_of(wire, interface);
-        let entry = Some(Entry { wire, key, refs: 1 });
+        let key = key_of(wire, over);
+        let entry = Some(Entry {
+            wire,
+            over,
+            key,
+            refs: 1,
+        });
         let id = match self.free.pop() {
             Some(id) => {
                 if let Some(slot) = self.entries.get_mut(id as usize) {
@@ -88,24 +190,24 @@ impl NextHops {
             }
             None => {
                 self.entries.push(entry);
-                self.reach.push(Reach::Unknown);
+                self.glances.push(Glance::Unknown);
                 u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
             }
         };
-        self.index.insert((wire, interface), id);
+        self.index.insert((wire, over), id);
         let is_new = !self.targets.contains_key(&key);
         let target = self.targets.entry(key).or_insert_with(|| Target {
-            reach: Reach::Unknown,
+            resolved: None,
             entries: SmallVec::new(),
             told: false,
         });
         target.entries.push(id);
         if key.address.is_unspecified() {
             // Ourselves: there is nothing to resolve.
-            target.reach = Reach::Reachable(0);
+            target.resolved = Some(Some(0).into());
         }
-        if let Some(slot) = self.reach.get_mut(id as usize) {
-            *slot = target.reach;
+        if let Some(slot) = self.glances.get_mut(id as usize) {
+            *slot = glance(target.resolved.as_ref());
         }
         if is_new {
             self.touch(key);
@@ -128,11 +230,10 @@ impl NextHops {
         if entry.refs > 0 {
             return;
         }
-        let (wire, key) = (entry.wire, entry.key);
+        let (wire, over, key) = (entry.wire, entry.over, entry.key);
         *slot = None;
         self.free.push(id.0);
-        let interface = key.interface;
-        self.index.remove(&(wire, interface));
+        self.index.remove(&(wire, over));
         if let Some(target) = self.targets.get_mut(&key) {
             target.entries.retain(|e| *e != id.0);
             if target.entries.is_empty() {
@@ -160,37 +261,71 @@ impl NextHops {
         self.entry(id).map(|entry| entry.key)
     }
 
-    /// Whether it can be reached.
-    pub(crate) fn reach(&self, id: HopId) -> Reach {
-        self.reach
-            .get(id.0 as usize)
-            .copied()
-            .unwrap_or(Reach::Unknown)
-    }
-
-    /// The interior cost; `None`: its routes are not eligible (RFC 4271 §9.1.2.1).
-    pub(crate) fn cost(&self, id: HopId) -> Option<u64> {
-        match self.reach(id) {
-            Reach::Reachable(cost) => Some(cost),
-            Reach::Unknown if self.assume_reachable => Some(0),
-            Reach::Unknown | Reach::Unreachable => None,
-        }
-    }
-
-    /// Notes what is known about `key` now. Returns the entries for which it makes a difference.
-    pub(crate) fn set(&mut self, key: NextHopKey, reach: Reach) -> SmallVec<[HopId; 2]> {
-        match self.targets.get_mut(&key) {
-            Some(target) if target.reach != reach && !key.address.is_unspecified() => {
-                target.reach = reach;
-                for entry in &target.entries {
-                    if let Some(slot) = self.reach.get_mut(*entry as usize) {
-                        *slot = reach;
-                    }
-                }
-                target.entries.iter().map(|entry| HopId(*entry)).collect()
+    /// Whether it can be reached, by a path to `prefix`.
+    pub(crate) fn reach(&self, id: HopId, prefix: impl Into<IpNet>) -> Reach {
+        match self.glance(id) {
+            Glance::Unknown => Reach::Unknown,
+            Glance::Unreachable => Reach::Unreachable,
+            Glance::Reachable(cost) => Reach::Reachable(cost),
+            Glance::Depends => {
+                let cost = self.cost_for(id, prefix.into());
+                cost.map_or(Reach::Unreachable, Reach::Reachable)
             }
-            Some(_) | None => SmallVec::new(),
         }
+    }
+
+    /// The interior cost for a path to `prefix`; `None`: it is not eligible (RFC 4271 §9.1.2.1).
+    #[inline]
+    pub(crate) fn cost(&self, id: HopId, prefix: impl Into<IpNet>) -> Option<u64> {
+        match self.glance(id) {
+            Glance::Reachable(cost) => Some(cost),
+            Glance::Unknown if self.assume_reachable => Some(0),
+            Glance::Unknown | Glance::Unreachable => None,
+            Glance::Depends => self.cost_for(id, prefix.into()),
+        }
+    }
+
+    #[inline]
+    fn glance(&self, id: HopId) -> Glance {
+        let glance = self.glances.get(id.0 as usize);
+        glance.copied().unwrap_or(Glance::Unknown)
+    }
+
+    #[cold]
+    fn cost_for(&self, id: HopId, prefix: IpNet) -> Option<u64> {
+        let resolved = self.targets.get(&self.key(id)?)?.resolved.as_ref()?;
+        let itself = resolved.without.iter().find(|(net, _)| *net == prefix);
+        itself.map_or(resolved.cost, |(_, without)| *without)
+    }
+
+    /// Notes what is known about `key` now. Says for which paths it makes a difference.
+    pub(crate) fn set(&mut self, key: NextHopKey, resolved: Resolved) -> Concerned {
+        let mut concerned = Concerned::default();
+        let target = self.targets.get_mut(&key);
+        let Some(target) = target.filter(|_| !key.address.is_unspecified()) else {
+            return concerned;
+        };
+        let before = target.resolved.take();
+        if before.as_ref().is_none_or(|b| b.cost != resolved.cost) {
+            concerned.hops = target.entries.iter().map(|entry| HopId(*entry)).collect();
+        } else if let Some(before) = before.as_ref() {
+            let differs = |one: &Resolved, other: &Resolved| {
+                let one = one.without.iter();
+                let only = one.filter(|without| !other.without.contains(without));
+                only.map(|(prefix, _)| *prefix).collect::<Vec<_>>()
+            };
+            concerned.prefixes = differs(before, &resolved);
+            concerned.prefixes.extend(differs(&resolved, before));
+            concerned.prefixes.sort_unstable();
+            concerned.prefixes.dedup();
+        }
+        target.resolved = Some(resolved);
+        for entry in &target.entries {
+            if let Some(slot) = self.glances.get_mut(*entry as usize) {
+                *slot = glance(target.resolved.as_ref());
+            }
+        }
+        concerned
     }
 
     /// What changed since the last call. Bounded by the next hops in use, before and now.
@@ -235,17 +370,34 @@ fn link_local(wire: NextHop) -> Option<IpAddr> {
     }
 }
 
-fn key_of(wire: NextHop, interface: Option<u32>) -> NextHopKey {
+fn glance(resolved: Option<&Resolved>) -> Glance {
+    match resolved {
+        None => Glance::Unknown,
+        Some(resolved) if !resolved.without.is_empty() => Glance::Depends,
+        Some(Resolved { cost: None, .. }) => Glance::Unreachable,
+        Some(Resolved {
+            cost: Some(cost), ..
+        }) => Glance::Reachable(*cost),
+    }
+}
+
+fn key_of(wire: NextHop, over: Over) -> NextHopKey {
+    let Over { interface, direct } = over;
     let global = match wire {
         NextHop::V4(address) => address.into(),
         NextHop::V6(address) | NextHop::V6WithLinkLocal(address, _) => IpAddr::V6(address),
     };
     // RFC 2545 §3: on the shared link packets go to the link-local address.
     match (interface, link_local(wire)) {
-        (Some(_), Some(address)) => NextHopKey { address, interface },
+        (Some(_), Some(address)) => NextHopKey {
+            address,
+            interface,
+            direct,
+        },
         (None, _) | (_, None) => NextHopKey {
             address: global,
             interface: None,
+            direct,
         },
     }
 }

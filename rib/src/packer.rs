@@ -330,7 +330,7 @@ pub(crate) fn exported<P: Prefix>(
         // RFC 9494 §4.3: policy cannot take it off.
         mark(&mut attributes, Community::LLGR_STALE);
     }
-    let cost = core.store.cost(attrs).unwrap_or_default();
+    let cost = core.store.cost(attrs, prefix).unwrap_or_default();
     let has_next_hop = view.after_policy(&mut attributes, &source, chosen, cost);
     // RFC 9774 §3: nobody is told a path with an AS_SET.
     (has_next_hop && !attributes.as_path.has_set()).then_some(attributes)

@@ -8,6 +8,7 @@ use bgp_core::capability::Role;
 use bgp_core::family::PerFamily;
 use bgp_core::update::DecodeContext;
 
+use crate::next_hop::Over;
 use crate::policy::{Chain, RouteSource};
 
 /// Most numbers of peers, local sources among them: a path keeps its peer in 24 bits.
@@ -98,6 +99,8 @@ pub struct PeerSession {
     pub local: LocalAddresses,
     /// The interface's index, for link-local next hops.
     pub interface: Option<u32>,
+    /// It is external and one hop away: its next hops are on the link, or where the kernel alone says (RFC 4271 §5.1.3).
+    pub direct: bool,
     /// How its UPDATEs are read; the families that were agreed on.
     pub decode: DecodeContext,
     /// It reads AS numbers of four octets.
@@ -133,6 +136,14 @@ pub struct PeerSession {
 }
 
 impl PeerSession {
+    /// How its next hops are heard.
+    pub(crate) const fn over(&self) -> Over {
+        Over {
+            interface: self.interface,
+            direct: self.direct,
+        }
+    }
+
     /// Whether the peer is in our AS.
     #[must_use]
     pub const fn is_internal(&self) -> bool {

@@ -94,7 +94,7 @@ impl<P: Prefix> Plane<P> {
         let net = self.table.find_or_insert(prefix);
         match self.table.find_path(net, peer, path_id) {
             Some(path) => self.replace(core, net, path, arrival),
-            None => self.add(core, net, peer, path_id, arrival),
+            None => self.add(core, (net, prefix), (peer, path_id), arrival),
         }
     }
 
@@ -209,6 +209,21 @@ impl<P: Prefix> Plane<P> {
         }
     }
 
+    /// Decides again on one prefix: its paths cost something else, and no others do.
+    pub(crate) fn decide_prefix(&mut self, core: &mut Core, prefix: P) {
+        let Some(net) = self.table.find(prefix) else {
+            return;
+        };
+        self.decide(core, net, false);
+        let paths = self.table.paths_of(net);
+        let mut attrs = paths.filter_map(|path| Some(self.table.path(path)?.attrs));
+        let has_aigp = attrs.any(|attrs| core.store.facts(attrs).is_some_and(|f| f.has(Has::Aigp)));
+        drop(attrs);
+        if has_aigp {
+            self.say_again(core, net);
+        }
+    }
+
     /// The routes of a source are told again to all, though their attributes are the same: the source is another.
     pub(crate) fn source_changed(&mut self, core: &mut Core, source: PeerId) {
         let mut groups = self.groups.iter().flatten();
@@ -253,14 +268,20 @@ impl<P: Prefix> Plane<P> {
     }
 
     /// What the decision reads of a path; `None`: it is not eligible.
-    pub(crate) fn candidate(core: &Core, path: &Path) -> Option<Candidate> {
+    pub(crate) fn candidate(core: &Core, prefix: P, path: &Path) -> Option<Candidate> {
         if !path.flags().accepted() {
             return None;
         }
-        core.candidate(path.attrs, path.peer(), path.path_id)
+        core.candidate(prefix, path)
     }
 
-    fn add(&mut self, core: &mut Core, net: u32, peer: PeerId, path_id: u32, arrival: Arrival) {
+    fn add(
+        &mut self,
+        core: &mut Core,
+        (net, prefix): (u32, P),
+        (peer, path_id): (PeerId, u32),
+        arrival: Arrival,
+    ) {
         let Arrival {
             attrs,
             received,
@@ -278,17 +299,17 @@ impl<P: Prefix> Plane<P> {
         let path = self.table.add_path(net, new);
         let is_only = self.table.path(path).is_some_and(|p| p.next == NONE);
         if is_only {
-            if flags.accepted() && core.store.cost(attrs).is_some() {
+            if flags.accepted() && core.store.cost(attrs, prefix).is_some() {
                 self.set_best(net, path);
                 self.note(core, net);
             }
             return;
         }
-        let Some(candidate) = Self::candidate(core, &new) else {
+        let Some(candidate) = Self::candidate(core, prefix, &new) else {
             return;
         };
         let best = self.table.best(net);
-        let best = best.and_then(|best| Self::candidate(core, best));
+        let best = best.and_then(|best| Self::candidate(core, prefix, best));
         let multipath = core.config.multipath;
         if !best.is_some_and(|best| stays_best(&best, &candidate, multipath)) {
             self.decide(core, net, false);
@@ -351,28 +372,32 @@ impl<P: Prefix> Plane<P> {
 
     /// Whether the choice is the same without a path that is gone, and was not chosen.
     fn never_mattered(&self, core: &Core, net: u32, gone: &Path) -> bool {
-        let Some(gone) = Self::candidate(core, gone) else {
+        let Some(prefix) = self.table.net(net).map(|n| n.prefix) else {
+            return false;
+        };
+        let Some(gone) = Self::candidate(core, prefix, gone) else {
             return true;
         };
         let best = self.table.best(net);
-        let best = best.and_then(|best| Self::candidate(core, best));
+        let best = best.and_then(|best| Self::candidate(core, prefix, best));
         let multipath = core.config.multipath;
         best.is_some_and(|best| stays_best_without(&best, &gone, multipath))
     }
 
     /// Chooses among the paths of a net, and notes it if the choice is another, or if `changed` says so.
     fn decide(&mut self, core: &mut Core, net: u32, mut changed: bool) {
-        let Some((old, first)) = self.table.net(net).map(|n| (n.best, n.first)) else {
+        let Some(found) = self.table.net(net) else {
             return;
         };
+        let (old, first, prefix) = (found.best, found.first, found.prefix);
         let only = self.table.path(first).filter(|p| p.next == NONE);
         let new = if first == NONE {
             NONE
         } else if let Some(only) = only.filter(|p| !p.flags().has(Flags::MULTIPATH)) {
-            let eligible = only.flags().accepted() && core.store.cost(only.attrs).is_some();
+            let eligible = only.flags().accepted() && core.store.cost(only.attrs, prefix).is_some();
             if eligible { first } else { NONE }
         } else {
-            let (best, shared_changed) = self.eliminate(core, net);
+            let (best, shared_changed) = self.eliminate(core, net, prefix);
             changed |= shared_changed;
             best
         };
@@ -389,7 +414,7 @@ impl<P: Prefix> Plane<P> {
     }
 
     /// The best path, and whether those that share the traffic are others than before.
-    fn eliminate(&mut self, core: &Core, net: u32) -> (u32, bool) {
+    fn eliminate(&mut self, core: &Core, net: u32, prefix: P) -> (u32, bool) {
         let mut paths: SmallVec<[u32; 16]> = SmallVec::new();
         let mut candidates: SmallVec<[Candidate; 16]> = SmallVec::new();
         let mut any_shared = false;
@@ -398,7 +423,7 @@ impl<P: Prefix> Plane<P> {
                 continue;
             };
             any_shared |= path.flags().has(Flags::MULTIPATH);
-            if let Some(candidate) = Self::candidate(core, path) {
+            if let Some(candidate) = Self::candidate(core, prefix, path) {
                 paths.push(index);
                 candidates.push(candidate);
             }

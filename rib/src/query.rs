@@ -280,7 +280,9 @@ impl<P: Prefix> Plane<P> {
 
     /// All paths of a net, the best one first. Those of `received_from` with their attributes before policy.
     fn paths(&self, core: &Core, net: u32, received_from: Option<PeerId>) -> Vec<PathRow> {
-        let best = self.table.net(net).map(|n| n.best);
+        let Some((best, prefix)) = self.table.net(net).map(|n| (n.best, n.prefix)) else {
+            return Vec::new();
+        };
         let mut eligible: SmallVec<[u32; 16]> = SmallVec::new();
         let mut candidates: SmallVec<[Candidate; 16]> = SmallVec::new();
         let all: Vec<(u32, &Path)> = self
@@ -289,7 +291,7 @@ impl<P: Prefix> Plane<P> {
             .filter_map(|path| Some((path, self.table.path(path)?)))
             .collect();
         for (index, path) in &all {
-            if let Some(candidate) = Self::candidate(core, path) {
+            if let Some(candidate) = Self::candidate(core, prefix, path) {
                 eligible.push(*index);
                 candidates.push(candidate);
             }
@@ -312,11 +314,12 @@ impl<P: Prefix> Plane<P> {
                     path_id: path.path_id,
                     attributes: core.store.attributes(attrs)?,
                     tag: core.store.facts(path.attrs)?.tag,
-                    best: best == Some(*index),
+                    best: best == *index,
                     multipath: path.flags().has(Flags::MULTIPATH),
                     stale: path.flags().has(Flags::STALE),
-                    cost: core.store.cost(path.attrs),
-                    reason: step.map_or_else(|| ineligible(core, path), Reason::Step),
+                    cost: core.store.cost(path.attrs, prefix),
+                    reason: step
+                        .map_or_else(|| ineligible(core, prefix.into(), path), Reason::Step),
                 })
             })
             .collect();
@@ -392,7 +395,9 @@ impl<P: Prefix> Plane<P> {
             let received = found.and_then(|found| core.store.attributes(found.received));
             CandidateView {
                 next_hop: hop.and_then(|hop| core.store.next_hops.key(hop)),
-                reach: hop.map_or(Reach::Unknown, |hop| core.store.next_hops.reach(hop)),
+                reach: hop.map_or(Reach::Unknown, |hop| {
+                    core.store.next_hops.reach(hop, prefix)
+                }),
                 policy: core.import_trace(path.peer, prefix.into(), received),
                 path,
             }
@@ -411,7 +416,7 @@ impl<P: Prefix> Plane<P> {
 }
 
 /// Why a path that is no candidate is none.
-fn ineligible(core: &Core, path: &Path) -> Reason {
+fn ineligible(core: &Core, prefix: IpNet, path: &Path) -> Reason {
     let why = [
         (Flags::AS_LOOP, Reason::AsLoop),
         (Flags::ORIGINATOR_LOOP, Reason::OriginatorLoop),
@@ -424,7 +429,7 @@ fn ineligible(core: &Core, path: &Path) -> Reason {
         return *reason;
     }
     let hop = core.store.facts(path.attrs).map(|facts| facts.next_hop);
-    match hop.map(|hop| core.store.next_hops.reach(hop)) {
+    match hop.map(|hop| core.store.next_hops.reach(hop, prefix)) {
         Some(Reach::Unreachable) => Reason::NextHopUnreachable,
         Some(Reach::Unknown | Reach::Reachable(_)) | None => Reason::NextHopUnknown,
     }

@@ -13,17 +13,17 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use crate::aggregate::{Aggregate, Summaries};
-use crate::attribute_store::{AttrId, AttributeStore, Has, originator};
+use crate::attribute_store::{AttributeStore, Has, originator};
 use crate::decision::{Candidate, Class, Multipath};
 use crate::export::View;
 use crate::forwarding::Forwarding;
 use crate::import::{import_context, shuts_down};
 use crate::local::{LocalForwarding, LocalRoutes, LocalSource};
-use crate::next_hop::{NextHopChange, NextHopKey, Reach};
+use crate::next_hop::Over;
 use crate::peer::{Kind, PeerId, PeerSession, Peers};
 use crate::plane::{Arrival, Plane};
 use crate::policy::{Chain, Placement, Policies, RouteSource};
-use crate::table::Flags;
+use crate::table::{Flags, Path};
 
 /// What holds for all peers.
 #[derive(Clone, Debug, PartialEq)]
@@ -313,7 +313,7 @@ impl Rib {
         let prefix = prefix.trunc();
         self.declare_local(source.peer, RouteSource::Originate);
         let changed = self.core.local.set(prefix, source, forwarding);
-        let attrs = self.core.store.intern(attributes, None, tag);
+        let attrs = self.core.store.intern(attributes, Over::default(), tag);
         let arrival = Arrival {
             attrs,
             received: attrs,
@@ -336,29 +336,6 @@ impl Rib {
             plane.withdraw(core, source.peer, source.path_id, prefix)
         })
         .unwrap_or_default()
-    }
-
-    /// What the resolver is to track from now on, or no more. Ask after each change.
-    pub fn drain_next_hop_changes(&mut self) -> Vec<NextHopChange> {
-        self.core.store.next_hops.drain()
-    }
-
-    /// Whether `key` can be reached, and at what interior cost. Decides again wherever it makes a difference, at once.
-    pub fn set_next_hop(&mut self, key: NextHopKey, cost: Option<u64>) {
-        self.set_next_hops([(key, cost)]);
-    }
-
-    /// The same for several that change together: the tables are looked through once, whatever their number.
-    pub fn set_next_hops(&mut self, changes: impl IntoIterator<Item = (NextHopKey, Option<u64>)>) {
-        let mut hops = Vec::new();
-        for (key, cost) in changes {
-            let reach = cost.map_or(Reach::Unreachable, Reach::Reachable);
-            hops.extend(self.core.store.next_hops.set(key, reach));
-        }
-        if !hops.is_empty() {
-            hops.sort_unstable();
-            both!(self, |plane, core| plane.next_hops_changed(core, &hops));
-        }
     }
 
     /// A peer wants to be told a family again (RFC 2918 §3); `enhanced`: between marks (RFC 7313 §4).
@@ -478,7 +455,7 @@ impl Rib {
         nlri: Nlri<'_>,
     ) -> usize {
         let Self { core, ipv4, ipv6 } = self;
-        let received = core.store.intern(attributes, session.interface, 0);
+        let received = core.store.intern(attributes, session.over(), 0);
         let told = (peer, attributes, received);
         let count = match nlri.family {
             Family::Ipv4Unicast => ipv4.import(core, session, told, nlri),
@@ -505,9 +482,10 @@ impl<P: Prefix> Plane<P> {
     fn is_known_beside(&self, core: &Core, sources: &[PeerId], prefix: P) -> bool {
         let net = self.table.find(prefix);
         let paths = net.into_iter().flat_map(|net| self.table.paths_of(net));
-        paths
-            .filter_map(|path| self.table.path(path))
-            .any(|path| !sources.contains(&path.peer()) && Self::candidate(core, path).is_some())
+        paths.filter_map(|path| self.table.path(path)).any(|path| {
+            let known = || Self::candidate(core, prefix, path).is_some();
+            !sources.contains(&path.peer()) && known()
+        })
     }
 
     pub(crate) fn join_if_agreed(&mut self, core: &mut Core, peer: PeerId) {
@@ -531,11 +509,12 @@ impl<P: Prefix> Plane<P> {
 }
 
 impl Core {
-    /// What the decision reads of a route; `None`: its next hop cannot be reached.
+    /// What the decision reads of a path to `prefix`; `None`: its next hop cannot be reached.
     #[inline]
-    pub(crate) fn candidate(&self, attrs: AttrId, peer: PeerId, path_id: u32) -> Option<Candidate> {
-        let facts = self.store.facts(attrs)?;
-        let cost = self.store.next_hops.cost(facts.next_hop)?;
+    pub(crate) fn candidate(&self, prefix: impl Into<IpNet>, path: &Path) -> Option<Candidate> {
+        let (peer, path_id) = (path.peer(), path.path_id);
+        let facts = self.store.facts(path.attrs)?;
+        let cost = self.store.next_hops.cost(facts.next_hop, prefix)?;
         let source = &self.peers.get(peer)?.source;
         let class = match source.kind {
             Kind::Local => Class::Local,

@@ -39,10 +39,13 @@ impl Speaker {
                     resolution,
                 } => {
                     let key = key_of(next_hop);
-                    let cost = self.way_cost(key, resolution);
-                    // Who installs nothing, as a reflector, need not know the way to what it tells.
-                    let cost = cost.or((!self.config.fib.install).then_some(0));
-                    next_hops.push((key, cost));
+                    self.reached_anew(key);
+                    let mut resolved = self.way_cost(key, resolution);
+                    if !self.config.fib.install {
+                        // Who installs nothing, as a reflector, need not know the way to what it tells.
+                        resolved.cost = resolved.cost.or(Some(0));
+                    }
+                    next_hops.push((key, resolved));
                 }
                 Output::Environment => self.environment_changed(),
                 Output::Notice(notice) => out.push(Effect::Notice(Notice::Fib(notice))),
@@ -83,6 +86,8 @@ impl Speaker {
         });
         self.fib_inputs(now, changes.drain(..), out);
         self.fib_changes = changes;
+        // What it answered may have changed the Loc-RIB.
+        self.fib_behind |= self.rib.fib_has_news();
     }
 
     /// Before `[fib]` changes: the planner hears all there is to say by the rules so far, so that what is told anew by
@@ -138,6 +143,7 @@ pub(crate) const fn next_hop(key: NextHopKey) -> NextHop {
     NextHop {
         address: key.address,
         interface: key.interface,
+        direct: key.direct,
     }
 }
 

@@ -234,7 +234,8 @@ impl Speaker {
             LocalForwarding::Via(smallvec![(
                 NextHopKey {
                     address,
-                    interface: None
+                    interface: None,
+                    direct: false,
                 },
                 1
             )])

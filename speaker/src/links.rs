@@ -6,10 +6,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use fib_netlink::Resolution;
+use fib_netlink::{Resolution, Way};
 use path_score::judge::Change;
 use path_score::{Direction, LinkId};
-use rib::{NextHopKey, PeerId};
+use rib::{NextHopKey, PeerId, Resolved};
 
 use crate::command::PeerName;
 use crate::config::Secret;
@@ -71,9 +71,9 @@ struct Measured {
 }
 
 impl Links {
-    /// What the way to a next hop costs: the kernel's metric and, where a measured link is on it, the link's cost.
-    fn cost(&self, key: NextHopKey, way: Resolution, device: Option<&str>) -> u64 {
-        let near = way.gateway.unwrap_or(key.address);
+    /// What a way to a next hop costs: the kernel's metric and, where a measured link is on it, the link's cost.
+    fn cost(&self, key: NextHopKey, way: Way, device: Option<&str>) -> u64 {
+        let near = way.path.gateway.unwrap_or(key.address);
         let is_there = |link: &&Measured| {
             let named = link.path.interface.as_deref();
             link.path.remote == near && named.is_none_or(|named| device == Some(named))
@@ -180,15 +180,16 @@ impl Speaker {
     }
 
     /// The resolver says how a next hop is reached, or that it is not: what that costs.
-    pub(crate) fn way_cost(&mut self, key: NextHopKey, way: Option<Resolution>) -> Option<u64> {
+    pub(crate) fn way_cost(&mut self, key: NextHopKey, way: Option<Resolution>) -> Resolved {
         match way {
             Some(way) => {
+                let cost = self.cost_of(key, &way);
                 self.links.ways.insert(key, way);
-                Some(self.cost_of(key, way))
+                cost
             }
             None => {
                 self.links.ways.remove(&key);
-                None
+                Resolved::default()
             }
         }
     }
@@ -198,16 +199,26 @@ impl Speaker {
         self.links.ways.remove(&key);
     }
 
-    fn cost_of(&self, key: NextHopKey, way: Resolution) -> u64 {
-        let device = self.fib.interface_name(way.interface);
-        self.links.cost(key, way, device)
+    /// Of several ways that share the traffic, the dearest counts: packets take that one too.
+    fn cost_of(&self, key: NextHopKey, way: &Resolution) -> Resolved {
+        let cost = |way: &Way| {
+            let device = self.fib.interface_name(way.path.interface);
+            self.links.cost(key, *way, device)
+        };
+        let dearest = |ways: &[Way]| ways.iter().map(cost).max();
+        let without = |ways: &Option<fib_netlink::Ways>| ways.as_deref().and_then(dearest);
+        let through = way.through.iter();
+        Resolved {
+            cost: dearest(&way.ways),
+            without: through.map(|t| (t.prefix, without(&t.without))).collect(),
+        }
     }
 
     /// All at once: the tables are looked through once, however many next hops a link has.
     fn cost_next_hops(&mut self) {
         let ways = self.links.ways.iter();
         let costs: Vec<_> = ways
-            .map(|(key, way)| (*key, Some(self.cost_of(*key, *way))))
+            .map(|(key, way)| (*key, self.cost_of(*key, way)))
             .collect();
         self.rib.set_next_hops(costs);
     }
@@ -237,5 +248,6 @@ pub(crate) const fn key_of(next_hop: fib_netlink::NextHop) -> NextHopKey {
     NextHopKey {
         address: next_hop.address,
         interface: next_hop.interface,
+        direct: next_hop.direct,
     }
 }

@@ -1,9 +1,11 @@
 //! Routes of the configuration: `[[originate]]` with its conditions, and `[[static]]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use bgp_core::Attributes;
 use bgp_core::attributes::{Aggregator, AsPath, Community, Origin};
+use fib_netlink::Input;
 use ipnet::IpNet;
 use rib::{LocalForwarding, LocalSource, NextHopKey, PeerId};
 
@@ -40,8 +42,17 @@ const ROUNDS: usize = 4;
 pub(crate) struct Configured {
     originated: BTreeMap<IpNet, (Attributes, u32)>,
     statics: BTreeMap<IpNet, (Attributes, u32, LocalForwarding)>,
+    /// The next hops of static routes: the planner says when one is reached another way.
+    tracked: BTreeSet<NextHopKey>,
     /// Links, addresses, foreign routes or the configuration changed.
     look: bool,
+}
+
+impl Configured {
+    /// Whether something changed that has not been looked at.
+    pub(crate) const fn is_behind(&self) -> bool {
+        self.look
+    }
 }
 
 impl Speaker {
@@ -52,10 +63,11 @@ impl Speaker {
 
     /// Does what follows from a changed environment: for sessions, and for the routes of the configuration, which
     /// come and go with it.
-    pub(crate) fn look_around(&mut self, out: &mut Vec<Effect>) {
+    pub(crate) fn look_around(&mut self, now: Instant, out: &mut Vec<Effect>) {
         let look = std::mem::take(&mut self.configured.look);
         if look {
             self.relocate_sessions(out);
+            self.track_statics(now, out);
             self.announce_statics();
         }
         let differs = |o: &Originate| {
@@ -65,6 +77,33 @@ impl Speaker {
         if look || self.config.originate.iter().any(differs) {
             self.announce_originated();
         }
+    }
+
+    /// A next hop is reached another way, or not any more, or again. A route of ours may have led to it, so that nothing
+    /// else says so.
+    pub(crate) fn reached_anew(&mut self, key: NextHopKey) {
+        self.configured.look |= self.configured.tracked.contains(&key);
+    }
+
+    /// Hears of the next hops of static routes.
+    fn track_statics(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let hops = self
+            .config
+            .statics
+            .iter()
+            .flat_map(|route| match &route.via {
+                StaticVia::NextHops(hops) => hops.as_slice(),
+                StaticVia::Blackhole | StaticVia::Unreachable | StaticVia::Prohibit => &[],
+            });
+        let wanted: BTreeSet<NextHopKey> = hops.filter_map(|hop| self.key_of(hop)).collect();
+        let before = std::mem::take(&mut self.configured.tracked);
+        for key in wanted.difference(&before) {
+            self.fib_input(now, Input::Track(next_hop(*key)), out);
+        }
+        for key in before.difference(&wanted) {
+            self.fib_input(now, Input::Untrack(next_hop(*key)), out);
+        }
+        self.configured.tracked = wanted;
     }
 
     /// Static routes, with the interfaces that there are now.
@@ -179,9 +218,10 @@ impl Speaker {
     /// A route to a next hop that cannot be reached would draw packets that have nowhere to go.
     fn leads_on(&self, route: &Static) -> bool {
         let reachable = |hop| {
-            let key = self.key_of(hop).map(next_hop);
-            key.is_some_and(|hop| self.fib.resolve(hop).is_some())
+            let way = self.fib.resolve(next_hop(self.key_of(hop)?))?;
+            way.for_prefix(route.prefix).is_some().then_some(())
         };
+        let reachable = |hop| reachable(hop).is_some();
         match &route.via {
             StaticVia::NextHops(hops) => !self.config.fib.install || hops.iter().any(reachable),
             StaticVia::Blackhole | StaticVia::Unreachable | StaticVia::Prohibit => true,
@@ -197,6 +237,7 @@ impl Speaker {
         Some(NextHopKey {
             address: hop.address,
             interface,
+            direct: false,
         })
     }
 }

@@ -4,7 +4,7 @@ mod peer;
 
 use std::sync::{Arc, Weak};
 
-use fib_netlink::{FibRow, RouteState};
+use fib_netlink::{FibRow, RouteState, Way};
 use ipnet::IpNet;
 use rib::policy::Verdict;
 use rib::query::{PathRow, RouteRow};
@@ -18,7 +18,7 @@ use crate::originate::{AGGREGATE, ORIGINATE, STATIC};
 use crate::redistribute::{CONNECTED, KERNEL};
 use crate::view::{
     Explanation, FibDetail, FibPage, FibStatus, FibView, NextHopView, PathView, PeerView,
-    PrefixCounts, RouteChange, RoutePage, RouteQuery, RouteView, Source, Status,
+    PrefixCounts, RouteChange, RoutePage, RouteQuery, RouteView, Source, Status, WayView,
 };
 
 /// Watchers of routes, each with who holds it: nobody has to say that a client went away.
@@ -125,6 +125,14 @@ impl Speaker {
     #[must_use]
     pub fn explain(&self, prefix: IpNet) -> Option<Explanation> {
         let found = self.rib.explain(prefix)?;
+        let mut keys = self.rib.next_hops_of(prefix);
+        keys.extend(found.candidates.iter().filter_map(|c| c.next_hop));
+        keys.retain(|key| !key.address.is_unspecified());
+        keys.sort_unstable();
+        keys.dedup();
+        let next_hops = keys.into_iter();
+        let next_hops = next_hops.map(|key| self.view_next_hop(key, prefix));
+        let next_hops = next_hops.collect();
         let (paths, policy) = found
             .candidates
             .into_iter()
@@ -136,6 +144,7 @@ impl Speaker {
             policy,
             kernel: self.fib.route(prefix).and_then(|row| row.actual),
             advertised_to: found.advertised_to.iter().filter_map(name).collect(),
+            next_hops,
         })
     }
 
@@ -166,18 +175,35 @@ impl Speaker {
             rows,
             policy,
             rejected,
-            next_hops: keys.map(|key| self.view_next_hop(key)).collect(),
+            next_hops: keys.map(|key| self.view_next_hop(key, prefix)).collect(),
         })
     }
 
-    fn view_next_hop(&self, key: rib::NextHopKey) -> NextHopView {
-        let way = self.fib.resolve(next_hop(key));
-        let name = |index: u32| self.fib.interface_name(index).map(str::to_owned);
+    /// How a next hop is reached by routes to `prefix`.
+    fn view_next_hop(&self, key: rib::NextHopKey, prefix: IpNet) -> NextHopView {
+        let resolution = self.fib.resolve(next_hop(key)).unwrap_or_default();
+        let ways = resolution.for_prefix(prefix).cloned().unwrap_or_default();
+        let cost = ways.iter().map(|way| way.metric).max();
+        let way = |way: &Way| WayView {
+            gateway: way.path.gateway,
+            interface: self
+                .fib
+                .interface_name(way.path.interface)
+                .map(str::to_owned),
+            weight: way.weight,
+        };
+        let ways: Vec<WayView> = ways.iter().map(way).collect();
+        let first = ways.first();
+        let through = resolution.through.iter().map(|through| through.prefix);
+        // Without one of them, it is reached in a way of its own.
+        let is_through = resolution.through.iter().all(|t| t.prefix != prefix) && first.is_some();
         NextHopView {
             address: key.address,
-            gateway: way.and_then(|way| way.gateway),
-            interface: way.and_then(|way| name(way.interface)),
-            cost: way.map(|way| way.metric),
+            gateway: first.and_then(|way| way.gateway),
+            interface: first.and_then(|way| way.interface.clone()),
+            cost,
+            through: through.filter(|_| is_through).collect(),
+            ways,
         }
     }
 

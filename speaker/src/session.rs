@@ -36,6 +36,7 @@ impl Speaker {
             group: options.group.as_deref().map(Into::into),
             local: peer.place.local,
             interface: peer.place.interface,
+            direct: !internal && options.multihop.is_none_or(|hops| hops <= 1),
             decode: DecodeContext {
                 four_octet_as: session.four_octet_as,
                 external: !internal,

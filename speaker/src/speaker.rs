@@ -265,7 +265,7 @@ impl Speaker {
         self.watch_paths(now, out);
         self.redistribute();
         self.track_next_hops(now, out);
-        self.look_around(out);
+        self.look_around(now, out);
         self.follow_aggregates();
         self.check_restart(now, out);
         self.feed_fib(now, out);
@@ -406,13 +406,17 @@ impl Speaker {
     fn is_behind(&self) -> bool {
         // While a restart is under way, the FIB hears nothing.
         let fib = self.fib_behind && !self.is_restarting();
-        fib || self.aggregates_behind || self.foreign.has_changes()
+        fib || self.aggregates_behind || self.foreign.has_changes() || self.configured.is_behind()
     }
 
     /// When the routes of an earlier life may go: once all that was heard of the kernel and of the peers has led to
     /// what is wanted. A peer that does not come up holds them until `latest`, and no longer.
     fn startup_ends(&self, latest: Instant) -> Instant {
-        if self.is_behind() || !self.fib.is_synchronized() || self.is_restarting() {
+        if self.is_behind()
+            || !self.fib.is_synchronized()
+            || self.fib.is_resolving()
+            || self.is_restarting()
+        {
             return latest;
         }
         let mut ends = self.started;

@@ -363,6 +363,8 @@ pub struct Explanation {
     pub kernel: Option<String>,
     /// Who is told.
     pub advertised_to: Vec<PeerName>,
+    /// The next hops of its paths, and how each is reached.
+    pub next_hops: Vec<NextHopView>,
 }
 
 /// A row of `windrose fib list`.
@@ -410,6 +412,21 @@ pub struct NextHopView {
     pub interface: Option<String>,
     /// The interior cost.
     pub cost: Option<u32>,
+    /// The routes of ours that lead to it.
+    pub through: Vec<IpNet>,
+    /// All that take the packets, the one above first.
+    pub ways: Vec<WayView>,
+}
+
+/// A neighbor that takes packets.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct WayView {
+    /// Its address.
+    pub gateway: Option<IpAddr>,
+    /// Over which link.
+    pub interface: Option<String>,
+    /// Its share of the traffic.
+    pub weight: u8,
 }
 
 /// A page of [`FibView`]s.

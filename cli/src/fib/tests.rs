@@ -52,7 +52,16 @@ impl FibService for Pages {
             gateway: reached.then(|| "10.0.0.2".into()),
             interface: reached.then(|| "eth0".into()),
             cost: reached.then_some(20),
+            through: reached.then(|| "10.9.0.0/24".into()).into_iter().collect(),
+            ways: reached.then(two_ways).into_iter().flatten().collect(),
         };
+        fn two_ways() -> [FibWay; 2] {
+            [("10.0.0.2", 1), ("10.0.0.3", 2)].map(|(gateway, weight)| FibWay {
+                gateway: Some(gateway.into()),
+                interface: Some("eth0".into()),
+                weight,
+            })
+        }
         Ok(Response::new(ShowFibResponse {
             routes: vec![FibRoute {
                 prefix: request.into_inner().prefix,
@@ -86,7 +95,7 @@ async fn one_prefix_is_shown_with_its_place_its_policy_and_its_next_hops() {
     wanted: via 10.9.0.1, via 10.9.0.2
     there: nothing
   policy: to-kernel rule[0]: table 1000, metric 7; accept
-  next hop 10.9.0.1: via 10.0.0.2 dev eth0, cost 20
+  next hop 10.9.0.1: via 10.0.0.2 dev eth0 weight 1, via 10.0.0.3 dev eth0 weight 2, cost 20, through 10.9.0.0/24
   next hop 10.9.0.2: not reachable
 ";
     assert_eq!(String::from_utf8(out).unwrap(), expected);

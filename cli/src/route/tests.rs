@@ -2,7 +2,8 @@
 
 use proto::v1::source::{Local, Source};
 use proto::v1::{
-    AsPathSegment, Attributes, Origin, Path, PolicyTrace, Route, UnknownAttribute, as_path_segment,
+    AsPathSegment, Attributes, FibNextHop, Origin, Path, PolicyTrace, Route, UnknownAttribute,
+    as_path_segment,
 };
 use serde_json::json;
 
@@ -154,6 +155,14 @@ fn an_explanation_tells_of_each_path() {
         }],
         kernel: Some("via 10.0.0.2 dev eth0".into()),
         advertised_to: vec!["10.0.0.3".into(), "10.0.0.4".into()],
+        next_hops: vec![FibNextHop {
+            address: "10.9.0.1".into(),
+            gateway: Some("10.0.0.2".into()),
+            interface: Some("eth0".into()),
+            cost: Some(20),
+            through: vec!["10.9.0.0/16".into()],
+            ways: Vec::new(),
+        }],
     };
     let explained = Explained::from(answer);
     let expected = "\
@@ -166,6 +175,7 @@ originator 10.255.0.9, clusters 10.255.0.1
 * next hop self from api:vip
       AS path empty, origin incomplete
       lower LOCAL_PREF
+  next hop 10.9.0.1: via 10.0.0.2 dev eth0, cost 20, through 10.9.0.0/16
   in the kernel: via 10.0.0.2 dev eth0
   told to: 10.0.0.3, 10.0.0.4";
     assert_eq!(explained.lines().join("\n"), expected);

@@ -33,7 +33,8 @@ pub(crate) enum Presence {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Owner {
-    Hop(usize),
+    /// A next hop, and which of its paths.
+    Hop(usize, usize),
     Set(usize),
     Nobody,
 }
@@ -302,14 +303,20 @@ impl Nexthops {
 
     fn should_be(&self, index: usize) -> Option<Content> {
         match self.objects.get(index)?.owner {
-            Owner::Hop(hop) => self.hops.get(hop)?.usable().map(Content::Path),
+            Owner::Hop(hop, at) => {
+                let (path, _) = self.hops.get(hop)?.usable().get(at)?;
+                Some(Content::Path(*path))
+            }
             Owner::Set(set) => {
                 let set = self.sets.get(set)?;
-                let member = |hop: usize| Some(self.objects.get(self.hops.get(hop)?.object?)?.id);
+                let object = |hop: usize, at: usize| *self.hops.get(hop)?.objects.get(at)?;
                 let usable = self.usable(&set.hops);
                 let mut members: Members = usable
                     .iter()
-                    .filter_map(|(hop, _, weight)| Some((member(*hop)?, *weight)))
+                    .filter_map(|usable| {
+                        let object = object(usable.hop, usable.at)?;
+                        Some((self.objects.get(object)?.id, usable.weight))
+                    })
                     .collect();
                 members.sort_unstable();
                 (!members.is_empty() && !set.refused).then_some(Content::Group(members))

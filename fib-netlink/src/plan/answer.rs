@@ -54,7 +54,7 @@ impl Fib {
             }
             Pending::Object { index, .. } => {
                 self.nexthops.answered(*index);
-                self.nexthops.subject(*index)
+                self.nexthops.relieved(*index)
             }
             Pending::ObjectGone { index, id } => {
                 self.nexthops.answered(*index);

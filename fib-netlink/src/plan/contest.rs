@@ -1,36 +1,44 @@
-//! Who keeps changing our routes: a fight is slowed down, once it is one.
+//! What keeps changing: a fight about a route of ours, or a next hop that routes of ours lead to and do not, is slowed
+//! down once it is one.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::table::Key;
-
 /// Changes are counted over so long.
 const WINDOW: Duration = Duration::from_secs(10);
-/// So many times in a window, a route is put back at once.
+/// So many times in a window, a change is followed at once.
 const CHANGES_FREE: u32 = 10;
-/// Routes counted in a window, at most; others are put back at once.
+/// What is counted in a window, at most; changes of others are followed at once.
 const COUNTED_MAX: usize = 4096;
 
-/// Changes of others to routes of ours, in this window.
-#[derive(Debug, Default)]
-pub(super) struct Contests {
+/// Changes in this window.
+#[derive(Debug)]
+pub(super) struct Contests<K> {
     ends: Option<Instant>,
-    counts: BTreeMap<Key, u32>,
+    counts: BTreeMap<K, u32>,
+}
+
+impl<K> Default for Contests<K> {
+    fn default() -> Self {
+        Self {
+            ends: None,
+            counts: BTreeMap::new(),
+        }
+    }
 }
 
 /// What to do about a change.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Verdict {
-    /// Put it back at once.
+    /// Follow it at once; a route is put back.
     Restore,
     /// Leave it until then; `first`: it is the first time in this window that we do.
     Rest { until: Instant, first: bool },
 }
 
-impl Contests {
-    /// Somebody changed our route.
-    pub(super) fn changed(&mut self, now: Instant, key: Key) -> Verdict {
+impl<K: Ord> Contests<K> {
+    /// Somebody changed our route, or a next hop is reached by others of ours.
+    pub(super) fn changed(&mut self, now: Instant, key: K) -> Verdict {
         let ends = match self.ends {
             Some(ends) if ends > now => ends,
             _ => {

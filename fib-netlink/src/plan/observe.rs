@@ -9,7 +9,7 @@ use crate::nexthops::{Content, Presence};
 use crate::retry::{Subject, Why};
 use crate::source::SourceId;
 use crate::table::{Flight, Key, Place, Slot};
-use crate::{Notice, Output, Resolution};
+use crate::{Notice, Output};
 
 impl Fib {
     pub(super) fn observe(&mut self, now: Instant, facts: Vec<Fact>, out: &mut Vec<Output>) {
@@ -20,7 +20,7 @@ impl Fib {
         if matches!(self.knowledge, Knowledge::Dumping { .. }) {
             return;
         }
-        self.reach_next_hops(out);
+        self.reach_next_hops(now, out);
         self.check_sources(out);
         if environment {
             out.push(Output::Environment);
@@ -148,19 +148,6 @@ impl Fib {
     fn link_lost(&mut self, index: u32, lost: bool) {
         if lost {
             self.nexthops.link_lost(index);
-        }
-    }
-
-    fn reach_next_hops(&mut self, out: &mut Vec<Output>) {
-        for (next_hop, answer) in self.resolver.refresh() {
-            self.nexthops
-                .reached(next_hop, answer.map(|answer| answer.path), &self.resolver);
-            if self.tracked.contains_key(&next_hop) {
-                out.push(Output::NextHop {
-                    next_hop,
-                    resolution: answer.map(Resolution::from),
-                });
-            }
         }
     }
 

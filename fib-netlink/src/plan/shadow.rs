@@ -96,12 +96,7 @@ impl Fib {
         let Some(set) = row.wanted.index() else {
             return (row.wanted != Slot::NOTHING).then(Ways::new);
         };
-        let members = self.nexthops.members(set)?.iter();
-        let paths = members.filter_map(|(next_hop, weight)| {
-            let answer = self.resolver.lookup(*next_hop)?;
-            Some((answer.path, *weight))
-        });
-        let ways = shares(paths);
+        let ways = shares(self.nexthops.paths_of(set).into_iter());
         (!ways.is_empty()).then_some(ways)
     }
 

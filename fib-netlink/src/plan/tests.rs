@@ -11,6 +11,8 @@ use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, Rout
 use crate::op::{Batch, Failure, Op, Path, Target};
 use crate::{NextHops, RouteState, Status};
 
+mod recursive;
+
 const OURS: u8 = 186;
 const THEIRS: u8 = 4;
 const LINKS: u32 = 3;
@@ -25,6 +27,7 @@ fn hop(address: &str) -> NextHop {
     NextHop {
         address: address.parse().unwrap(),
         interface: None,
+        direct: false,
     }
 }
 

@@ -15,7 +15,7 @@ use speaker::drain::Drain;
 use speaker::view::{
     DrainView, Explanation, FibDetail, FibStatus, FibView, NextHopView, OwnerView, PathView,
     PeerView, PrefixCounts, RestartStage, RestartView, RouteChange, RouteView, SessionView, Source,
-    StationView, Status, TimersView,
+    StationView, Status, TimersView, WayView,
 };
 use tonic::metadata::MetadataValue;
 
@@ -148,6 +148,7 @@ pub(crate) fn explanation(view: Explanation) -> v1::ExplainRouteResponse {
         policy: traces.map(|lines| v1::PolicyTrace { lines }).collect(),
         kernel: view.kernel,
         advertised_to: view.advertised_to.iter().map(name_text).collect(),
+        next_hops: view.next_hops.into_iter().map(fib_next_hop).collect(),
     }
 }
 
@@ -192,17 +193,28 @@ pub(crate) fn fib_route(view: FibView) -> v1::FibRoute {
 }
 
 pub(crate) fn fib_detail(detail: FibDetail) -> v1::ShowFibResponse {
-    let next_hop = |hop: NextHopView| v1::FibNextHop {
-        address: hop.address.to_string(),
-        gateway: hop.gateway.map(|gateway| gateway.to_string()),
-        interface: hop.interface,
-        cost: hop.cost,
-    };
     v1::ShowFibResponse {
         routes: detail.rows.into_iter().map(fib_route).collect(),
         policy: detail.policy,
         rejected: detail.rejected,
-        next_hops: detail.next_hops.into_iter().map(next_hop).collect(),
+        next_hops: detail.next_hops.into_iter().map(fib_next_hop).collect(),
+    }
+}
+
+fn fib_next_hop(hop: NextHopView) -> v1::FibNextHop {
+    let text = |address: IpAddr| address.to_string();
+    let way = |way: WayView| v1::FibWay {
+        gateway: way.gateway.map(text),
+        interface: way.interface,
+        weight: way.weight.into(),
+    };
+    v1::FibNextHop {
+        address: text(hop.address),
+        gateway: hop.gateway.map(text),
+        interface: hop.interface,
+        cost: hop.cost,
+        through: hop.through.iter().map(ToString::to_string).collect(),
+        ways: hop.ways.into_iter().map(way).collect(),
     }
 }
 

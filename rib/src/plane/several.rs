@@ -201,16 +201,16 @@ pub(super) fn rank<P: Prefix>(
 ) -> Ranked {
     let mut paths: SmallVec<[u32; 16]> = SmallVec::new();
     let mut candidates: SmallVec<[Candidate; 16]> = SmallVec::new();
+    let Some(prefix) = table.net(net).map(|net| net.prefix) else {
+        return Ranked::new();
+    };
     for index in table.paths_of(net) {
         let path = table.path(index);
-        if let Some(candidate) = path.and_then(|path| Plane::<P>::candidate(core, path)) {
+        if let Some(candidate) = path.and_then(|path| Plane::<P>::candidate(core, prefix, path)) {
             paths.push(index);
             candidates.push(candidate);
         }
     }
-    let Some(prefix) = table.net(net).map(|net| net.prefix) else {
-        return Ranked::new();
-    };
     let ranking = Ranking::of(&candidates).take(RANKED_MAX);
     let mut ranked = ranking.filter_map(|at| {
         let index = *paths.get(at)?;

@@ -9,6 +9,7 @@ use bgp_core::update::{DecodeContext, EncodeContext, announce, encode_attributes
 use bytes::BytesMut;
 
 use super::*;
+use crate::next_hop::{NextHopChange, NextHopKey, Resolved};
 use crate::peer::{AsPathRules, Drain, LocalAddresses, NextHopRule, PrivateAs};
 use crate::policy::Chain;
 
@@ -19,6 +20,7 @@ mod attributes;
 mod groups;
 mod model;
 mod queries;
+mod recursive;
 mod refresh;
 mod served;
 mod station;
@@ -74,6 +76,7 @@ fn session(peer: u32, sort: Sort) -> PeerSession {
             link_local: None,
         },
         interface: None,
+        direct: false,
         decode: DecodeContext {
             four_octet_as: true,
             external: matches!(sort, Sort::External | Sort::Served),

@@ -16,6 +16,7 @@ mod noise;
 mod one_by_one;
 mod peers;
 mod record;
+mod recursive;
 mod redistribute;
 mod refresh;
 mod restart;

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use smallvec::SmallVec;
 
 use super::{Content, FIRST_ID, Owner, Presence};
-use crate::nexthops::Nexthops;
-use crate::op::Path;
+use crate::nexthops::{Nexthops, Usable};
 use crate::resolve::Resolver;
 
 impl Nexthops {
@@ -20,35 +19,41 @@ impl Nexthops {
         self.insert(id)
     }
 
-    /// A next hop's object: its own, else an equal one of an earlier life, else a new one.
-    pub(in crate::nexthops) fn hop_object(
+    /// The object of a next hop's path: its own, else an equal one of an earlier life, else a new one.
+    pub(in crate::nexthops) fn path_object(
         &mut self,
         hop: usize,
+        at: usize,
         present: Option<usize>,
         resolver: &Resolver,
     ) -> usize {
-        if let Some(object) = self.hops.get(hop).and_then(|hop| hop.object) {
+        if let Some(object) = self.object_of(hop, at) {
             return object;
         }
-        let path = self.hops.get(hop).and_then(|hop| hop.path);
+        let paths = self.hops.get(hop).map(|hop| &hop.paths);
+        let path = paths.and_then(|paths| paths.get(at)).map(|(path, _)| *path);
         let fits =
             |index: &usize| path.is_some() && self.path_of(*index) == path && self.is_free(*index);
         let adopted = self.candidates(present).into_iter().find(fits);
         let index = adopted.unwrap_or_else(|| self.create(resolver));
-        self.give(index, hop);
+        self.give(index, hop, at);
         index
+    }
+
+    fn object_of(&self, hop: usize, at: usize) -> Option<usize> {
+        self.hops.get(hop)?.objects.get(at).copied().flatten()
     }
 
     /// A group of an earlier life that says the same; its members become the next hops' objects.
     pub(in crate::nexthops) fn adopt_group(
         &mut self,
-        hops: &[(usize, Path, u8)],
+        wanted: &[Usable],
         present: Option<usize>,
     ) -> Option<usize> {
         for group in self.candidates(present) {
-            if let Some(pairs) = self.match_group(group, hops) {
-                for (hop, object) in pairs {
-                    self.give(object, hop);
+            if let Some(pairs) = self.match_group(group, wanted) {
+                for (usable, object) in pairs {
+                    self.give(object, usable.hop, usable.at);
                 }
                 return Some(group);
             }
@@ -59,29 +64,29 @@ impl Nexthops {
     fn match_group(
         &self,
         group: usize,
-        hops: &[(usize, Path, u8)],
-    ) -> Option<SmallVec<[(usize, usize); 4]>> {
+        wanted: &[Usable],
+    ) -> Option<SmallVec<[(Usable, usize); 4]>> {
         let Presence::There(Content::Group(members)) = &self.objects.get(group)?.presence else {
             return None;
         };
-        if !self.is_free(group) || members.len() != hops.len() {
+        if !self.is_free(group) || members.len() != wanted.len() {
             return None;
         }
         let mut taken = BTreeSet::new();
         let mut pairs = SmallVec::new();
-        for (hop, path, weight) in hops {
-            let own = self.hops.get(*hop)?.object;
+        for usable in wanted {
+            let own = self.object_of(usable.hop, usable.at);
             let fits = |object: usize| match own {
                 Some(own) => own == object,
-                None => self.is_free(object) && self.path_of(object) == Some(*path),
+                None => self.is_free(object) && self.path_of(object) == Some(usable.path),
             };
             let mut objects = members
                 .iter()
-                .filter(|(_, w)| w == weight)
+                .filter(|(_, weight)| *weight == usable.weight)
                 .filter_map(|(id, _)| self.by_id(*id));
             let object = objects.find(|object| !taken.contains(object) && fits(*object))?;
             taken.insert(object);
-            pairs.push((*hop, object));
+            pairs.push((*usable, object));
         }
         Some(pairs)
     }
@@ -98,10 +103,15 @@ impl Nexthops {
             .is_some_and(|object| object.owner == Owner::Nobody)
     }
 
-    fn give(&mut self, index: usize, hop: usize) {
-        self.own(index, Owner::Hop(hop));
+    fn give(&mut self, index: usize, hop: usize, at: usize) {
+        self.own(index, Owner::Hop(hop, at));
         if let Some(hop) = self.hops.get_mut(hop) {
-            hop.object = Some(index);
+            if hop.objects.len() <= at {
+                hop.objects.resize(at + 1, None);
+            }
+            if let Some(slot) = hop.objects.get_mut(at) {
+                *slot = Some(index);
+            }
         }
         self.paths.insert(index);
     }

@@ -144,10 +144,12 @@ impl Nexthops {
         let subject = self.subject(index);
         self.disown(index);
         match owner {
-            Owner::Hop(hop) => {
+            Owner::Hop(hop, at) => {
                 let refused = self.hops.get_mut(hop)?;
                 refused.refused = true;
-                refused.object = None;
+                if let Some(slot) = refused.objects.get_mut(at) {
+                    *slot = None;
+                }
                 self.hop_changed(hop, resolver);
             }
             Owner::Set(set) => {
@@ -186,10 +188,19 @@ impl Nexthops {
         }
     }
 
+    /// Who waits no more, now that the kernel took the object: not a next hop of which it refused another one.
+    pub(crate) fn relieved(&self, index: usize) -> Option<Subject> {
+        let refused = match self.objects.get(index)?.owner {
+            Owner::Hop(hop, _) => self.hops.get(hop)?.refused,
+            Owner::Set(_) | Owner::Nobody => false,
+        };
+        self.subject(index).filter(|_| !refused)
+    }
+
     /// Who would wait if the kernel refused the object.
     pub(crate) fn subject(&self, index: usize) -> Option<Subject> {
         match self.objects.get(index)?.owner {
-            Owner::Hop(hop) => self.hops.get(hop).map(|hop| Subject::Hop(hop.next_hop)),
+            Owner::Hop(hop, _) => self.hops.get(hop).map(|hop| Subject::Hop(hop.next_hop)),
             Owner::Set(set) => self
                 .sets
                 .get(set)

@@ -317,6 +317,7 @@ fn aigp_grows_by_our_cost_and_stays_where_it_is_enabled() {
     let key = NextHopKey {
         address: Ipv4Addr::new(10, 1, 0, 1).into(),
         interface: None,
+        direct: false,
     };
     for cost in [5, 9] {
         rib.set_next_hop(key, Some(cost));

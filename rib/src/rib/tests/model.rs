@@ -168,7 +168,7 @@ struct World {
     random: Random,
     policies: Arc<Policies>,
     peers: BTreeMap<u32, ModelPeer>,
-    costs: BTreeMap<IpAddr, Option<u64>>,
+    costs: BTreeMap<IpAddr, Resolved>,
     multipath: Multipath,
     fib: BTreeMap<IpNet, Forwarding>,
     station: Option<Station>,
@@ -397,16 +397,30 @@ impl World {
     }
 
     fn next_hop(&mut self) {
+        let prefix_of = prefix;
         let (n, prefix) = (self.random.below(3), prefix(self.random.below(4)));
         let address = ip(hop(n, prefix));
         let cost =
             [None, Some(0), Some(5), Some(10)][usize::try_from(self.random.below(4)).unwrap()];
-        self.costs.insert(address, cost);
+        // Routes of ours lead to it, and it would cost something else without.
+        let mut without = Vec::new();
+        if cost.is_some() && self.random.below(2) == 0 {
+            for n in 0..PREFIXES {
+                if self.random.below(2) == 0 {
+                    let costs = [None, Some(0), Some(7)];
+                    let cost = costs[usize::try_from(self.random.below(3)).unwrap()];
+                    without.push((prefix_of(n), cost));
+                }
+            }
+        }
+        let resolved = Resolved { cost, without };
+        self.costs.insert(address, resolved.clone());
         let key = NextHopKey {
             address,
             interface: None,
+            direct: false,
         };
-        self.rib.set_next_hop(key, cost);
+        self.rib.set_next_hop(key, resolved);
     }
 
     fn announce(&mut self, peer: u32, n: u64) {
@@ -453,7 +467,7 @@ impl World {
             if let NextHopChange::Track(key) = change
                 && let Some(cost) = self.costs.get(&key.address)
             {
-                self.rib.set_next_hop(key, *cost);
+                self.rib.set_next_hop(key, cost.clone());
             }
         }
     }
@@ -515,12 +529,15 @@ impl World {
         })
     }
 
-    fn cost(&self, next_hop: NextHop) -> Option<u64> {
+    fn cost(&self, next_hop: NextHop, prefix: IpNet) -> Option<u64> {
         if ip(next_hop).is_unspecified() {
             return Some(0);
         }
         let unknown = self.rib.core.config.assume_reachable.then_some(0);
-        self.costs.get(&ip(next_hop)).copied().unwrap_or(unknown)
+        self.costs.get(&ip(next_hop)).map_or(unknown, |resolved| {
+            let itself = resolved.without.iter().find(|(net, _)| *net == prefix);
+            itself.map_or(resolved.cost, |(_, cost)| *cost)
+        })
     }
 
     /// The routes to `prefix` that may be chosen, with their interior costs.
@@ -530,7 +547,7 @@ impl World {
             let Some(attributes) = peer.told.get(&prefix) else {
                 continue;
             };
-            let Some(cost) = self.cost(attributes.next_hop) else {
+            let Some(cost) = self.cost(attributes.next_hop, prefix) else {
                 continue;
             };
             if !attributes.as_path.contains(OURS)
@@ -729,6 +746,7 @@ impl World {
                     NextHopKey {
                         address: ip(a.next_hop),
                         interface: None,
+                        direct: false,
                     },
                     1,
                 )

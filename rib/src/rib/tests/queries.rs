@@ -122,6 +122,7 @@ fn an_explanation_names_the_step_that_removed_each_candidate() {
         let key = NextHopKey {
             address: address(peer).into(),
             interface: None,
+            direct: false,
         };
         if peer != 2 {
             rib.set_next_hop(key, Some(3));
@@ -242,6 +243,7 @@ fn the_fib_gets_next_hops_and_what_local_routes_say() {
             NextHopKey {
                 address,
                 interface: None,
+                direct: false,
             },
             1,
         )
@@ -378,6 +380,7 @@ fn next_hops_are_tracked_as_long_as_routes_use_them() {
     let key = NextHopKey {
         address: Ipv4Addr::new(10, 1, 0, 1).into(),
         interface: None,
+        direct: false,
     };
     for prefix in ["10.0.0.0/8", "11.0.0.0/8"] {
         rib.receive(PeerId(0), &update(prefix, Some(&route([65000]))))
