@@ -210,6 +210,7 @@ fn log_fib(notice: &FibNotice) {
         | FibNotice::ForeignInTheWay { .. }
         | FibNotice::Contested { .. }
         | FibNotice::PreferredSourceMissing { .. }
+        | FibNotice::Unsteady { .. }
         | FibNotice::Overrun => {
             if let Some(suppressed) = admit(&KERNEL) {
                 warn!(suppressed, "FIB: {notice}");

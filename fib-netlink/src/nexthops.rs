@@ -85,6 +85,8 @@ pub(crate) struct Nexthops {
     by_next_hop: BTreeMap<NextHop, usize>,
     sets: Slab<Set>,
     by_members: HashMap<NextHops, usize, FixedState>,
+    /// The set that was wanted last: most routes in a row want the same.
+    last: usize,
     objects: Slab<Object>,
     by_id: BTreeMap<u32, usize>,
     by_paths: HashMap<Paths, usize, FixedState>,
@@ -107,6 +109,7 @@ impl Nexthops {
             by_next_hop: BTreeMap::new(),
             sets: Slab::new(),
             by_members: HashMap::default(),
+            last: 0,
             objects: Slab::new(),
             by_id: BTreeMap::new(),
             by_paths: HashMap::default(),
@@ -121,10 +124,19 @@ impl Nexthops {
     /// The set of these next hops, for one more row.
     pub(crate) fn want(&mut self, members: NextHops, resolver: &mut Resolver) -> usize {
         let members = canonical(members);
+        if let Some(set) = self
+            .sets
+            .get_mut(self.last)
+            .filter(|set| set.members == members)
+        {
+            set.rows += 1;
+            return self.last;
+        }
         if let Some(&index) = self.by_members.get(&members) {
             if let Some(set) = self.sets.get_mut(index) {
                 set.rows += 1;
             }
+            self.last = index;
             return index;
         }
         let hops = members
@@ -141,6 +153,7 @@ impl Nexthops {
             changed: false,
         });
         self.by_members.insert(members, index);
+        self.last = index;
         index
     }
 

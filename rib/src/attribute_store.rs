@@ -210,6 +210,16 @@ impl AttributeStore {
         self.next_hops.cost(self.facts(id)?.next_hop, prefix)
     }
 
+    /// The same where the prefix would have to be looked up.
+    #[inline]
+    pub(crate) fn cost_of(
+        &self,
+        id: AttrId,
+        prefix: impl FnOnce() -> Option<IpNet>,
+    ) -> Option<u64> {
+        self.next_hops.cost_of(self.facts(id)?.next_hop, prefix)
+    }
+
     /// The set as it is kept, and its next hop.
     pub(crate) fn encoded(&self, id: AttrId) -> Option<(&[u8], NextHop)> {
         let slot = self.slots.get(id.0)?;

@@ -90,14 +90,32 @@ struct Entry {
     refs: u32,
 }
 
-/// The same as [`Reach`], for the decision's only look-up.
-#[derive(Clone, Copy, Debug)]
-enum Glance {
-    Unknown,
-    Unreachable,
-    Reachable(u64),
-    /// That depends on the prefix: the target knows.
-    Depends,
+/// The same as [`Reach`], for the decision's only look-up: a cost, or one of the constants.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Glance(u64);
+
+impl Glance {
+    const UNKNOWN: Self = Self(u64::MAX);
+    const UNREACHABLE: Self = Self(u64::MAX - 1);
+    /// It depends on the prefix: the target knows.
+    const DEPENDS: Self = Self(u64::MAX - 2);
+
+    const fn of(cost: u64) -> Self {
+        if cost < Self::DEPENDS.0 {
+            Self(cost)
+        } else {
+            Self(Self::DEPENDS.0 - 1)
+        }
+    }
+
+    #[inline]
+    const fn cost(self) -> Option<u64> {
+        if self.0 < Self::DEPENDS.0 {
+            Some(self.0)
+        } else {
+            None
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -190,7 +208,7 @@ impl NextHops {
             }
             None => {
                 self.entries.push(entry);
-                self.glances.push(Glance::Unknown);
+                self.glances.push(Glance::UNKNOWN);
                 u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
             }
         };
@@ -263,36 +281,42 @@ impl NextHops {
 
     /// Whether it can be reached, by a path to `prefix`.
     pub(crate) fn reach(&self, id: HopId, prefix: impl Into<IpNet>) -> Reach {
-        match self.glance(id) {
-            Glance::Unknown => Reach::Unknown,
-            Glance::Unreachable => Reach::Unreachable,
-            Glance::Reachable(cost) => Reach::Reachable(cost),
-            Glance::Depends => {
-                let cost = self.cost_for(id, prefix.into());
-                cost.map_or(Reach::Unreachable, Reach::Reachable)
-            }
+        let glance = self.glance(id);
+        if glance == Glance::UNKNOWN {
+            return Reach::Unknown;
         }
+        let cost = glance.cost();
+        let cost = cost.or_else(|| self.cost_for(id, || Some(prefix.into())));
+        cost.map_or(Reach::Unreachable, Reach::Reachable)
     }
 
     /// The interior cost for a path to `prefix`; `None`: it is not eligible (RFC 4271 §9.1.2.1).
     #[inline]
     pub(crate) fn cost(&self, id: HopId, prefix: impl Into<IpNet>) -> Option<u64> {
-        match self.glance(id) {
-            Glance::Reachable(cost) => Some(cost),
-            Glance::Unknown if self.assume_reachable => Some(0),
-            Glance::Unknown | Glance::Unreachable => None,
-            Glance::Depends => self.cost_for(id, prefix.into()),
+        self.cost_of(id, || Some(prefix.into()))
+    }
+
+    /// The same where the prefix would have to be looked up, which is needed but seldom.
+    #[inline]
+    pub(crate) fn cost_of(&self, id: HopId, prefix: impl FnOnce() -> Option<IpNet>) -> Option<u64> {
+        let glance = self.glance(id);
+        match glance.cost() {
+            Some(cost) => Some(cost),
+            None if glance == Glance::UNKNOWN => self.assume_reachable.then_some(0),
+            None => self.cost_for(id, prefix),
         }
     }
 
     #[inline]
     fn glance(&self, id: HopId) -> Glance {
         let glance = self.glances.get(id.0 as usize);
-        glance.copied().unwrap_or(Glance::Unknown)
+        glance.copied().unwrap_or(Glance::UNKNOWN)
     }
 
     #[cold]
-    fn cost_for(&self, id: HopId, prefix: IpNet) -> Option<u64> {
+    #[inline(never)]
+    fn cost_for(&self, id: HopId, prefix: impl FnOnce() -> Option<IpNet>) -> Option<u64> {
+        let prefix = prefix()?;
         let resolved = self.targets.get(&self.key(id)?)?.resolved.as_ref()?;
         let itself = resolved.without.iter().find(|(net, _)| *net == prefix);
         itself.map_or(resolved.cost, |(_, without)| *without)
@@ -372,12 +396,9 @@ fn link_local(wire: NextHop) -> Option<IpAddr> {
 
 fn glance(resolved: Option<&Resolved>) -> Glance {
     match resolved {
-        None => Glance::Unknown,
-        Some(resolved) if !resolved.without.is_empty() => Glance::Depends,
-        Some(Resolved { cost: None, .. }) => Glance::Unreachable,
-        Some(Resolved {
-            cost: Some(cost), ..
-        }) => Glance::Reachable(*cost),
+        None => Glance::UNKNOWN,
+        Some(resolved) if !resolved.without.is_empty() => Glance::DEPENDS,
+        Some(resolved) => resolved.cost.map_or(Glance::UNREACHABLE, Glance::of),
     }
 }
 

@@ -2,6 +2,7 @@
 //! every change of a decision in the journal.
 
 use bgp_core::Prefix;
+use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use crate::aggregate::Aggregates;
@@ -94,7 +95,7 @@ impl<P: Prefix> Plane<P> {
         let net = self.table.find_or_insert(prefix);
         match self.table.find_path(net, peer, path_id) {
             Some(path) => self.replace(core, net, path, arrival),
-            None => self.add(core, (net, prefix), (peer, path_id), arrival),
+            None => self.add(core, net, peer, path_id, arrival),
         }
     }
 
@@ -275,13 +276,7 @@ impl<P: Prefix> Plane<P> {
         core.candidate(prefix, path)
     }
 
-    fn add(
-        &mut self,
-        core: &mut Core,
-        (net, prefix): (u32, P),
-        (peer, path_id): (PeerId, u32),
-        arrival: Arrival,
-    ) {
+    fn add(&mut self, core: &mut Core, net: u32, peer: PeerId, path_id: u32, arrival: Arrival) {
         let Arrival {
             attrs,
             received,
@@ -299,12 +294,16 @@ impl<P: Prefix> Plane<P> {
         let path = self.table.add_path(net, new);
         let is_only = self.table.path(path).is_some_and(|p| p.next == NONE);
         if is_only {
-            if flags.accepted() && core.store.cost(attrs, prefix).is_some() {
+            let cost = |core: &Core| core.store.cost_of(attrs, || self.prefix_of(net));
+            if flags.accepted() && cost(core).is_some() {
                 self.set_best(net, path);
                 self.note(core, net);
             }
             return;
         }
+        let Some(prefix) = self.table.net(net).map(|n| n.prefix) else {
+            return;
+        };
         let Some(candidate) = Self::candidate(core, prefix, &new) else {
             return;
         };
@@ -386,18 +385,18 @@ impl<P: Prefix> Plane<P> {
 
     /// Chooses among the paths of a net, and notes it if the choice is another, or if `changed` says so.
     fn decide(&mut self, core: &mut Core, net: u32, mut changed: bool) {
-        let Some(found) = self.table.net(net) else {
+        let Some((old, first)) = self.table.net(net).map(|n| (n.best, n.first)) else {
             return;
         };
-        let (old, first, prefix) = (found.best, found.first, found.prefix);
         let only = self.table.path(first).filter(|p| p.next == NONE);
         let new = if first == NONE {
             NONE
         } else if let Some(only) = only.filter(|p| !p.flags().has(Flags::MULTIPATH)) {
-            let eligible = only.flags().accepted() && core.store.cost(only.attrs, prefix).is_some();
+            let cost = || core.store.cost_of(only.attrs, || self.prefix_of(net));
+            let eligible = only.flags().accepted() && cost().is_some();
             if eligible { first } else { NONE }
         } else {
-            let (best, shared_changed) = self.eliminate(core, net, prefix);
+            let (best, shared_changed) = self.eliminate(core, net);
             changed |= shared_changed;
             best
         };
@@ -414,7 +413,10 @@ impl<P: Prefix> Plane<P> {
     }
 
     /// The best path, and whether those that share the traffic are others than before.
-    fn eliminate(&mut self, core: &Core, net: u32, prefix: P) -> (u32, bool) {
+    fn eliminate(&mut self, core: &Core, net: u32) -> (u32, bool) {
+        let Some(prefix) = self.table.net(net).map(|n| n.prefix) else {
+            return (NONE, false);
+        };
         let mut paths: SmallVec<[u32; 16]> = SmallVec::new();
         let mut candidates: SmallVec<[Candidate; 16]> = SmallVec::new();
         let mut any_shared = false;
@@ -572,6 +574,10 @@ impl<P: Prefix> Plane<P> {
             *place = renumbered.map(*place);
         }
         self.trim_at = 2 * self.journal.len() + TRIM_STEP;
+    }
+
+    fn prefix_of(&self, net: u32) -> Option<IpNet> {
+        self.table.net(net).map(|n| n.prefix.into())
     }
 
     fn path_of(&self, net: u32, peer: PeerId) -> Option<u32> {

@@ -27,6 +27,7 @@ mod links;
 mod monitoring;
 mod moving;
 mod peers;
+mod recursive;
 mod redistribute;
 mod reflection;
 mod refresh;

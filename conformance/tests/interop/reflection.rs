@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use conformance::lab::{Bird, ExaBgp, Frr, GoBgp, OpenBgpd, Path, Windrosed};
 
-use crate::star::{ROUTER, Star, bird, bird_with, exabgp, frr, gobgp, openbgpd, peer};
+use crate::star::{ROUTER, Star, bird, bird_with, exabgp, exchange, frr, gobgp, openbgpd, peer};
 
 const FRR: &str = "/usr/lib/frr/bgpd";
 const ALL: [&str; 5] = ["bird", FRR, "gobgpd", OpenBgpd::PROGRAM, "exabgp"];
@@ -29,19 +29,6 @@ fn internal(n: u16, client: bool) -> String {
 fn defaults(star: &Star) -> Result<()> {
     for (n, spoke) in (1..).zip(&star.spokes) {
         spoke.ip(&format!("route add default via 192.0.{n}.1"))?;
-    }
-    Ok(())
-}
-
-/// The links become one, as those of an exchange are: everybody is in 192.0.0.0/16.
-fn exchange(star: &Star) -> Result<()> {
-    star.hub.bridge("lan", "")?;
-    for (n, spoke) in (1..).zip(&star.spokes) {
-        star.hub.ip(&format!("addr flush dev eth{n}"))?;
-        star.hub.ip(&format!("link set eth{n} master lan"))?;
-        star.hub.address("lan", &format!("192.0.{n}.1/16"))?;
-        spoke.ip("-4 addr flush dev eth0")?;
-        spoke.address("eth0", &format!("192.0.{n}.2/16"))?;
     }
     Ok(())
 }

@@ -51,6 +51,19 @@ impl Star {
     }
 }
 
+/// The links become one, as those of an exchange are: everybody is in 192.0.0.0/16.
+pub fn exchange(star: &Star) -> Result<()> {
+    star.hub.bridge("lan", "")?;
+    for (n, spoke) in (1..).zip(&star.spokes) {
+        star.hub.ip(&format!("addr flush dev eth{n}"))?;
+        star.hub.ip(&format!("link set eth{n} master lan"))?;
+        star.hub.address("lan", &format!("192.0.{n}.1/16"))?;
+        spoke.ip("-4 addr flush dev eth0")?;
+        spoke.address("eth0", &format!("192.0.{n}.2/16"))?;
+    }
+    Ok(())
+}
+
 /// Succeeds when the session with a peer is not there.
 pub fn is_down(windrosed: &Windrosed, peer: &str) -> Result<()> {
     ensure!(windrosed.established(peer).is_err(), "{peer} is up");

@@ -25,6 +25,7 @@ pub(super) struct Ours {
     /// The addresses of used next hops to which routes of ours may lead.
     ipv4: BTreeSet<u32>,
     ipv6: BTreeSet<u128>,
+    sieve: Sieve,
     /// Those of which nobody has looked yet which of our routes cover them.
     fresh: Vec<NextHop>,
     /// Those that change too often: until then, routes of ours do not lead to them.
@@ -47,17 +48,60 @@ impl Ours {
     /// Whether a next hop is within a prefix. Asked for each route of a full table.
     #[inline]
     fn has_within(&self, prefix: IpNet) -> bool {
+        self.sieve.may_have_within(prefix) && self.is_within(prefix)
+    }
+
+    fn is_within(&self, prefix: IpNet) -> bool {
         match prefix {
-            IpNet::V4(net) if !self.ipv4.is_empty() => {
+            IpNet::V4(net) => {
                 let range = u32::from(net.network())..=u32::from(net.broadcast());
                 self.ipv4.range(range).next().is_some()
             }
-            IpNet::V6(net) if !self.ipv6.is_empty() => {
+            IpNet::V6(net) => {
                 let range = u128::from(net.network())..=u128::from(net.broadcast());
                 self.ipv6.range(range).next().is_some()
             }
-            IpNet::V4(_) | IpNet::V6(_) => false,
         }
+    }
+}
+
+/// Says of most prefixes at once that no next hop is within them: which first bits of addresses there are.
+#[derive(Debug, Default)]
+struct Sieve {
+    /// By the first 16 bits of IPv4 addresses, and the first 32 of IPv6 addresses, mixed.
+    bits: [u64; 16],
+}
+
+impl Sieve {
+    fn add(&mut self, address: IpAddr) {
+        let (word, bit) = Self::place(Self::head(address));
+        if let Some(word) = self.bits.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    #[inline]
+    fn may_have_within(&self, prefix: IpNet) -> bool {
+        let whole = match prefix {
+            IpNet::V4(net) => net.prefix_len() >= 16,
+            IpNet::V6(net) => net.prefix_len() >= 32,
+        };
+        let (word, bit) = Self::place(Self::head(prefix.addr()));
+        !whole || self.bits.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    #[inline]
+    fn head(address: IpAddr) -> u32 {
+        match address {
+            IpAddr::V4(address) => u32::from(address) >> 16,
+            IpAddr::V6(address) => (u128::from(address) >> 96) as u32,
+        }
+    }
+
+    #[inline]
+    const fn place(head: u32) -> (usize, u64) {
+        let mixed = head.wrapping_mul(0x9e37_79b1) >> 22;
+        (mixed as usize >> 6, 1 << (mixed & 63))
     }
 }
 
@@ -111,7 +155,12 @@ impl Resolver {
     }
 
     /// Frees those whose time is over. Says whether there were any.
+    #[inline]
     pub(crate) fn release_held(&mut self, now: Instant) -> bool {
+        !self.ours.held.is_empty() && self.release_over(now)
+    }
+
+    fn release_over(&mut self, now: Instant) -> bool {
         let over = self.ours.held.iter().filter(|(_, until)| **until <= now);
         let over: Vec<NextHop> = over.map(|(next_hop, _)| *next_hop).collect();
         for next_hop in &over {
@@ -130,6 +179,7 @@ impl Resolver {
             IpAddr::V6(address) => self.ours.ipv6.insert(address.into()),
         };
         if is_new {
+            self.ours.sieve.add(next_hop.address);
             self.ours.fresh.push(next_hop);
         }
     }
@@ -142,6 +192,9 @@ impl Resolver {
             IpAddr::V4(address) => self.ours.ipv4.remove(&address.into()),
             IpAddr::V6(address) => self.ours.ipv6.remove(&address.into()),
         };
+        if self.ours.ipv4.is_empty() && self.ours.ipv6.is_empty() {
+            self.ours.sieve = Sieve::default();
+        }
         self.ours.held.remove(&next_hop);
         self.ours.fresh.retain(|fresh| *fresh != next_hop);
         let above: Vec<IpNet> = self
