@@ -553,13 +553,13 @@ fn a_next_hop_reached_another_way_moves_all_routes_in_one_message() {
         assert_eq!(rig.ops, ops + 1);
         assert!(ip("route get 192.0.7.1").contains("via 10.0.2.2 dev d2"));
         assert_eq!(
-            rig.fib.resolve(hop("172.16.0.1")).map(|r| r.metric),
+            rig.fib.resolve(hop("172.16.0.1")).map(|r| r.ways[0].metric),
             Some(0)
         );
         ip("route del 172.16.0.0/24");
         rig.until("back again", |rig| rig.ops > ops + 1);
         assert_eq!(
-            rig.fib.resolve(hop("172.16.0.1")).map(|r| r.metric),
+            rig.fib.resolve(hop("172.16.0.1")).map(|r| r.ways[0].metric),
             Some(100)
         );
     });

@@ -51,7 +51,7 @@ impl World {
         let route = KernelRoute {
             metric,
             kind,
-            ..World::foreign(prefix)
+            ..Self::foreign(prefix)
         };
         self.tell_foreign(route);
     }
