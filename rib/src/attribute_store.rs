@@ -163,8 +163,8 @@ impl AttributeStore {
                 if !attributes.communities.contains(&community) =>
             {
                 attributes.communities.push(community);
-                let interface = self.next_hops.key(hop).and_then(|key| key.interface);
-                self.intern(&attributes, interface, tag)
+                let over = self.next_hops.over(hop);
+                self.intern(&attributes, over, tag)
             }
             (Some(_) | None, _) => {
                 self.acquire(id);

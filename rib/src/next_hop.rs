@@ -279,6 +279,11 @@ impl NextHops {
         self.entry(id).map(|entry| entry.key)
     }
 
+    /// Over which session it was heard, as far as that matters.
+    pub(crate) fn over(&self, id: HopId) -> Over {
+        self.entry(id).map(|entry| entry.over).unwrap_or_default()
+    }
+
     /// Whether it can be reached, by a path to `prefix`.
     pub(crate) fn reach(&self, id: HopId, prefix: impl Into<IpNet>) -> Reach {
         let glance = self.glance(id);
