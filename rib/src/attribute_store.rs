@@ -220,6 +220,12 @@ impl AttributeStore {
         self.next_hops.cost_of(self.facts(id)?.next_hop, prefix)
     }
 
+    /// Whether it has AIGP to which each prefix adds another cost.
+    pub(crate) fn aigp_depends(&self, id: AttrId) -> bool {
+        let facts = self.facts(id).filter(|facts| facts.has(Has::Aigp));
+        facts.is_some_and(|facts| self.next_hops.depends(facts.next_hop))
+    }
+
     /// The set as it is kept, and its next hop.
     pub(crate) fn encoded(&self, id: AttrId) -> Option<(&[u8], NextHop)> {
         let slot = self.slots.get(id.0)?;

@@ -312,6 +312,11 @@ impl NextHops {
         }
     }
 
+    /// Whether its cost may be another one for each prefix.
+    pub(crate) fn depends(&self, id: HopId) -> bool {
+        self.glance(id) == Glance::DEPENDS
+    }
+
     #[inline]
     fn glance(&self, id: HopId) -> Glance {
         let glance = self.glances.get(id.0 as usize);

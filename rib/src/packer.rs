@@ -119,6 +119,9 @@ impl<P: Prefix> Packer<P> {
             None => {
                 let exported = exported(core, view, (attrs, source), prefix);
                 let block = exported.and_then(|exported| self.block(&exported, view));
+                if core.store.aigp_depends(attrs) {
+                    return block;
+                }
                 let memo = (attrs, source, block);
                 let hasher = &self.hasher;
                 self.memo
