@@ -21,6 +21,8 @@ const KEPT: &str = "kept";
 const PROCESSES: &str = "processes";
 /// The containers it started.
 const CONTAINERS: &str = "containers";
+/// How long it may take to make a folder and to write who owns it.
+const MAKING: Duration = Duration::from_secs(10);
 /// How long a process may take to end before it is killed.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -64,11 +66,19 @@ pub(super) fn record_container(dir: &Path, name: &str) -> Result<()> {
 pub(super) fn sweep() -> Result<()> {
     for (dir, owner) in labs()? {
         let alive = Incarnation::parse(&owner).is_some_and(|o| o.is_alive());
-        if owner != KEPT && !alive {
+        // One that has no owner yet is just being made by somebody else.
+        let being_made = owner.is_empty() && age(&dir) < MAKING;
+        if owner != KEPT && !alive && !being_made {
             remove(&dir);
         }
     }
     Ok(())
+}
+
+/// How long a folder has been as it is.
+fn age(dir: &Path) -> Duration {
+    let changed = fs::metadata(dir).and_then(|of| of.modified()).ok();
+    changed.and_then(|at| at.elapsed().ok()).unwrap_or_default()
 }
 
 /// Removes the labs that were kept.
