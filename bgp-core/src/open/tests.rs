@@ -185,6 +185,43 @@ fn parameters_are_unknown_or_malformed() {
     assert_eq!(code(&[4, 0]), Code::OpenUnspecific);
 }
 
+// RFC 4724 §3, RFC 9494 §3.1: reserved bits are zero where we send them, and ignored where we receive them.
+#[test]
+fn reserved_bits_of_graceful_restart_are_zero_and_ignored() {
+    let restart = Capability::GracefulRestart(GracefulRestart {
+        restarting: false,
+        notification: false,
+        restart_time: 120,
+        families: vec![(IPV4, true)],
+    });
+    let long = Capability::LongLivedGracefulRestart(vec![LongLived {
+        family: IPV4,
+        forwarding: true,
+        stale_time: 3600,
+    }]);
+    let parameter = |restart: [u8; 2], flags: u8| {
+        let head = [2, 17, 64, 6, restart[0], restart[1], 0, 1, 1, flags];
+        let tail = [71, 7, 0, 1, 1, flags, 0, 14, 16];
+        body(&[&head[..], &tail[..]].concat())
+    };
+    for (first, flags) in [(0, 0x80), (0x30, 0xff)] {
+        let open = Open::decode(&parameter([first, 120], flags)).unwrap();
+        assert_eq!(open.capabilities, [restart.clone(), long.clone()]);
+    }
+    let bytes = open(vec![restart, long]).encode();
+    let ours = parameter([0, 120], 0x80);
+    assert_eq!(bytes[19 + 10..], ours[10..]);
+}
+
+// RFC 7911 §4: a mode that is neither 1, 2 nor 3 is ignored, and with it the family.
+#[test]
+fn a_mode_of_path_identifiers_that_nobody_knows_is_ignored() {
+    let parameter = [2, 10, 69, 8, 0, 1, 1, 4, 0, 2, 1, 1];
+    let open = Open::decode(&body(&parameter)).unwrap();
+    let known = vec![(IPV6, AddPathMode::Receive)];
+    assert_eq!(open.capabilities, [Capability::AddPath(known)]);
+}
+
 // RFC 5492 §4: what cannot be understood is ignored; it is kept to be shown.
 #[test]
 fn a_known_capability_with_an_odd_value_is_kept_as_unknown() {

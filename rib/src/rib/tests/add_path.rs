@@ -124,6 +124,33 @@ fn paths_of_one_peer_are_told_apart_and_not_told_back() {
     assert_eq!(rib.peer_counts(PeerId(9)).ipv4.advertised, 2);
 }
 
+/// RFC 7911 §5: a withdrawal of a path that nobody told is ignored, and one of a path takes no other away.
+#[test]
+fn a_withdrawal_of_an_unknown_identifier_is_ignored() {
+    let (mut rib, mut listener) = hub(8);
+    let mut sender = several(3, Sort::Client, 8);
+    sender.decode.add_path.ipv4 = true;
+    rib.peer_up(PeerId(3), sender);
+    let context = EncodeContext {
+        add_path: true,
+        ..CONTEXT
+    };
+    let prefix = Ipv4Prefix::from_net(PREFIX.parse().unwrap()).unwrap();
+    let (mut block, mut out) = (Vec::new(), BytesMut::new());
+    let attributes = route([64007]);
+    encode_attributes(&attributes, true, &mut block);
+    let prefixes = std::iter::once((7, prefix));
+    announce(&block, attributes.next_hop, prefixes, &context, &mut out).unwrap();
+    rib.receive(PeerId(3), &bodies(&out)[0]).unwrap();
+    for (id, left) in [(8, 1), (7, 0), (7, 0)] {
+        let mut out = BytesMut::new();
+        bgp_core::update::withdraw(std::iter::once((id, prefix)), &context, &mut out);
+        rib.receive(PeerId(3), &bodies(&out)[0]).unwrap();
+        drain(&mut rib, 9, &mut listener);
+        assert_eq!(known(&listener).len(), left, "{id}");
+    }
+}
+
 /// Whoever is told one path neither hears of the others nor is told a Path Identifier.
 #[test]
 fn others_are_told_the_best_path_alone() {

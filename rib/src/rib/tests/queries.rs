@@ -167,6 +167,17 @@ fn end_of_rib_comes_after_the_table_and_a_refresh_is_marked() {
     assert_eq!((listener.end_of_rib.len(), listener.withdrawals), (2, 0));
 }
 
+/// RFC 4724 §4: also where there is nothing to tell.
+#[test]
+fn end_of_rib_comes_where_there_are_no_routes() {
+    let mut rib = Rib::new(config());
+    rib.peer_up(PeerId(2), session(2, Sort::External));
+    let mut listener = Listener::of(Sort::External);
+    drain(&mut rib, 2, &mut listener);
+    assert_eq!(listener.end_of_rib, Family::ALL);
+    assert_eq!((listener.routes.len(), listener.withdrawals), (0, 0));
+}
+
 #[test]
 fn an_unchanged_route_is_not_told_again() {
     let (mut rib, mut listener) = pair(Sort::External, Sort::External);

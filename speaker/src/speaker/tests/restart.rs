@@ -290,3 +290,47 @@ fn what_a_peer_without_graceful_restart_tells_is_told_on_before_our_end_of_rib()
     }
     assert_eq!(states(&mut net, 1), [(KEPT, false)]);
 }
+
+/// RFC 4724 §4.1: who restarts sets the R bit; §4.2: who helps does not, nor does the other once its restart is over.
+#[test]
+fn the_r_bit_is_set_by_who_restarts_and_by_nobody_else() {
+    let mut net = helped();
+    let told = |net: &Net, by: usize, to: usize| {
+        let peers = &net.speakers[to].peers;
+        let peer = peers.get(peers.id_of(&name(by)).unwrap()).unwrap();
+        let session = peer.fsm.session().unwrap();
+        session.graceful_restart.as_ref().unwrap().restarting
+    };
+    net.crash(1, false);
+    net.boot(1, graceful(1, &[0], &[KEPT]));
+    net.run(20);
+    net.assert_up(0, 1);
+    assert!(told(&net, 1, 0));
+    assert!(!told(&net, 0, 1));
+    net.run(90);
+    net.with(1, |s, now, out| {
+        s.peer_command(now, &name(0), PeerCommand::Reset(None), out)
+    })
+    .unwrap();
+    net.run(20);
+    net.assert_up(0, 1);
+    assert!(!told(&net, 1, 0));
+}
+
+/// RFC 4724 §4.2: stale routes are as good as others, until they are gone.
+#[test]
+fn a_stale_route_is_as_good_as_another() {
+    let ours = graceful(0, &[1, 2], &[]);
+    let others = [graceful(1, &[0], &[KEPT]), graceful(2, &[0], &[KEPT])];
+    let mut net = Net::new([vec![ours], others.to_vec()].concat());
+    net.run(90);
+    let best = |net: &mut Net| {
+        let page = net.speakers[0].routes(&RouteQuery::default(), None, 100);
+        page.unwrap().routes[0].paths[0].source.clone()
+    };
+    let first = best(&mut net);
+    assert_eq!(first, crate::view::Source::Peer(name(1)));
+    net.crash(1, false);
+    assert_eq!(states(&mut net, 0), [(KEPT, true)]);
+    assert_eq!(best(&mut net), first);
+}

@@ -275,3 +275,51 @@ fn without_graceful_restart_the_capability_counts_for_nothing() {
     net.crash(1, false);
     assert_eq!(marked(&mut net, 0), [(KEPT, true)]);
 }
+
+/// RFC 9494 §4.2: where the time was over while the peer told its routes again, and the session is lost before it told all,
+/// what it had told by then goes at once.
+#[test]
+fn what_was_told_after_that_time_was_over_goes_with_the_session() {
+    let mut net = four(long(1, &[0], &[KEPT, GONE]));
+    net.crash(1, false);
+    net.run(TIME + LONG - 6);
+    // It awaits a third one, and so tells nothing by itself.
+    net.boot(1, long(1, &[0, 9], &[]));
+    net.run(4);
+    net.assert_up(0, 1);
+    let ends = net.wires.iter().find(|(_, (other, _))| *other == 1);
+    let (host, conn) = *ends.unwrap().0;
+    net.with(host, |s, now, out| {
+        let data = announcement(1);
+        s.handle(now, Event::Received { conn, data }, out)
+    });
+    assert_eq!(states(&mut net, 0), [(KEPT, false), (GONE, true)]);
+    net.run(4);
+    net.assert_up(0, 1);
+    assert_eq!(states(&mut net, 0), [(KEPT, false)]);
+    net.crash(1, false);
+    assert_eq!(states(&mut net, 0), []);
+}
+
+/// An UPDATE in which a speaker announces [`KEPT`].
+fn announcement(host: usize) -> Bytes {
+    let IpAddr::V4(next_hop) = address(host) else {
+        unreachable!()
+    };
+    let mut out = vec![0xff; 16];
+    let body = [
+        &[0, 0, 0, 20][..],
+        &[0x40, 1, 1, 0],
+        &[0x40, 2, 6, 2, 1],
+        &asn(host).to_be_bytes(),
+        &[0x40, 3, 4],
+        &next_hop.octets(),
+        &[24, 198, 51, 100],
+    ]
+    .concat();
+    let length = u16::try_from(19 + body.len()).unwrap();
+    out.extend(length.to_be_bytes());
+    out.push(2);
+    out.extend(body);
+    out.into()
+}
