@@ -409,6 +409,17 @@ impl Resolver {
         })
     }
 
+    /// Whether an address is in the network of an interface that is up: no route of ours leads around that.
+    fn is_connected(&self, address: IpAddr, table: u32) -> bool {
+        self.covering(address).any(|(prefix, _)| {
+            let routes = self.routes_to(prefix).iter();
+            let mut connected =
+                routes.filter(|r| r.table == table && r.protocol == PROTOCOL_KERNEL);
+            let is_up = |path: &Path| path.gateway.is_none() && self.is_up(path.interface);
+            connected.any(|route| self.way(route, is_up).is_some())
+        })
+    }
+
     /// What a route of others says of the way to `address`: `None`: nothing, its links are down; `Some(None)`: that there
     /// is no way.
     fn by_foreign(&self, route: &KernelRoute, address: IpAddr) -> Option<Option<Way>> {

@@ -90,7 +90,8 @@ impl<'a> Walk<'a> {
     /// knows that there is none.
     fn in_table(&mut self, next_hop: NextHop, table: u32, with_ours: bool) -> Option<Ways> {
         let resolver = self.resolver;
-        let with_ours = with_ours && !next_hop.direct && !resolver.ours.is_held(next_hop);
+        let may_recurse = !next_hop.direct && !resolver.ours.is_held(next_hop);
+        let with_ours = with_ours && may_recurse && !resolver.is_connected(next_hop.address, table);
         for (prefix, ours) in resolver.covering(next_hop.address) {
             let foreign = resolver.routes_to(prefix).iter();
             let mut here: SmallVec<[&KernelRoute; 4]> =

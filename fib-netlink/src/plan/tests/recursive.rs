@@ -252,6 +252,19 @@ fn the_next_hop_of_a_peer_one_hop_away_is_reached_without_ours() {
     assert_eq!(ways(Some(&told.ways)), [one("10.0.1.2", 1, 0)]);
 }
 
+/// What is on the link is reached over it: nobody who tells a host route draws the traffic of a next hop.
+#[test]
+fn a_next_hop_on_a_link_is_reached_over_it_whatever_ours_say_unless_the_link_is_down() {
+    let mut world = World::new();
+    world.track("10.0.1.2");
+    world.want("10.0.1.2/32", via(&[("10.0.2.2", 1)]));
+    world.rest();
+    assert_eq!(world.gateways("10.0.1.2"), [one("10.0.1.2", 1, 0)]);
+    world.link(1, false);
+    world.rest();
+    assert_eq!(world.gateways("10.0.1.2"), [one("10.0.2.2", 1, 0)]);
+}
+
 #[test]
 fn of_a_foreign_route_and_ours_to_one_prefix_the_kernel_s_choice_counts() {
     for (metric, expected) in [(5, "10.0.2.9"), (20, "10.0.2.9"), (30, "10.0.1.2")] {
@@ -402,8 +415,14 @@ impl Plain {
         all.extend(ours);
         let foreign = self.foreign.keys();
         all.extend(foreign.map(|(p, metric)| (p.prefix_len(), *metric, false, *p)));
-        let links = up.iter().filter(|(_, up)| **up);
-        all.extend(links.map(|(link, _)| (24, 0, false, Kernel::connected(*link).prefix)));
+        let mut links = up.iter().filter(|(_, up)| **up);
+        all.extend(
+            links
+                .clone()
+                .map(|(link, _)| (24, 0, false, Kernel::connected(*link).prefix)),
+        );
+        let on_link =
+            links.any(|(link, _)| Kernel::connected(*link).prefix.contains(&next_hop.address));
         all.retain(|(.., prefix)| prefix.contains(&next_hop.address));
         all.sort_by_key(|(length, metric, ours, _)| (255 - length, *metric, *ours));
         for (length, metric, is_ours, prefix) in all {
@@ -425,7 +444,7 @@ impl Plain {
             }
             let hops = &self.ours[&prefix];
             let circle = hops.iter().any(|hop| trail.contains(hop));
-            if next_hop.direct || length == 0 || circle || without == Some(prefix) {
+            if next_hop.direct || on_link || length == 0 || circle || without == Some(prefix) {
                 continue;
             }
             let found = hops
