@@ -296,6 +296,11 @@ pub(crate) enum LinkCommand {
     History { peer: String },
     /// Every link, and then each whose state or cost changes
     Watch,
+    /// What no session tells: AllowedIPs, MTU, reverse path filters, forwarding and the like; 1 if packets are dropped
+    Check {
+        /// One peer; without it, all
+        peer: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]

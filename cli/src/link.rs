@@ -1,8 +1,12 @@
 //! `windrose link`.
 
 use proto::v1::link::State;
+use proto::v1::link_finding::Verdict;
 use proto::v1::link_service_client::LinkServiceClient;
-use proto::v1::{GetLinkRequest, Link, LinkMove, ListLinksRequest, WatchLinksRequest};
+use proto::v1::{
+    CheckLinksRequest, GetLinkRequest, Link, LinkFinding, LinkMove, ListLinksRequest, Tunnel,
+    WatchLinksRequest,
+};
 use serde::Serialize;
 use tokio_stream::StreamExt;
 use tonic::transport::Channel;
@@ -33,6 +37,7 @@ pub(crate) async fn run(
             }
             Ok(list.finish::<MoveRow>()?)
         }
+        LinkCommand::Check { peer } => check(&mut client, peer, printer).await,
         LinkCommand::Watch => {
             let mut links = client.watch_links(WatchLinksRequest {}).await?.into_inner();
             while let Some(message) = links.next().await {
@@ -61,6 +66,85 @@ async fn list(
             return Ok(list.finish::<LinkRow>()?);
         }
         request.page_token = page.next_page_token;
+    }
+}
+
+/// Fails if something is bad, once all is shown.
+async fn check(
+    client: &mut LinkServiceClient<Channel>,
+    peer: Option<String>,
+    printer: &mut Printer<'_>,
+) -> Result<(), Failure> {
+    let answer = client.check_links(CheckLinksRequest { peer }).await?;
+    let mut list = printer.list();
+    let mut bad = 0;
+    for finding in answer.into_inner().findings {
+        bad += usize::from(finding.verdict() == Verdict::Bad);
+        list.row(&FindingRow::from(finding))?;
+    }
+    list.finish::<FindingRow>()?;
+    match bad {
+        0 => Ok(()),
+        1 => Err(Failure::refused("one thing is wrong")),
+        bad => Err(Failure::refused(format!("{bad} things are wrong"))),
+    }
+}
+
+/// Something that was looked at, as JSON has it.
+#[derive(Debug, Serialize)]
+struct FindingRow {
+    /// `good`, `unknown`, `warning` or `bad`.
+    verdict: &'static str,
+    check: String,
+    /// Null: of the machine.
+    peer: Option<String>,
+    interface: Option<String>,
+    found: String,
+    remedy: Option<String>,
+}
+
+impl From<LinkFinding> for FindingRow {
+    fn from(finding: LinkFinding) -> Self {
+        Self {
+            verdict: match finding.verdict() {
+                Verdict::Good => "good",
+                Verdict::Unknown | Verdict::Unspecified => "unknown",
+                Verdict::Warning => "warning",
+                Verdict::Bad => "bad",
+            },
+            check: finding.check,
+            peer: finding.peer,
+            interface: finding.interface,
+            found: finding.found,
+            remedy: finding.remedy,
+        }
+    }
+}
+
+impl Row for FindingRow {
+    const COLUMNS: &'static [Column] = &[
+        Column::text("VERDICT"),
+        Column::text("CHECK"),
+        Column::text("PEER"),
+        Column::text("INTERFACE"),
+        Column::text("FOUND"),
+        Column::text("REMEDY"),
+    ];
+
+    fn lines(&self) -> Vec<Vec<Word>> {
+        let tone = match self.verdict {
+            "good" => Tone::Good,
+            "bad" => Tone::Bad,
+            _ => Tone::Warning,
+        };
+        vec![vec![
+            Word::new(self.verdict, tone),
+            self.check.as_str().into(),
+            self.peer.clone().into(),
+            self.interface.clone().into(),
+            self.found.as_str().into(),
+            self.remedy.clone().into(),
+        ]]
     }
 }
 
@@ -93,6 +177,31 @@ struct LinkRow {
     peers: Vec<String>,
     /// The last changes of its cost, the newest last; of `link show` only.
     history: Vec<MoveRow>,
+    /// Of `link show` only; null: no WireGuard device.
+    tunnel: Option<TunnelRow>,
+}
+
+/// The WireGuard peer behind a link.
+#[derive(Debug, Serialize)]
+struct TunnelRow {
+    public_key: String,
+    endpoint: Option<String>,
+    /// Null: keys were never agreed on.
+    handshake_age_s: Option<i64>,
+    received_octets: u64,
+    sent_octets: u64,
+}
+
+impl From<Tunnel> for TunnelRow {
+    fn from(tunnel: Tunnel) -> Self {
+        Self {
+            public_key: tunnel.public_key,
+            endpoint: tunnel.endpoint,
+            handshake_age_s: tunnel.handshake_age.map(|age| age.seconds),
+            received_octets: tunnel.received_octets,
+            sent_octets: tunnel.sent_octets,
+        }
+    }
 }
 
 /// A cost that changed.
@@ -159,6 +268,7 @@ impl From<Link> for LinkRow {
             rejected: link.rejected,
             peers: link.peers,
             history: link.moves.into_iter().map(MoveRow::from).collect(),
+            tunnel: link.tunnel.map(TunnelRow::from),
         }
     }
 }
@@ -280,6 +390,17 @@ impl LinkRow {
                 .into(),
             ),
         ];
+        if let Some(tunnel) = &self.tunnel {
+            let keys = tunnel.handshake_age_s.map(text::age);
+            let keys = keys.unwrap_or_else(|| "never agreed on".to_owned());
+            let (received, sent) = (tunnel.received_octets, tunnel.sent_octets);
+            details.extend([
+                ("wireguard peer", tunnel.public_key.as_str().into()),
+                ("endpoint", tunnel.endpoint.clone().into()),
+                ("keys of", keys.into()),
+                ("octets", format!("{received} received, {sent} sent").into()),
+            ]);
+        }
         details.extend(self.history.iter().map(|change| {
             let (ago, way) = (text::age(change.ago_s), change.direction);
             let (from, to) = (time(change.from), time(change.to));

@@ -17,6 +17,7 @@ use speaker::liveness::{BfdOrder, BfdReport};
 use tokio::sync::{Notify, oneshot};
 
 use desk::Desk;
+pub(crate) use socket::ProbeSocket;
 use worker::Worker;
 
 /// To the thread, which is started when there is something to watch or to measure. Dropping it closes all sessions, tells

@@ -2,6 +2,7 @@
 
 mod args;
 mod birdc;
+mod check;
 mod config;
 mod control;
 mod driver;

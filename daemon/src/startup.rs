@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use crate::args::Args;
+use crate::check::Checks;
 use crate::config::{self, LoadedConfig};
 use crate::control::{self, Control};
 use crate::driver::{Driver, Outlets};
@@ -87,8 +88,10 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
     let seed = seed();
     let speaker =
         Speaker::new(loaded.speaker.clone(), Instant::now(), seed).map_err(io::Error::other)?;
-    let writes_groups = loaded.speaker.fib.writes() && loaded.speaker.fib.nexthop_groups;
-    let allowed_ips = allowed_ips(&loaded);
+    let kernel = kernel_config(&loaded);
+    let board = kernel.allowed_ips.as_ref();
+    let board = board.map(|config| Arc::clone(&config.board));
+    let checks = Checks::new(&loaded.daemon.wireguard, board.clone());
     let control = Arc::new(Control::new(args.config.clone(), jobs.clone(), loaded));
     let liveness = liveness::start(seed)?;
     let core = Core {
@@ -97,6 +100,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         routes_changed: routes_watch,
         config: Arc::clone(&control) as Arc<dyn grpc_api::ConfigControl>,
         liveness: liveness.views(),
+        checks,
         epoch: seed,
         clock: wall_clock,
     };
@@ -105,7 +109,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         api,
         birdc,
         metrics,
-        board: allowed_ips.as_ref().map(|config| Arc::clone(&config.board)),
+        board,
         notices: notices.clone(),
     };
     let (end_api, api_ends) = oneshot::channel::<()>();
@@ -113,10 +117,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         .name("api".to_owned())
         .spawn(move || served.run(api_ends))?;
     LocalSet::new().block_on(&runtime, async {
-        let (kernel, facts) = open_kernel(KernelConfig {
-            compat_mode_off: writes_groups,
-            allowed_ips,
-        });
+        let (kernel, facts) = open_kernel(kernel);
         let outlets = Outlets {
             kernel,
             liveness,
@@ -207,22 +208,25 @@ impl Served {
     }
 }
 
-/// What AllowedIPs need, if they are to follow routes.
-fn allowed_ips(loaded: &LoadedConfig) -> Option<AllowedIpsConfig> {
+/// How the kernel is used. Who writes no nexthop group changes no setting either.
+fn kernel_config(loaded: &LoadedConfig) -> KernelConfig {
     let wireguard = &loaded.daemon.wireguard;
     let interfaces = wireguard.interfaces.clone();
-    let follows = wireguard.manage && loaded.speaker.fib.writes();
-    follows.then(|| AllowedIpsConfig {
+    let writes = loaded.speaker.fib.writes();
+    let allowed_ips = (wireguard.manage && writes).then(|| AllowedIpsConfig {
         protocol: loaded.speaker.fib.protocol,
         uapi_dir: wireguard.uapi_dir.clone(),
         state_dir: loaded.daemon.api.state_dir.clone(),
         manages: Manages(Arc::new(move |name| interfaces.contain(name))),
         clock: Instant::now,
         board: Arc::default(),
-    })
+    });
+    KernelConfig {
+        compat_mode_off: writes && loaded.speaker.fib.nexthop_groups,
+        allowed_ips,
+    }
 }
 
-/// Who writes no nexthop group changes no setting either.
 fn open_kernel(
     config: KernelConfig,
 ) -> (

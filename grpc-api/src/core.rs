@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::num::{NonZeroU8, NonZeroU32};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use speaker::check::{Context, HostFacts, LinkFacts, Subject};
 use speaker::command::{PeerName, Refusal};
 use speaker::links::LinkPath;
-use speaker::{Effect, Notice, Speaker, bfd, path_score};
+use speaker::{Effect, Notice, Speaker, bfd, path_score, wireguard};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tonic::Status;
 
@@ -38,6 +40,8 @@ pub struct Core {
     pub config: Arc<dyn ConfigControl>,
     /// BFD's sessions, and links that are measured.
     pub liveness: Arc<dyn Liveness>,
+    /// Looks at links when asked.
+    pub checks: Arc<dyn LinkChecks>,
     /// Tells this life of the daemon from its others: resume tokens of those are worth nothing.
     pub epoch: u64,
     /// The clock on the wall, since 1970: the daemon's to read.
@@ -107,6 +111,16 @@ pub trait Liveness: Send + Sync {
     fn sessions(&self) -> BoxFuture<'_, Vec<BfdSession>>;
     /// All links that are measured, in the order in which they were named.
     fn links(&self) -> BoxFuture<'_, Vec<LinkView>>;
+}
+
+/// Who looks at devices, and sends padded probes.
+pub trait LinkChecks: Send + Sync {
+    /// What the machine is set to.
+    fn host(&self) -> HostFacts;
+    /// What is so of these links, in their order.
+    fn links(&self, context: Context, subjects: Vec<Subject>) -> BoxFuture<'_, Vec<LinkFacts>>;
+    /// The peer of a WireGuard device to which packets for an address go.
+    fn tunnel(&self, device: String, remote: IpAddr) -> BoxFuture<'_, Option<wireguard::Peer>>;
 }
 
 /// A link as it stands.

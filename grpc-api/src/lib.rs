@@ -21,8 +21,8 @@ mod server;
 mod system;
 
 pub use crate::core::{
-    BfdSession, BoxFuture, ConfigControl, Core, JOBS_MAX, Job, LinkView, Liveness, NOTICES_MAX,
-    PeerDone, PeerOrder,
+    BfdSession, BoxFuture, ConfigControl, Core, JOBS_MAX, Job, LinkChecks, LinkView, Liveness,
+    NOTICES_MAX, PeerDone, PeerOrder,
 };
 pub use crate::listener::{Listener, Tls, bind_unix};
 pub use crate::server::serve;

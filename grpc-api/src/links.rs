@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::{Stream, stream};
+use ipnet::IpNet;
 use proto::v1;
 use proto::v1::link_service_server::LinkService;
 use speaker::Notice;
+use speaker::check;
 use speaker::command::PeerName;
 use speaker::path_score::LinkId;
+use speaker::view::RouteQuery;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tonic::{Request, Response, Status};
@@ -18,6 +21,10 @@ use tonic::{Request, Response, Status};
 use crate::convert;
 use crate::core::{Core, LinkView};
 use crate::page;
+
+/// Prefixes of one peer that are compared with AllowedIPs, at most, and those that are asked for at once.
+const ANNOUNCED_MAX: usize = 10_000;
+const PAGE: usize = 1_000;
 
 /// A link may change its state without a cost that changes: a watch looks again after this at the latest.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -81,9 +88,47 @@ impl LinkService for Links {
         let (now, all) = Self::all(&self.0).await?;
         let found = all.iter().find(|(_, peers)| peers.contains(&name));
         let (link, peers) = found.ok_or_else(|| convert::no_link(&name))?;
-        Ok(Response::new(v1::GetLinkResponse {
-            link: Some(convert::link(link, peers, now, true)),
-        }))
+        let mut row = convert::link(link, peers, now, true);
+        if let Some(device) = link.path.interface.clone() {
+            let peer = self.0.checks.tunnel(device, link.path.remote).await;
+            row.tunnel = peer.map(|peer| convert::tunnel(&peer, (self.0.clock)()));
+        }
+        Ok(Response::new(v1::GetLinkResponse { link: Some(row) }))
+    }
+
+    async fn check_links(
+        &self,
+        request: Request<v1::CheckLinksRequest>,
+    ) -> Result<Response<v1::CheckLinksResponse>, Status> {
+        let peer = request.into_inner().peer;
+        let peer = peer
+            .map(|text| convert::peer_name("peer", &text))
+            .transpose();
+        let peer = peer.map_err(convert::status)?;
+        let core = &self.0;
+        let (context, mut subjects) = core.ask(|speaker, _, _| speaker.check_subjects()).await?;
+        if let Some(peer) = peer {
+            subjects.retain(|subject| subject.peer == peer);
+            if subjects.is_empty() {
+                return Err(convert::no_device(&peer));
+            }
+        }
+        let host = check::judge_host(&context, &core.checks.host());
+        let mut findings: Vec<_> = host
+            .into_iter()
+            .map(|f| convert::finding(None, f))
+            .collect();
+        let facts = core.checks.links(context, subjects.clone()).await;
+        for (subject, facts) in subjects.iter().zip(&facts) {
+            let follows = facts.missing.is_some();
+            let announced = match &facts.tunnel {
+                Some(Ok(_)) if !follows => announced(core, &subject.peer).await?,
+                Some(_) | None => Vec::new(),
+            };
+            let of_link = check::judge_link(subject, facts, &announced).into_iter();
+            findings.extend(of_link.map(|f| convert::finding(Some(subject), f)));
+        }
+        Ok(Response::new(v1::CheckLinksResponse { findings }))
     }
 
     async fn watch_links(
@@ -102,6 +147,27 @@ impl LinkService for Links {
             Ok(link.map(|link| (v1::WatchLinksResponse { link: Some(link) }, watch)))
         });
         Ok(Response::new(Box::pin(changes)))
+    }
+}
+
+/// What a peer announces, a page at a time; at most [`ANNOUNCED_MAX`].
+async fn announced(core: &Core, peer: &PeerName) -> Result<Vec<IpNet>, Status> {
+    let mut prefixes = Vec::new();
+    let mut after = None;
+    loop {
+        let query = RouteQuery {
+            received_from: Some(peer.clone()),
+            ..RouteQuery::default()
+        };
+        let page = core
+            .ask(move |speaker, _, _| speaker.routes(&query, after, PAGE))
+            .await?;
+        let page = page.map_err(convert::status)?;
+        prefixes.extend(page.routes.iter().map(|route| route.prefix));
+        after = page.next;
+        if after.is_none() || prefixes.len() >= ANNOUNCED_MAX {
+            return Ok(prefixes);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod injections;
 mod lab;
+mod links;
 mod peers;
 mod policies;
 mod routes;

@@ -7,6 +7,7 @@
 //! speaker with [`Event::Timeout`] at [`Speaker::deadline`]. Orders and questions are methods of [`Speaker`].
 
 pub mod bmp;
+pub mod check;
 pub mod command;
 pub mod config;
 pub mod drain;
@@ -35,6 +36,8 @@ pub mod view;
 pub use config::Config;
 pub use dump::TableDump;
 pub use event::{Effect, Event};
+/// What WireGuard devices have.
+pub use fib_netlink::wireguard;
 pub use notice::{Notice, PeerChange};
 pub use query::RouteWatcher;
 pub use reconfigure::Changes;

@@ -1,7 +1,9 @@
 //! How links are shown.
 
 use proto::v1::link_service_server::{LinkService, LinkServiceServer};
-use proto::v1::{GetLinkResponse, LinkMeasure, ListLinksResponse, WatchLinksResponse};
+use proto::v1::{
+    CheckLinksResponse, GetLinkResponse, LinkMeasure, ListLinksResponse, WatchLinksResponse,
+};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
@@ -30,6 +32,16 @@ fn lossy() -> Link {
         }),
         interval_us: 20_000,
         probes_sent: 5_000,
+        tunnel: Some(Tunnel {
+            public_key: "key".into(),
+            endpoint: None,
+            handshake_age: Some(prost_types::Duration {
+                seconds: 60,
+                nanos: 0,
+            }),
+            received_octets: 7,
+            sent_octets: 9,
+        }),
         moves: vec![LinkMove {
             age: Some(prost_types::Duration {
                 seconds: 75,
@@ -100,6 +112,63 @@ impl LinkService for Links {
         });
         Ok(Response::new(tokio_stream::iter(vec![message])))
     }
+
+    /// Of one peer, all is well.
+    async fn check_links(
+        &self,
+        request: Request<CheckLinksRequest>,
+    ) -> Result<Response<CheckLinksResponse>, Status> {
+        let finding = |check: &str, verdict: Verdict, remedy: Option<&str>| LinkFinding {
+            peer: Some("10.255.12.2".into()),
+            interface: Some("wg-nyc".into()),
+            check: check.into(),
+            verdict: verdict.into(),
+            found: "what was found".into(),
+            remedy: remedy.map(str::to_owned),
+        };
+        let mut findings = vec![
+            finding("clock", Verdict::Warning, Some("NTP")),
+            finding("rp-filter", Verdict::Good, None),
+        ];
+        if request.into_inner().peer.is_none() {
+            findings.push(finding("mtu", Verdict::Bad, Some("a smaller MTU")));
+        }
+        Ok(Response::new(CheckLinksResponse { findings }))
+    }
+}
+
+#[tokio::test]
+async fn what_is_bad_is_shown_and_is_a_failure_and_what_is_odd_is_none() {
+    let run = |peer: Option<&str>, format| {
+        let peer = peer.map(str::to_owned);
+        async move {
+            let (channel, _dir) = serve(Routes::new(LinkServiceServer::new(Links))).await;
+            let mut out = Vec::new();
+            let mut printer = Printer::new(format, false, &mut out);
+            let done = run(LinkCommand::Check { peer }, channel, &mut printer).await;
+            (done, String::from_utf8(out).unwrap())
+        }
+    };
+    let (done, table) = run(None, Format::Table).await;
+    let failure = done.unwrap_err();
+    assert_eq!(
+        (failure.exit_code(), failure.to_string()),
+        (1, "one thing is wrong".to_owned())
+    );
+    assert!(
+        table
+            .lines()
+            .any(|line| line.starts_with("bad") && line.contains("a smaller MTU")),
+        "{table}"
+    );
+    let (done, json) = run(Some("10.255.12.2"), Format::Json).await;
+    assert!(done.is_ok());
+    let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(rows[0]["verdict"], "warning");
+    assert_eq!(
+        (&rows[1]["check"], &rows[1]["remedy"]),
+        (&"rp-filter".into(), &serde_json::Value::Null)
+    );
 }
 
 async fn shown(command: LinkCommand, format: Format) -> String {
@@ -162,6 +231,8 @@ async fn one_link_comes_with_its_history() {
     );
     let json: serde_json::Value = serde_json::from_str(&shown(show(), Format::Json).await).unwrap();
     assert_eq!(json["history"][0]["to"], 420_500, "{json}");
+    assert_eq!(json["tunnel"]["handshake_age_s"], 60, "{json}");
+    assert!(text.contains("7 received, 9 sent"), "{text}");
     let history = LinkCommand::History {
         peer: "10.255.12.2".into(),
     };

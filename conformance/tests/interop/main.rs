@@ -23,6 +23,7 @@ mod drain;
 mod injection;
 mod kernel;
 mod lab_itself;
+mod link_check;
 mod links;
 mod monitoring;
 mod moving;

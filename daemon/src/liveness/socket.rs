@@ -192,7 +192,7 @@ impl Sender {
 }
 
 /// A link's own socket: probes leave from it, and only the neighbor's answers come to it.
-pub(super) struct ProbeSocket {
+pub(crate) struct ProbeSocket {
     socket: Socket,
     octets: Box<[u8; PACKET_MAX]>,
 }
@@ -204,7 +204,7 @@ impl AsFd for ProbeSocket {
 }
 
 impl ProbeSocket {
-    pub(super) fn open(path: &LinkPath, port: u16) -> io::Result<Self> {
+    pub(crate) fn open(path: &LinkPath, port: u16) -> io::Result<Self> {
         let interface = path.interface.as_deref();
         let scope = interface.and_then(gate::scope_of);
         let remote = scoped(path.remote, port, scope);
@@ -220,12 +220,12 @@ impl ProbeSocket {
         Ok(Self { socket, octets })
     }
 
-    pub(super) fn send(&self, octets: &[u8]) -> io::Result<()> {
+    pub(crate) fn send(&self, octets: &[u8]) -> io::Result<()> {
         forgive_refusal(self.socket.send(octets))
     }
 
     /// The next answer; `None`: there is none now.
-    pub(super) fn receive(&mut self) -> Option<&[u8]> {
+    pub(crate) fn receive(&mut self) -> Option<&[u8]> {
         let len = (&self.socket).read(&mut *self.octets).ok()?;
         self.octets.get(..len)
     }

@@ -116,6 +116,7 @@ async fn metrics_and_health_are_served_and_nothing_else() {
         notices: notices.clone(),
         routes_changed,
         config: Arc::new(NoControl),
+        checks: crate::check::Checks::new(&config::Wireguard::default(), None),
         liveness: Arc::new(NoControl),
         epoch: 0,
         clock: || Duration::from_secs(1_700_000_000),

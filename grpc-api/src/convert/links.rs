@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use proto::v1;
 use proto::v1::link::State;
+use speaker::check::{Finding, Subject, Verdict};
 use speaker::command::{PeerName, Refusal};
 use speaker::path_score::judge::{Change, FIRST, Why};
 use speaker::path_score::{Direction, Report};
+use speaker::wireguard;
 
 use super::answers::{age, name_text, status};
 use crate::core::LinkView;
@@ -29,7 +31,43 @@ pub(crate) fn link(link: &LinkView, peers: &[PeerName], now: Instant, history: b
         rejected: view.rejected,
         moves: moves.map(|(at, change)| moved(now, *at, change)).collect(),
         peers: peers.iter().map(name_text).collect(),
+        tunnel: None,
     }
+}
+
+/// The WireGuard peer behind a link; `now` is the time since 1970.
+pub(crate) fn tunnel(peer: &wireguard::Peer, now: Duration) -> v1::Tunnel {
+    let age = peer.last_handshake.map(|at| now.saturating_sub(at));
+    v1::Tunnel {
+        public_key: peer.key.to_string(),
+        endpoint: peer.endpoint.map(|endpoint| endpoint.to_string()),
+        handshake_age: age.and_then(|age| age.try_into().ok()),
+        received_octets: peer.received,
+        sent_octets: peer.sent,
+    }
+}
+
+/// What was found of a link, or of the machine.
+pub(crate) fn finding(subject: Option<&Subject>, finding: Finding) -> v1::LinkFinding {
+    let verdict = match finding.verdict {
+        Verdict::Good => v1::link_finding::Verdict::Good,
+        Verdict::Unknown => v1::link_finding::Verdict::Unknown,
+        Verdict::Warning => v1::link_finding::Verdict::Warning,
+        Verdict::Bad => v1::link_finding::Verdict::Bad,
+    };
+    v1::LinkFinding {
+        peer: subject.map(|subject| name_text(&subject.peer)),
+        interface: subject.and_then(|subject| subject.path.interface.clone()),
+        check: finding.check.as_str().to_owned(),
+        verdict: verdict.into(),
+        found: finding.found,
+        remedy: finding.remedy,
+    }
+}
+
+pub(crate) fn no_device(name: &PeerName) -> tonic::Status {
+    let what = format!("enabled peer {} on a device of ours", name_text(name));
+    status(Refusal::NotFound(what))
 }
 
 pub(crate) fn no_link(name: &PeerName) -> tonic::Status {

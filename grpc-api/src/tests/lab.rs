@@ -1,7 +1,7 @@
 //! A real speaker in a thread, a server on a Unix socket, and time that passes when a test says so.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU8, NonZeroU32};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,7 @@ use proto::v1::peer_service_client::PeerServiceClient;
 use proto::v1::route_service_client::RouteServiceClient;
 use proto::v1::system_service_client::SystemServiceClient;
 use rib::policy::{Action, MatchConfig, PolicyConfig, RuleConfig, SetConfig, Then};
+use speaker::check::{Context, HostFacts, LinkFacts, Subject};
 use speaker::config::{Config, Fib, Originate, Peer, PeerOptions, Router, When};
 use speaker::{Effect, Event, Speaker, bfd, path_score};
 use tempfile::TempDir;
@@ -23,13 +24,15 @@ use tonic::transport::{Channel, Endpoint};
 
 use bgp_core::Attributes;
 use bgp_core::attributes::{AsPath, NextHop, Origin};
+use bgp_core::family::PerFamily;
 
 use speaker::command::{PeerName, Refusal};
 use speaker::links::LinkPath;
+use speaker::wireguard::{Peer as TunnelPeer, PeerKey};
 
 use crate::{
-    BfdSession, BoxFuture, ConfigControl, Core, JOBS_MAX, Job, LinkView, Listener, Liveness,
-    NOTICES_MAX, PeerDone, PeerOrder, bind_unix, serve,
+    BfdSession, BoxFuture, ConfigControl, Core, JOBS_MAX, Job, LinkChecks, LinkView, Listener,
+    Liveness, NOTICES_MAX, PeerDone, PeerOrder, bind_unix, serve,
 };
 
 pub(super) struct Lab {
@@ -151,6 +154,7 @@ pub(super) fn core() -> (Core, Arc<AtomicU64>) {
         routes_changed,
         config: Arc::new(Files::default()),
         liveness: Arc::new(Neighbors(start)),
+        checks: Arc::new(Devices),
         epoch: 7,
         clock: || Duration::from_secs(1_700_000_000),
     };
@@ -179,6 +183,8 @@ fn config() -> Config {
         asn,
         options: PeerOptions {
             passive: true,
+            probe: asn == 65002,
+            interface: (asn == 65002).then(|| "wg-nyc".to_owned()),
             ..PeerOptions::default()
         },
     };
@@ -232,6 +238,35 @@ fn marking() -> PolicyConfig {
             },
             then: Then::Decide(Action::Accept),
         }],
+    }
+}
+
+/// A machine that spreads no flows, with a WireGuard device.
+struct Devices;
+
+impl LinkChecks for Devices {
+    fn host(&self) -> HostFacts {
+        HostFacts {
+            hash_policy: PerFamily {
+                ipv4: Some(0),
+                ipv6: None,
+            },
+            compat_mode: None,
+        }
+    }
+
+    fn links(&self, _: Context, subjects: Vec<Subject>) -> BoxFuture<'_, Vec<LinkFacts>> {
+        Box::pin(async move { subjects.iter().map(|_| LinkFacts::default()).collect() })
+    }
+
+    fn tunnel(&self, device: String, _: IpAddr) -> BoxFuture<'_, Option<TunnelPeer>> {
+        let peer = TunnelPeer {
+            endpoint: Some("198.18.2.2:51820".parse().unwrap()),
+            last_handshake: Some(Duration::from_secs(1_699_999_940)),
+            received: 7,
+            ..TunnelPeer::new(PeerKey([1; 32]))
+        };
+        Box::pin(async move { (device == "wg-nyc").then_some(peer) })
     }
 }
 
