@@ -19,6 +19,7 @@ use crate::lexer::{Place, quote};
 use crate::parse::{Cursor, expression};
 use crate::{Imported, Note};
 
+pub(crate) use book::Book;
 use session::Session;
 
 /// How deep templates may stand on each other.
@@ -44,12 +45,7 @@ pub(crate) fn import(conf: &Conf, names: &[String]) -> Imported {
         tags: tags(conf),
         asked: RefCell::default(),
     };
-    let mut context = Context {
-        world,
-        names,
-        lost: Lost::new(),
-        notes: Lost::new(),
-    };
+    let mut context = Context::new(world, names);
     let toml = write::file(&mut context);
     let note = |(place, what): &(Place, String)| Note {
         file: context.name(*place).to_owned(),
@@ -85,6 +81,15 @@ fn tags(conf: &Conf) -> BTreeMap<String, (String, u32)> {
 }
 
 impl<'a> Context<'a> {
+    pub(crate) const fn new(world: World<'a>, names: &'a [String]) -> Self {
+        Self {
+            world,
+            names,
+            lost: Lost::new(),
+            notes: Lost::new(),
+        }
+    }
+
     fn name(&self, place: Place) -> &str {
         let name = self.names.get(usize::from(place.file));
         name.map(String::as_str).unwrap_or_default()

@@ -5,6 +5,7 @@
 //! and written as lists of rules ([`flow`]). What has no counterpart is listed with its line: nothing is left out silently.
 
 mod ast;
+mod condition;
 mod config;
 mod files;
 mod flow;
@@ -16,6 +17,7 @@ use std::fmt;
 
 use lexer::Place;
 
+pub use condition::{Condition, Origin, RouteSource};
 pub use flow::fits_pattern;
 
 /// Where included files come from.

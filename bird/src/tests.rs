@@ -489,3 +489,53 @@ fn without_a_protocol_of_bfd_nothing_is_watched() {
     let made = session("bfd graceful;", "");
     assert_eq!(made.lost.len(), 1, "{:?}", made.lost);
 }
+
+fn asked(condition: &str, source: RouteSource) -> Result<String, String> {
+    let origin = Origin {
+        ipv6: false,
+        source,
+        protocol: "bgp_10_0_0_2".to_owned(),
+        from: Some("10.0.0.2".parse().unwrap()),
+    };
+    Condition::parse(condition)?.policies(&origin)
+}
+
+#[test]
+fn a_condition_is_a_policy_for_routes_of_which_it_is_known_who_told_them() {
+    let made = asked(
+        "net ~ [10.0.0.0/8+] && (65001, 7) ~ bgp_community",
+        RouteSource::Bgp,
+    );
+    let made = made.unwrap();
+    let expected = "name = \"where\"\ndefault = \"reject\"\n[[policy.rule]]\nmatch = { communities = [\"65001:7\"], prefixes = [\"10.0.0.0/8+\"] }\nthen = \"accept\"\n";
+    assert!(made.contains(expected), "{made}");
+    for (condition, source, accept) in [
+        ("source = RTS_BGP", RouteSource::Bgp, true),
+        ("source = RTS_BGP", RouteSource::Static, false),
+        ("proto = \"bgp_10_0_0_2\"", RouteSource::Bgp, true),
+        ("proto ~ \"static*\"", RouteSource::Bgp, false),
+        ("from = 10.0.0.2", RouteSource::Bgp, true),
+        ("true", RouteSource::Device, true),
+        ("net.type = NET_IP6", RouteSource::Inherit, false),
+    ] {
+        let verdict = if accept { "accept" } else { "reject" };
+        let made = asked(condition, source).unwrap();
+        assert!(
+            made.contains(&format!("default = \"{verdict}\"")),
+            "{condition}: {made}"
+        );
+    }
+}
+
+#[test]
+fn what_of_a_condition_cannot_be_asked_is_said() {
+    for (condition, words) in [
+        ("preference > 100", "cannot ask for `preference`"),
+        ("roa_check(t) = ROA_VALID", "cannot ask for `roa_check(…)`"),
+        ("net ~ 10.0.0.0/8 all", "`all` after the condition"),
+        ("net ~", "is expected"),
+    ] {
+        let why = asked(condition, RouteSource::Bgp).unwrap_err();
+        assert!(why.contains(words), "{condition}: {why}");
+    }
+}

@@ -3,11 +3,13 @@
 //! Whatever is asked becomes a [`Query`]; a client's task asks the core page by page and writes each page before it
 //! asks for the next, so that a client that does not read costs one page and nothing else.
 
+mod condition;
 mod protocols;
 mod query;
 mod reply;
 mod routes;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -16,6 +18,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use grpc_api::Core;
 use ipnet::IpNet;
+use speaker::Speaker;
+use speaker::command::{PeerName, Refusal};
 use speaker::view::{PeerView, RoutePage, RouteQuery, Status};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
@@ -120,6 +124,10 @@ async fn answer(
         Query::Protocols { all, name } => {
             protocols::protocols(&scene(core).await?, all, name.as_deref())
         }
+        Query::Interfaces { summary } => {
+            let ask = core.ask(|speaker, _, _| speaker.interfaces());
+            protocols::interfaces(&ask.await.map_err(io::Error::other)?, summary)
+        }
         Query::Routes(routes) => return show_routes(client, core, routes).await,
     };
     write(client, text).await
@@ -153,9 +161,9 @@ async fn show_routes(
         };
         let mut after = None;
         loop {
-            let page = page(core, question.clone(), asked.within, after).await?;
+            let (page, told) = page(core, question.clone(), &listing, after).await?;
             after = page.next;
-            write(client, listing.page(&page)).await?;
+            write(client, listing.page(&page, &told)).await?;
             if after.is_none() {
                 break;
             }
@@ -165,37 +173,65 @@ async fn show_routes(
     write(client, listing.finish()).await
 }
 
-/// A page of routes, or of the one that covers `within` most closely.
+/// A page of routes, or of the one that covers what is asked for most closely; and which of them the peer is told that is
+/// asked about.
 async fn page(
     core: &Core,
     question: RouteQuery,
-    within: Option<IpNet>,
+    listing: &routes::Listing<'_>,
     after: Option<IpNet>,
-) -> io::Result<RoutePage> {
+) -> io::Result<(RoutePage, BTreeSet<IpNet>)> {
+    let (within, peer) = (listing.within(), listing.peer());
     let ask = core.ask(move |speaker, _, _| {
-        let Some(host) = within else {
-            return speaker.routes(&question, after, PAGE);
+        let page = match within {
+            Some(host) => closest(speaker, &question, host)?,
+            None => speaker.routes(&question, after, PAGE)?,
         };
-        let mut found = RoutePage::default();
-        for prefix in std::iter::successors(Some(host), IpNet::supernet) {
-            let prefix = Some(prefix.trunc());
-            let question = RouteQuery {
-                prefix,
-                ..question.clone()
-            };
-            found = speaker.routes(&question, None, PAGE)?;
-            if !found.routes.is_empty() {
-                break;
-            }
-        }
-        Ok(RoutePage {
-            next: None,
-            ..found
-        })
+        let told = peer.map(|peer| told(speaker, &page, &peer));
+        Ok::<_, Refusal>((page, told.unwrap_or_default()))
     });
     let answered = ask.await.map_err(io::Error::other)?;
     // A peer that went away meanwhile has no routes.
     Ok(answered.unwrap_or_default())
+}
+
+/// The longest prefix that covers `host` and has a route.
+fn closest(
+    speaker: &mut Speaker,
+    question: &RouteQuery,
+    host: IpNet,
+) -> Result<RoutePage, Refusal> {
+    let mut found = RoutePage::default();
+    for prefix in std::iter::successors(Some(host), IpNet::supernet) {
+        let prefix = Some(prefix.trunc());
+        let question = RouteQuery {
+            prefix,
+            ..question.clone()
+        };
+        found = speaker.routes(&question, None, PAGE)?;
+        if !found.routes.is_empty() {
+            break;
+        }
+    }
+    Ok(RoutePage {
+        next: None,
+        ..found
+    })
+}
+
+/// The prefixes of a page that a peer is told.
+fn told(speaker: &mut Speaker, page: &RoutePage, peer: &PeerName) -> BTreeSet<IpNet> {
+    let mut is_told = |prefix: &IpNet| {
+        let question = RouteQuery {
+            prefix: Some(*prefix),
+            advertised_to: Some(peer.clone()),
+            ..RouteQuery::default()
+        };
+        let told = speaker.routes(&question, None, 1);
+        told.is_ok_and(|page| !page.routes.is_empty())
+    };
+    let prefixes = page.routes.iter().map(|route| route.prefix);
+    prefixes.filter(|prefix| is_told(prefix)).collect()
 }
 
 #[cfg(test)]

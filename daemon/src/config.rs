@@ -115,6 +115,11 @@ pub(crate) fn parse(text: &str, path: &Path, added: &[Arc<Added>]) -> Result<Loa
     parse_with(text, path, &tree::environment(), added)
 }
 
+/// The same, whatever the environment says.
+pub(crate) fn parse_alone(text: &str, path: &Path) -> Result<LoadedConfig, String> {
+    parse_with(text, path, &[], &[])
+}
+
 fn parse_with(
     text: &str,
     path: &Path,

@@ -258,6 +258,11 @@ impl Fib {
         self.resolver.interface_name(index)
     }
 
+    /// All links: index, name, whether it is up, and its addresses.
+    pub fn interfaces(&self) -> impl Iterator<Item = (u32, &str, bool, Vec<IpAddr>)> {
+        self.resolver.interfaces()
+    }
+
     /// Whether the kernel's state is known: its first dump is complete, and nothing was lost since.
     #[must_use]
     pub fn is_synchronized(&self) -> bool {

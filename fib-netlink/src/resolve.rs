@@ -248,6 +248,15 @@ impl Resolver {
         self.links.get(&index).map(|link| link.name.as_str())
     }
 
+    /// All links: index, name, whether it is up, and its addresses.
+    pub(crate) fn interfaces(&self) -> impl Iterator<Item = (u32, &str, bool, Vec<IpAddr>)> {
+        self.links.iter().map(|(index, link)| {
+            let own = self.addresses.iter().filter(|(_, of)| of == index);
+            let addresses = own.map(|(address, _)| *address).collect();
+            (*index, link.name.as_str(), link.up, addresses)
+        })
+    }
+
     pub(crate) fn is_up(&self, index: u32) -> bool {
         self.links.get(&index).is_some_and(|link| link.up)
     }

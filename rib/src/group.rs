@@ -11,6 +11,7 @@ use crate::peer::PeerId;
 use crate::plane::each::for_member;
 use crate::several::{Several, ToldPath};
 use crate::slab::Chunks;
+use crate::tally::Spoken;
 
 /// Octets of encoded UPDATEs that a group keeps for members that are behind. Who is further behind gets an encoding
 /// of its own.
@@ -65,6 +66,20 @@ pub(crate) struct Segment {
     pub(crate) except: Option<PeerId>,
     /// What it gets instead: withdrawals of what others had told before.
     pub(crate) instead: Bytes,
+    /// How many routes both are about.
+    pub(crate) spoken: Spoken,
+    pub(crate) spoken_instead: Spoken,
+}
+
+impl Segment {
+    /// How many routes a member hears of.
+    pub(crate) fn to(&self, member: PeerId) -> Spoken {
+        if self.except == Some(member) {
+            self.spoken_instead
+        } else {
+            self.spoken
+        }
+    }
 }
 
 /// What was said about a stretch of the journal.
@@ -354,7 +369,8 @@ impl Group {
     }
 }
 
-fn add(counts: &mut Vec<u32>, source: PeerId, by: i32) {
+/// Counts one more or less of a peer, by its number.
+pub(crate) fn add(counts: &mut Vec<u32>, source: PeerId, by: i32) {
     let at = source.0 as usize;
     if counts.len() <= at {
         counts.resize(at + 1, 0);

@@ -14,6 +14,7 @@ use crate::policy::{Chain, RouteContext, RouteSource, Verdict};
 use crate::query::family_of;
 use crate::rib::Core;
 use crate::table::Flags;
+use crate::tally::ChangeCounts;
 
 impl<P: Prefix> Plane<P> {
     /// Prefixes that a peer announced with attributes it told: their number in the store is the caller's.
@@ -24,15 +25,15 @@ impl<P: Prefix> Plane<P> {
         (peer, attributes, received): (PeerId, &Attributes, AttrId),
         nlri: Nlri<'_>,
     ) -> usize {
-        let mut count = 0;
+        let mut counts = ChangeCounts::default();
         if looks_at_prefix(session) {
             for (path_id, prefix) in nlri.iter::<P>() {
                 let arrival = core.judge(session, prefix.into(), attributes, received);
-                self.announce(core, peer, path_id, prefix, arrival);
+                let changed = self.announce(core, peer, path_id, prefix, arrival);
+                counts.announced(arrival.flags, changed);
                 core.done(arrival);
-                count += 1;
             }
-            return count;
+            return core.peers.changed(peer, P::FAMILY, &counts);
         }
         let mut prefixes = nlri.iter::<P>().peekable();
         let Some((_, first)) = prefixes.peek() else {
@@ -40,11 +41,11 @@ impl<P: Prefix> Plane<P> {
         };
         let arrival = core.judge(session, (*first).into(), attributes, received);
         for (path_id, prefix) in prefixes {
-            self.announce(core, peer, path_id, prefix, arrival);
-            count += 1;
+            let changed = self.announce(core, peer, path_id, prefix, arrival);
+            counts.announced(arrival.flags, changed);
         }
         core.done(arrival);
-        count
+        core.peers.changed(peer, P::FAMILY, &counts)
     }
 
     /// Judges all routes of a peer again.
@@ -73,12 +74,12 @@ impl<P: Prefix> Plane<P> {
 
     /// Prefixes that a peer withdrew.
     pub(crate) fn withdraw_nlri(&mut self, core: &mut Core, peer: PeerId, nlri: Nlri<'_>) -> usize {
-        let mut count = 0;
+        let mut counts = ChangeCounts::default();
         for (path_id, prefix) in nlri.iter::<P>() {
-            self.withdraw(core, peer, path_id, prefix);
-            count += 1;
+            let had = self.withdraw(core, peer, path_id, prefix);
+            counts.withdrew(had);
         }
-        count
+        core.peers.changed(peer, P::FAMILY, &counts)
     }
 }
 

@@ -28,6 +28,7 @@ mod several;
 mod slab;
 mod stale;
 mod table;
+mod tally;
 mod watch;
 
 pub use aggregate::{AGGREGATES_MAX, Aggregate};
@@ -39,5 +40,6 @@ pub use monitor::{HEARD_MAX, HeardUpdates, Monitor, Stage, Stages};
 pub use next_hop::{NextHopChange, NextHopKey, Reach, Resolved};
 pub use peer::{Drain, PeerId, PeerSession};
 pub use query::{CandidateView, Explanation, PathRow, Reason, RoutePage, RouteQuery, RouteRow};
-pub use rib::{Config, Counts, MALFORMED_SHOWN, OURSELVES, PeerCounts, Received, Rib};
+pub use rib::{Config, Counts, MALFORMED_SHOWN, OURSELVES, Received, Rib};
+pub use tally::{ChangeCounts, PeerCounts};
 pub use watch::{WATCHERS_MAX, Watcher};

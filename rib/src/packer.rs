@@ -19,6 +19,7 @@ use crate::group::Segment;
 use crate::peer::PeerId;
 use crate::policy::Verdict;
 use crate::rib::Core;
+use crate::tally::Spoken;
 
 /// Octets of a message that are neither attributes of [`encode_attributes`] nor more than one prefix: header, lengths,
 /// NEXT_HOP or MP_REACH_NLRI with two addresses, the longest prefix. Attributes that leave less are not announced.
@@ -175,6 +176,8 @@ impl<P: Prefix> Packer<P> {
                 bytes: self.out.split().freeze(),
                 except: only(except),
                 instead: Bytes::new(),
+                spoken: withdrawals(part.len()),
+                spoken_instead: Spoken::default(),
             });
         }
         let mut announced = std::mem::take(&mut self.announced);
@@ -193,6 +196,8 @@ impl<P: Prefix> Packer<P> {
                 bytes,
                 except: only(part.first().map(|a| a.except)),
                 instead: self.out.split().freeze(),
+                spoken: routes(part.len()),
+                spoken_instead: withdrawals(part.iter().filter(|a| a.instead).count()),
             });
         }
         self.finish_only(view, &mut segments);
@@ -223,10 +228,16 @@ impl<P: Prefix> Packer<P> {
                     Some((_, None, _)) | None => withdraw(prefixes, &view.encode, &mut self.out),
                 }
             }
+            let told = part.iter().filter(|(_, block, _)| block.is_some()).count();
             segments.push(Segment {
                 bytes: Bytes::new(),
                 except: part.first().map(|(member, ..)| PeerId(*member)),
                 instead: self.out.split().freeze(),
+                spoken: Spoken::default(),
+                spoken_instead: Spoken {
+                    withdrawn: withdrawals(part.len() - told).withdrawn,
+                    ..routes(told)
+                },
             });
         }
         only.clear();
@@ -351,6 +362,20 @@ pub(crate) fn as_station_reads(next_hop: NextHop, ourselves: Ipv4Addr) -> NextHo
 
 fn only(except: Option<u32>) -> Option<PeerId> {
     except.filter(|peer| *peer != u32::MAX).map(PeerId)
+}
+
+fn routes(told: usize) -> Spoken {
+    Spoken {
+        told: u32::try_from(told).unwrap_or(u32::MAX),
+        withdrawn: 0,
+    }
+}
+
+fn withdrawals(withdrawn: usize) -> Spoken {
+    Spoken {
+        told: 0,
+        withdrawn: u32::try_from(withdrawn).unwrap_or(u32::MAX),
+    }
 }
 
 /// The segments as `member` gets them.

@@ -10,6 +10,7 @@ use bgp_core::update::DecodeContext;
 
 use crate::next_hop::Over;
 use crate::policy::{Chain, RouteSource};
+use crate::tally::ChangeCounts;
 
 /// Most numbers of peers, local sources among them: a path keeps its peer in 24 bits.
 pub const PEERS_MAX: u32 = 1 << 24;
@@ -179,6 +180,7 @@ pub(crate) struct Source {
 pub(crate) struct Heard {
     pub(crate) received: u32,
     pub(crate) accepted: u32,
+    pub(crate) changes: ChangeCounts,
 }
 
 /// One peer or local source.
@@ -238,6 +240,14 @@ impl Peers {
                 heard: PerFamily::default(),
             },
         );
+    }
+
+    /// An UPDATE changed routes of a peer. Says how many it was about.
+    pub(crate) fn changed(&mut self, id: PeerId, family: Family, by: &ChangeCounts) -> usize {
+        if let Some(heard) = heard(self, id, family) {
+            heard.changes.add(by);
+        }
+        usize::try_from(by.updates + by.withdraws).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn remove(&mut self, id: PeerId) {

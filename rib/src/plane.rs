@@ -49,6 +49,8 @@ pub(crate) struct Plane<P> {
     pub(crate) heard: Option<Box<HeardLog<P>>>,
     /// Prefixes that have a best path.
     pub(crate) routes: usize,
+    /// Of them, those that each peer told, by its number.
+    pub(crate) preferred: Vec<u32>,
     /// Changes so far.
     pub(crate) changes: u64,
 }
@@ -79,11 +81,12 @@ impl<P: Prefix> Plane<P> {
             ahead: None,
             heard: None,
             routes: 0,
+            preferred: Vec::new(),
             changes: 0,
         }
     }
 
-    /// A peer told a route.
+    /// A peer told a route. False: it is as it was.
     pub(crate) fn announce(
         &mut self,
         core: &mut Core,
@@ -91,12 +94,14 @@ impl<P: Prefix> Plane<P> {
         path_id: u32,
         prefix: P,
         arrival: Arrival,
-    ) {
+    ) -> bool {
         let net = self.table.find_or_insert(prefix);
-        match self.table.find_path(net, peer, path_id) {
-            Some(path) => self.replace(core, net, path, arrival),
-            None => self.add(core, net, peer, path_id, arrival),
+        let known = self.table.find_path(net, peer, path_id);
+        if let Some(path) = known {
+            return self.replace(core, net, path, arrival);
         }
+        self.add(core, net, peer, path_id, arrival);
+        true
     }
 
     /// A peer withdrew a route. False: it had told none.
@@ -296,7 +301,7 @@ impl<P: Prefix> Plane<P> {
         if is_only {
             let cost = |core: &Core| core.store.cost_of(attrs, || self.prefix_of(net));
             if flags.accepted() && cost(core).is_some() {
-                self.set_best(net, path);
+                self.set_best(net, (NONE, None), path);
                 self.note(core, net);
             }
             return;
@@ -317,10 +322,17 @@ impl<P: Prefix> Plane<P> {
         }
     }
 
-    pub(crate) fn replace(&mut self, core: &mut Core, net: u32, path: u32, arrival: Arrival) {
+    /// A path is another one from now on. False: it is as it was.
+    pub(crate) fn replace(
+        &mut self,
+        core: &mut Core,
+        net: u32,
+        path: u32,
+        arrival: Arrival,
+    ) -> bool {
         let best = self.table.net(net).map(|n| n.best);
         let Some(old) = self.table.path_mut(path) else {
-            return;
+            return false;
         };
         let is_shared = old.flags().has(Flags::MULTIPATH);
         let flags = arrival.flags.with(Flags::MULTIPATH, is_shared);
@@ -328,7 +340,7 @@ impl<P: Prefix> Plane<P> {
         let fresh = before.flags().with(Flags::STALE, false);
         if (before.attrs, before.received, fresh) == (arrival.attrs, arrival.received, flags) {
             old.set_flags(fresh);
-            return;
+            return false;
         }
         old.attrs = arrival.attrs;
         old.received = arrival.received;
@@ -344,6 +356,7 @@ impl<P: Prefix> Plane<P> {
             heard.count(flags.accepted(), 1);
         }
         self.decide(core, net, is_shared || best == Some(path));
+        true
     }
 
     pub(crate) fn remove(&mut self, core: &mut Core, net: u32, path: u32) {
@@ -361,7 +374,7 @@ impl<P: Prefix> Plane<P> {
             heard.count(removed.flags().accepted(), -1);
         }
         if was_best {
-            self.set_best(net, NONE);
+            self.set_best(net, (path, Some(removed.peer())), NONE);
         }
         if !harmless {
             self.decide(core, net, matters);
@@ -401,7 +414,8 @@ impl<P: Prefix> Plane<P> {
             best
         };
         if new != old {
-            self.set_best(net, new);
+            let teller = self.table.path(old).map(Path::peer);
+            self.set_best(net, (old, teller), new);
             changed = true;
         }
         if changed {
@@ -454,18 +468,6 @@ impl<P: Prefix> Plane<P> {
             }
         }
         changed
-    }
-
-    fn set_best(&mut self, net: u32, best: u32) {
-        if let Some(slot) = self.table.net_mut(net) {
-            let had = slot.best != NONE;
-            slot.best = best;
-            match (had, best != NONE) {
-                (false, true) => self.routes += 1,
-                (true, false) => self.routes -= 1,
-                (true, true) | (false, false) => {}
-            }
-        }
     }
 
     /// Something is to be said about a net.

@@ -112,6 +112,15 @@ impl Reason {
     pub const fn is_eligible(self) -> bool {
         matches!(self, Self::Step(_))
     }
+
+    /// Whether policy and the RFC's checks let it through.
+    #[must_use]
+    pub const fn is_accepted(self) -> bool {
+        matches!(
+            self,
+            Self::Step(_) | Self::NextHopUnknown | Self::NextHopUnreachable
+        )
+    }
 }
 
 /// A prefix, and what decided among its paths.

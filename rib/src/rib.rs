@@ -68,17 +68,6 @@ pub struct Received {
     pub prefixes: u32,
 }
 
-/// Prefixes of a peer in one family.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct PeerCounts {
-    /// In its Adj-RIB-In.
-    pub received: u32,
-    /// Of those, what policy and the RFC's checks let through.
-    pub accepted: u32,
-    /// In its Adj-RIB-Out, once it has heard all there is.
-    pub advertised: u32,
-}
-
 /// How large things are.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counts {
@@ -414,22 +403,6 @@ impl Rib {
             Some(prefix) => self.ipv4.is_known_beside(&self.core, sources, prefix),
             None => Ipv6Prefix::from_net(prefix)
                 .is_some_and(|prefix| self.ipv6.is_known_beside(&self.core, sources, prefix)),
-        }
-    }
-
-    /// The counts of a peer. Costs nothing.
-    #[must_use]
-    pub fn peer_counts(&self, peer: PeerId) -> PerFamily<PeerCounts> {
-        let heard = self.core.peers.get(peer).map(|p| p.heard);
-        let heard = heard.unwrap_or_default();
-        let counts = |family, advertised| PeerCounts {
-            received: heard.get(family).received,
-            accepted: heard.get(family).accepted,
-            advertised,
-        };
-        PerFamily {
-            ipv4: counts(Family::Ipv4Unicast, self.ipv4.advertised_to(peer)),
-            ipv6: counts(Family::Ipv6Unicast, self.ipv6.advertised_to(peer)),
         }
     }
 

@@ -17,8 +17,8 @@ use crate::fib::next_hop;
 use crate::originate::{AGGREGATE, ORIGINATE, STATIC};
 use crate::redistribute::{CONNECTED, KERNEL};
 use crate::view::{
-    Explanation, FibDetail, FibPage, FibStatus, FibView, NextHopView, PathView, PeerView,
-    PrefixCounts, RouteChange, RoutePage, RouteQuery, RouteView, Source, Status, WayView,
+    Explanation, FibDetail, FibPage, FibStatus, FibView, InterfaceView, NextHopView, PathView,
+    PeerView, PrefixCounts, RouteChange, RoutePage, RouteQuery, RouteView, Source, Status, WayView,
 };
 
 /// Watchers of routes, each with who holds it: nobody has to say that a client went away.
@@ -76,6 +76,19 @@ impl Speaker {
             .by_name()
             .map(|peer| self.view_peer(peer))
             .collect()
+    }
+
+    /// Our links, by their numbers.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<InterfaceView> {
+        let all = self.fib.interfaces();
+        let view = |(index, name, up, addresses): (u32, &str, bool, _)| InterfaceView {
+            index,
+            name: name.to_owned(),
+            up,
+            addresses,
+        };
+        all.map(view).collect()
     }
 
     /// One peer.
@@ -318,6 +331,7 @@ impl Speaker {
             attributes: path.attributes,
             tag: path.tag,
             path_id: (path.path_id != 0).then_some(path.path_id),
+            accepted: path.reason.is_accepted(),
             valid: path.reason.is_eligible(),
             stale: path.stale,
             best: path.best,
@@ -351,6 +365,8 @@ fn view_counts(counts: rib::PeerCounts) -> PrefixCounts {
         received: counts.received.into(),
         accepted: counts.accepted.into(),
         advertised: counts.advertised.into(),
+        preferred: counts.preferred.into(),
+        changes: counts.changes,
     }
 }
 

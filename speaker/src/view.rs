@@ -213,6 +213,23 @@ pub struct PrefixCounts {
     pub accepted: u64,
     /// In the Adj-RIB-Out.
     pub advertised: u64,
+    /// Of those accepted, the best ones.
+    pub preferred: u64,
+    /// How often they changed since the session came up.
+    pub changes: rib::ChangeCounts,
+}
+
+/// A link of ours.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InterfaceView {
+    /// The kernel's number for it.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// It can carry packets.
+    pub up: bool,
+    /// Its addresses, those of IPv4 first.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// Counts of messages.
@@ -338,6 +355,8 @@ pub struct PathView {
     pub tag: u32,
     /// RFC 7911.
     pub path_id: Option<u32>,
+    /// Policy and the RFC's checks let it through.
+    pub accepted: bool,
     /// It may be chosen.
     pub valid: bool,
     /// It waits for its peer to come back.

@@ -41,6 +41,18 @@ impl Book {
         first
     }
 
+    /// Writes a policy under this name, be it one of the built-in ones.
+    pub(crate) fn write_as(&mut self, name: &str, draft: &Draft) {
+        let others = 1..draft.policies.len();
+        let mut names = vec![name.to_owned()];
+        names.extend(others.map(|number| format!("{name}-{}", number + 1)));
+        for (policy, name) in draft.policies.iter().zip(&names) {
+            let place = Place::default();
+            self.named
+                .push((name.clone(), policy.clone(), names.clone(), place));
+        }
+    }
+
     /// Whether a policy of this name takes tags off.
     pub(crate) fn clears_tags(&self, name: &str) -> bool {
         self.drafts

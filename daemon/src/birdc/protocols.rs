@@ -5,7 +5,8 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use bgp_core::Family;
 use bgp_fsm::State;
 use grpc_api::BfdSession;
-use speaker::view::{PeerView, Source};
+use rib::ChangeCounts;
+use speaker::view::{InterfaceView, PeerView, RestartStage, Source};
 
 use super::Scene;
 use super::reply::Reply;
@@ -144,6 +145,17 @@ pub(super) fn status(scene: &Scene) -> String {
     reply.line(1011, &format!("Last reboot on {started}"));
     // When the file was last read nobody keeps; BIRD's clients look for the line.
     reply.line(1011, &format!("Last reconfiguration on {started}"));
+    let restart = &scene.status.restart;
+    if restart.stage != RestartStage::None {
+        let left = restart.until.map_or(Duration::ZERO, |until| {
+            until.saturating_duration_since(scene.now.0)
+        });
+        reply.line(24, "Graceful restart recovery in progress");
+        let awaited = restart.awaited;
+        reply.line(24, &format!("  Waiting for {awaited} channels to recover"));
+        let left = left.as_secs_f64();
+        reply.line(24, &format!("  Wait timer is {left:.3} s"));
+    }
     reply.end(13, "Daemon is up and running")
 }
 
@@ -184,6 +196,38 @@ pub(super) fn bfd_sessions(scene: &Scene, sessions: &[BfdSession]) -> String {
                 seconds(session.detection_time),
             ),
         );
+    }
+    reply.end(0, "")
+}
+
+/// Links and their addresses.
+pub(super) fn interfaces(all: &[InterfaceView], summary: bool) -> String {
+    let mut reply = Reply::default();
+    let row = |name: &str, state: &str, four: &str, six: &str| {
+        format!("{name:<10} {state:<6} {four:<18} {six}")
+    };
+    if summary {
+        let head = row("Interface", "State", "IPv4 address", "IPv6 address");
+        reply.line(2005, &head);
+    }
+    for interface in all {
+        let (name, state) = (
+            one_line(&interface.name),
+            if interface.up { "up" } else { "down" },
+        );
+        if summary {
+            let first = |six: bool| {
+                let mut own = interface.addresses.iter();
+                let found = own.find(|address| address.is_ipv6() == six);
+                found.map(ToString::to_string).unwrap_or_default()
+            };
+            reply.line(1005, &row(&name, state, &first(false), &first(true)));
+            continue;
+        }
+        reply.line(1001, &format!("{name} {state} (index={})", interface.index));
+        for address in &interface.addresses {
+            reply.line(1003, &format!("\t{address}"));
+        }
     }
     reply.end(0, "")
 }
@@ -356,24 +400,55 @@ fn channel(line: &mut impl FnMut(String), peer: &PeerView, family: Family) {
         filtered => format!("{filtered} filtered, "),
     };
     line(format!(
-        "    Routes:         {} imported, {filtered}{} exported",
-        counts.accepted, counts.advertised
+        "    Routes:         {} imported, {filtered}{} exported, {} preferred",
+        counts.accepted, counts.advertised, counts.preferred
     ));
-    let row = |name: &str, columns: [&str; 5]| {
-        let columns: String = columns.iter().map(|c| format!("{c:>11}")).collect();
-        format!("      {name:<18}{columns}")
-    };
     let heads = ["received", "rejected", "filtered", "ignored", "accepted"];
     let heads: String = heads.iter().map(|head| format!("{head:>11}")).collect();
     line(format!("    Route change stats: {heads}"));
-    for name in [
-        "Import updates:",
-        "Import withdraws:",
-        "Export updates:",
-        "Export withdraws:",
-    ] {
-        line(row(name, [UNKNOWN; 5]));
+    for (name, columns) in changes(&counts.changes) {
+        let columns = columns.map(|count| match count {
+            Some(count) => format!("{count:>11}"),
+            None => format!("{UNKNOWN:>11}"),
+        });
+        line(format!("      {name:<18}{}", columns.concat()));
     }
+}
+
+/// The rows of route changes: received, rejected, filtered, ignored, accepted. What is worked out once for many peers
+/// has no numbers of one of them.
+fn changes(counts: &ChangeCounts) -> [(&'static str, [Option<u64>; 5]); 4] {
+    let known = counts.withdraws.saturating_sub(counts.withdraws_ignored);
+    [
+        (
+            "Import updates:",
+            [
+                Some(counts.updates),
+                Some(counts.rejected),
+                Some(counts.filtered),
+                Some(counts.ignored),
+                Some(counts.accepted()),
+            ],
+        ),
+        (
+            "Import withdraws:",
+            [
+                Some(counts.withdraws),
+                Some(0),
+                None,
+                Some(counts.withdraws_ignored),
+                Some(known),
+            ],
+        ),
+        (
+            "Export updates:",
+            [None, None, None, None, Some(counts.told)],
+        ),
+        (
+            "Export withdraws:",
+            [None, None, None, None, Some(counts.withdrawn)],
+        ),
+    ]
 }
 
 fn filter(policies: Option<&[String]>) -> String {

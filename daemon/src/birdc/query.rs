@@ -1,6 +1,7 @@
 //! What a client typed.
 
 use bgp_core::Family;
+use bird::Condition;
 use ipnet::IpNet;
 use std::net::IpAddr;
 
@@ -29,6 +30,7 @@ pub(super) enum Query {
     Protocols { all: bool, name: Option<String> },
     Routes(Routes),
     BfdSessions,
+    Interfaces { summary: bool },
     Restrict,
     Nothing,
     Refused(u16, String),
@@ -39,6 +41,8 @@ pub(super) enum Query {
 pub(super) struct Routes {
     /// This prefix alone.
     pub(super) prefix: Option<IpNet>,
+    /// `in`: all within the prefix.
+    pub(super) longer: bool,
     /// `for`: the longest prefix that covers this.
     pub(super) within: Option<IpNet>,
     /// `table`.
@@ -47,6 +51,12 @@ pub(super) struct Routes {
     pub(super) protocol: Option<String>,
     /// `export`: what this one is told.
     pub(super) export: Option<String>,
+    /// `noexport`: the best ones that this one is not told.
+    pub(super) untold: Option<String>,
+    /// `where`: those of which this holds.
+    pub(super) condition: Option<String>,
+    /// `filtered`: those that import does not take.
+    pub(super) filtered: bool,
     /// `all`: with attributes.
     pub(super) all: bool,
     /// `primary`: best paths only.
@@ -75,14 +85,14 @@ impl Routes {
 }
 
 fn wrong(word: Option<&str>) -> Query {
-    let why = match word {
-        Some(word) => {
-            let shown: String = word.chars().filter(|c| !c.is_control()).take(64).collect();
-            format!("syntax error, unexpected {shown}")
-        }
-        None => "syntax error, unexpected END".to_owned(),
-    };
-    Query::Refused(SYNTAX, why)
+    Query::Refused(SYNTAX, unexpected(word))
+}
+
+/// What is said of a word that has no place there, or of none.
+fn unexpected(word: Option<&str>) -> String {
+    let shown = word.unwrap_or("END").chars();
+    let shown: String = shown.filter(|c| !c.is_control()).take(64).collect();
+    format!("syntax error, unexpected {shown}")
 }
 
 /// Reads a line.
@@ -102,7 +112,11 @@ pub(super) fn parse(line: &str) -> Query {
         }
         ["show", "protocols", name] => protocols(false, Some(name)),
         ["show", "bfd", "sessions"] => Query::BfdSessions,
-        ["show", "route", rest @ ..] => routes(rest).map_or_else(|wrong| wrong, Query::Routes),
+        ["show", "interfaces"] => Query::Interfaces { summary: false },
+        ["show", "interfaces", "summary"] => Query::Interfaces { summary: true },
+        ["show", "route", rest @ ..] => {
+            routes(rest).map_or_else(|why| Query::Refused(SYNTAX, why), Query::Routes)
+        }
         ["show"] => wrong(None),
         ["show", word, ..] | [word, ..] => wrong(Some(word)),
     }
@@ -119,37 +133,72 @@ fn unquoted(name: &str) -> String {
     name.trim_matches(['"', '\'']).to_owned()
 }
 
-fn routes(words: &[&str]) -> Result<Routes, Query> {
+fn routes(words: &[&str]) -> Result<Routes, String> {
     let mut asked = Routes::default();
-    let mut words = words.iter().copied();
-    while let Some(word) = words.next() {
-        let mut next = || words.next().ok_or_else(|| wrong(None));
+    let mut rest = words;
+    while let Some((&word, after)) = rest.split_first() {
+        rest = after;
+        let mut next = || {
+            let (&word, after) = rest.split_first().ok_or_else(|| unexpected(None))?;
+            rest = after;
+            Ok::<_, String>(word)
+        };
         match word {
             "all" => asked.all = true,
             "primary" => asked.primary = true,
             "count" => asked.count = true,
-            "in" => {}
+            "filtered" => asked.filtered = true,
+            "in" => {
+                asked.longer = true;
+                asked.prefix = Some(prefix(next()?)?);
+            }
             "for" => asked.within = Some(host(next()?)?),
             "protocol" => asked.protocol = Some(unquoted(next()?)),
             "export" => asked.export = Some(unquoted(next()?)),
+            "noexport" => asked.untold = Some(unquoted(next()?)),
             "table" => {
                 asked.table = match next()? {
                     "master4" => Some(Family::Ipv4Unicast),
                     "master6" => Some(Family::Ipv6Unicast),
                     "all" => None,
-                    other => return Err(wrong(Some(other))),
+                    other => return Err(unexpected(Some(other))),
                 }
             }
-            prefix => asked.prefix = Some(prefix.parse().map_err(|_| wrong(Some(prefix)))?),
+            "where" => {
+                let (condition, after) = condition(rest)?;
+                asked.condition = Some(condition);
+                rest = after;
+            }
+            word => asked.prefix = Some(prefix(word)?),
         }
     }
     Ok(asked)
 }
 
+/// The words of a condition: as many as are one, and those after it.
+fn condition<'a, 'b>(words: &'b [&'a str]) -> Result<(String, &'b [&'a str]), String> {
+    let mut first = None;
+    for count in (1..=words.len()).rev() {
+        let (condition, after) = words.split_at_checked(count).unwrap_or((words, &[]));
+        let text = condition.join(" ");
+        match Condition::parse(&text) {
+            Ok(_) => return Ok((text, after)),
+            Err(why) => drop(first.get_or_insert(why)),
+        }
+    }
+    let why = first.unwrap_or_else(|| "a condition is expected".to_owned());
+    let shown: String = why.chars().filter(|c| !c.is_control()).collect();
+    Err(format!("syntax error, {shown}"))
+}
+
+fn prefix(word: &str) -> Result<IpNet, String> {
+    word.parse().map_err(|_| unexpected(Some(word)))
+}
+
 /// An address, or a prefix.
-fn host(word: &str) -> Result<IpNet, Query> {
+fn host(word: &str) -> Result<IpNet, String> {
     let address = word.parse::<IpAddr>().map(IpNet::from);
     address
         .or_else(|_| word.parse::<IpNet>())
-        .map_err(|_| wrong(Some(word)))
+        .map_err(|_| unexpected(Some(word)))
 }

@@ -12,10 +12,12 @@ use regex::Regex;
 
 use speaker::Speaker;
 use speaker::config::{Config, Peer, PeerOptions};
-use speaker::view::{PathView, PrefixCounts, RoutePage, RouteView, Source};
+use speaker::view::{
+    InterfaceView, PathView, PrefixCounts, RestartStage, RestartView, RoutePage, RouteView, Source,
+};
 
 use super::Scene;
-use super::protocols::{bfd_sessions, date_and_time, protocols, status};
+use super::protocols::{bfd_sessions, date_and_time, interfaces, protocols, status};
 use super::query::{Query, Routes, parse};
 use super::reply::Reply;
 use super::routes::Listing;
@@ -48,6 +50,17 @@ fn scene() -> Scene {
         received: 7,
         accepted: 5,
         advertised: 3,
+        preferred: 4,
+        changes: rib::ChangeCounts {
+            updates: 20,
+            rejected: 1,
+            filtered: 2,
+            ignored: 3,
+            withdraws: 6,
+            withdraws_ignored: 1,
+            told: 8,
+            withdrawn: 9,
+        },
     };
     scene.peers[1].last_error = Some("Connection refused".to_owned());
     scene
@@ -92,7 +105,9 @@ fn whatever_changes_something_is_denied_and_nonsense_is_a_syntax_error() {
         "foo",
         "show",
         "show nothing",
-        "show route where true",
+        "show route where",
+        "show route where net ~",
+        "show route where true nonsense",
         "show route for",
         "\u{0}",
     ] {
@@ -119,6 +134,65 @@ fn the_words_of_show_route_come_in_any_order() {
     }
     assert_eq!(expected.tables().count(), 1);
     assert_eq!(Routes::default().tables().count(), 2);
+}
+
+#[test]
+fn a_condition_ends_where_it_is_one_no_more() {
+    let Query::Routes(asked) =
+        parse("show route where net ~ [10.0.0.0/8+] && bgp_med > 4 all count")
+    else {
+        panic!("no routes");
+    };
+    assert_eq!(
+        asked.condition.as_deref(),
+        Some("net ~ [10.0.0.0/8+] && bgp_med > 4")
+    );
+    assert!(asked.all && asked.count);
+    let Query::Refused(_, why) = parse("show route where net ~ ;") else {
+        panic!("taken");
+    };
+    assert!(why.starts_with("syntax error, "), "{why}");
+}
+
+#[test]
+fn links_are_lines_with_their_addresses() {
+    let link = |index, name: &str, up, addresses: &[&str]| InterfaceView {
+        index,
+        name: name.to_owned(),
+        up,
+        addresses: addresses.iter().map(|a| a.parse().unwrap()).collect(),
+    };
+    let all = [
+        link(1, "lo", true, &["127.0.0.1", "::1"]),
+        link(7, "eth1", false, &["192.0.1.1"]),
+    ];
+    let said = interfaces(&all, false);
+    well_formed(&said);
+    assert_eq!(
+        said,
+        "1001-lo up (index=1)\n1003-\t127.0.0.1\n \t::1\n1001-eth1 down (index=7)\n1003-\t192.0.1.1\n0000 \n"
+    );
+    assert_eq!(
+        interfaces(&all, true),
+        "2005-Interface  State  IPv4 address       IPv6 address\n1005-lo         up     127.0.0.1          ::1\n eth1       down   192.0.1.1          \n0000 \n"
+    );
+}
+
+#[test]
+fn a_restart_that_is_under_way_is_told() {
+    let mut scene = scene();
+    assert!(!status(&scene).contains("Graceful restart"));
+    scene.status.restart = RestartView {
+        stage: RestartStage::Deferring,
+        until: Some(scene.now.0 + Duration::from_secs(3)),
+        awaited: 2,
+    };
+    let said = status(&scene);
+    well_formed(&said);
+    assert!(
+        said.contains("0024-Graceful restart recovery in progress\n   Waiting for 2 channels"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -156,11 +230,24 @@ fn exporters_find_state_info_and_counts_in_show_protocols_all() {
     let counts: Vec<_> = routes.captures_iter(&answer).collect();
     assert_eq!(counts.len(), 1, "{answer}");
     assert_eq!(
-        (&counts[0][1], &counts[0][2], &counts[0][3]),
-        ("5", "2", "3")
+        (&counts[0][1], &counts[0][2], &counts[0][3], &counts[0][4]),
+        ("5", "2", "3", "4")
     );
     let changes = regex(r"(?m)^\s+(Import|Export) (updates|withdraws):(?:\s+(?:\d+|---)){5}$");
     assert_eq!(changes.find_iter(&answer).count(), 4, "{answer}");
+    let numbers: Vec<Vec<&str>> = changes
+        .find_iter(&answer)
+        .map(|row| row.as_str().split_whitespace().skip(2).collect())
+        .collect();
+    assert_eq!(
+        numbers,
+        [
+            ["20", "1", "2", "3", "14"],
+            ["6", "0", "---", "1", "5"],
+            ["---", "---", "---", "---", "8"],
+            ["---", "---", "---", "---", "9"],
+        ]
+    );
 }
 
 #[test]
@@ -248,6 +335,7 @@ fn page() -> RoutePage {
         },
         tag: 0,
         path_id: None,
+        accepted: true,
         valid: true,
         stale: false,
         best,
@@ -277,7 +365,8 @@ fn listed(line: &str, page: &RoutePage) -> String {
         Err(unknown) => return unknown,
     };
     listing.table("master4");
-    let mut said = listing.page(page);
+    let told = ["10.9.0.0/16".parse().unwrap()].into();
+    let mut said = listing.page(page, &told);
     said.push_str(&listing.end_of_table());
     said + &listing.finish()
 }
@@ -286,9 +375,8 @@ fn listed(line: &str, page: &RoutePage) -> String {
 fn a_route_is_a_line_a_path_with_attributes_below_if_they_are_asked_for() {
     let said = listed("show route all", &page());
     well_formed(&said);
-    let head = regex(
-        r"(?m)^ 10\.9\.0\.0/16 +unicast \[bgp_10_0_0_2 \S+ from 10\.0\.0\.2\] \* \(100\) \[AS65009i\]$",
-    );
+    let head =
+        regex(r"(?m)^ 10\.9\.0\.0/16 +unicast \[bgp_10_0_0_2 \S+\] \* \(100\) \[AS65009i\]$");
     assert!(
         said.starts_with("1007-Table master4:\n") && head.is_match(&said),
         "{said}"
@@ -309,7 +397,7 @@ fn routes_are_counted_and_picked_by_protocol() {
     let count = listed("show route count", &page());
     assert_eq!(
         count,
-        "1007-2 of 2 routes for 1 networks in table master4\n0014 Total: 2 of 2 routes for 1 networks in 1 tables\n"
+        "1007-2 of 2 routes for 1 networks in table master4\n0000 \n"
     );
     let picked = listed("show route protocol static1", &page());
     assert!(
@@ -317,6 +405,37 @@ fn routes_are_counted_and_picked_by_protocol() {
         "{picked}"
     );
     assert!(listed("show route protocol nobody", &page()).starts_with("8003 "));
+    assert!(listed("show route noexport nobody", &page()).starts_with("8003 "));
+    // The peer is told the route; what is its own it cannot be told.
+    for (query, count) in [
+        ("export bgp_10_0_0_3", 1),
+        ("noexport bgp_10_0_0_3", 0),
+        ("export bgp_10_0_0_2", 0),
+        ("noexport bgp_10_0_0_2", 0),
+    ] {
+        let said = listed(&format!("show route {query} count"), &page());
+        assert!(
+            said.starts_with(&format!("1007-{count} of 2 routes for 1 networks")),
+            "{query}: {said}"
+        );
+    }
+    let filtered = listed("show route filtered count", &page());
+    assert!(filtered.starts_with("1007-0 of 0 routes for 0 networks"));
+    for (condition, count) in [
+        ("source = RTS_STATIC", 1),
+        ("proto ~ \"bgp_*\"", 1),
+        ("bgp_med = 5 && net ~ 10.0.0.0/8", 2),
+        ("65009 ~ bgp_path && from = 10.0.0.2", 1),
+        ("! ((65002, 7) ~ bgp_community)", 0),
+    ] {
+        let said = listed(&format!("show route where {condition} count"), &page());
+        assert!(
+            said.starts_with(&format!("1007-{count} of 2 routes")),
+            "{condition}: {said}"
+        );
+    }
+    let refused = listed("show route where preference = 100", &page());
+    assert_eq!(refused, "8008 windrose cannot ask for `preference`\n");
     assert_eq!(
         listed("show route 10.8.0.0/16", &RoutePage::default()),
         "8001 Network not found\n"

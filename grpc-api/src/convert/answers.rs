@@ -68,6 +68,8 @@ pub(crate) fn peer(view: PeerView, now: Instant, kept: Option<bool>) -> v1::Peer
             received,
             accepted,
             advertised,
+            preferred: _,
+            changes: _,
         } = *view.prefixes.get(family);
         v1::PeerFamily {
             family: family_of(family).into(),

@@ -67,6 +67,7 @@ fn all_attributes_that_can_be_injected_come_back_as_they_went() {
         attributes: injection.attributes,
         tag: 0,
         path_id: None,
+        accepted: true,
         valid: true,
         stale: false,
         best: true,

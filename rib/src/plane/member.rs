@@ -9,12 +9,12 @@ use bytes::Bytes;
 use crate::export::View;
 use crate::group::{Group, Segment, Told, Wave};
 use crate::journal::Version;
-use crate::packer::for_member;
 use crate::peer::PeerId;
 use crate::plane::Plane;
 use crate::plane::changed::{changed, changed_or_stale};
 use crate::plane::known::Known;
 use crate::rib::Core;
+use crate::tally::{ChangeCounts, Speech};
 
 /// Nets or journal entries of one batch. Small in tests, so that members lag.
 const BATCH: u32 = if cfg!(test) { 3 } else { 4096 };
@@ -38,6 +38,8 @@ pub(crate) struct Member {
     /// It wants all again after End-of-RIB, between marks or not: no mark goes before that (RFC 7313 §4).
     again: Option<bool>,
     end_at: Version,
+    /// What it was told.
+    pub(crate) counts: ChangeCounts,
 }
 
 /// A walk over the whole table.
@@ -101,6 +103,7 @@ impl<P: Prefix> Plane<P> {
         let known = self.known_to(peer, member, group);
         let hold = member.hold();
         let due = (member.end_of_rib, member.end_of_refresh, member.again);
+        let counts = member.counts;
         let begins = member.walk.as_ref().is_some_and(|walk| walk.begin);
         let left = member.group;
         if let Some(slot) = self.members.get_mut(seat.0 as usize) {
@@ -110,6 +113,7 @@ impl<P: Prefix> Plane<P> {
         if let Some(member) = self.member_mut(seat) {
             // A refresh that was begun is ended, by what is told now.
             (member.end_of_rib, member.end_of_refresh, member.again) = due;
+            member.counts = counts;
             if let Some(walk) = &mut member.walk {
                 walk.begin = begins;
             }
@@ -166,6 +170,11 @@ impl<P: Prefix> Plane<P> {
         group.map_or(0, |group| group.advertised_to(peer))
     }
 
+    /// How often routes were told to it, and withdrawn.
+    pub(crate) fn spoken_to(&self, peer: PeerId) -> ChangeCounts {
+        self.member(peer).map(|m| m.counts).unwrap_or_default()
+    }
+
     /// Says what there is to say, until `out` has `max_octets` more than `octets`. Whole messages, and whole batches:
     /// it may be more, by what a batch of [`BATCH`] nets takes.
     pub(crate) fn transmit(
@@ -178,14 +187,19 @@ impl<P: Prefix> Plane<P> {
     ) {
         while *octets < max_octets && self.has_pending(peer) {
             let said = out.len();
-            self.step(core, peer, out);
+            let mut speech = Speech::to(out);
+            self.step(core, peer, &mut speech);
+            let counts = speech.counts;
+            if let Some(member) = self.member_mut(peer) {
+                member.counts.add(&counts);
+            }
             let new = out.get(said..).unwrap_or_default();
             *octets += new.iter().map(Bytes::len).sum::<usize>();
         }
         self.trim();
     }
 
-    fn step(&mut self, core: &mut Core, seat: PeerId, out: &mut Vec<Bytes>) {
+    fn step(&mut self, core: &mut Core, seat: PeerId, out: &mut Speech<'_>) {
         let end = self.journal.end();
         let Some(member) = self.member(seat) else {
             return;
@@ -195,14 +209,14 @@ impl<P: Prefix> Plane<P> {
             return self.walk(core, seat, out);
         }
         if next >= member.end_at && (member.end_of_rib || member.end_of_refresh) {
-            return self.say_end(seat, out);
+            return self.say_end(seat, out.out);
         }
         let Some(group) = self.groups.get_mut(id).and_then(Option::as_mut) else {
             return;
         };
         let to = if next < group.head {
             if let Some((to, segments)) = group.take(next) {
-                out.extend(for_member(segments, peer));
+                out.say(segments, peer);
                 to
             } else {
                 let to = group.next_kept(next).min(next.saturating_add(BATCH));
@@ -213,7 +227,7 @@ impl<P: Prefix> Plane<P> {
             let to = end.min(next.saturating_add(BATCH));
             let segments = self.tell(core, id, to);
             self.keep(id, to, &segments);
-            out.extend(for_member(segments, peer));
+            out.say(segments, peer);
             to
         };
         if let Some(member) = self.member_mut(seat) {
@@ -291,11 +305,11 @@ impl<P: Prefix> Plane<P> {
         peer: PeerId,
         id: usize,
         stretch: std::ops::Range<Version>,
-        out: &mut Vec<Bytes>,
+        out: &mut Speech<'_>,
     ) {
         if self.tells_several(id) {
             let segments = self.tell_late_several(core, peer, id, stretch);
-            out.extend(for_member(segments, peer));
+            out.say(segments, peer);
             return;
         }
         let Some(group) = self.groups.get(id).and_then(Option::as_ref) else {
@@ -309,12 +323,12 @@ impl<P: Prefix> Plane<P> {
                 None => self.packer.withdraw(None, (0, net.prefix)),
             }
         }
-        out.extend(for_member(self.packer.finish(&group.view), peer));
+        out.say(self.packer.finish(&group.view), peer);
     }
 
     /// A member walks on: it is told what the group has been told. Members that walk at the same time share what is said,
     /// unless they may know of something that must be withdrawn.
-    fn walk(&mut self, core: &mut Core, seat: PeerId, out: &mut Vec<Bytes>) {
+    fn walk(&mut self, core: &mut Core, seat: PeerId, out: &mut Speech<'_>) {
         let Some(member) = self.member_mut(seat) else {
             return;
         };
@@ -323,7 +337,7 @@ impl<P: Prefix> Plane<P> {
         let (at, begin) = (walk.at, std::mem::take(&mut walk.begin));
         let known = std::mem::take(&mut walk.known);
         if begin {
-            out.push(mark::<P>(Subtype::Begin));
+            out.out.push(mark::<P>(Subtype::Begin));
         }
         let wave = self.group(id).and_then(|group| group.wave.as_ref());
         let wave = wave.filter(|wave| known.is_nothing() && wave.start >= next);
@@ -334,7 +348,7 @@ impl<P: Prefix> Plane<P> {
         if known.is_nothing() {
             self.keep_stretch(id, next, at..to, &segments);
         }
-        out.extend(for_member(segments, peer));
+        out.say(segments, peer);
         let (nets, end) = (self.table.indices().end, self.journal.end());
         if let Some(member) = self.member_mut(seat) {
             if to < nets {
@@ -499,6 +513,7 @@ impl<P: Prefix> Plane<P> {
             end_of_refresh: false,
             again: None,
             end_at: next,
+            counts: ChangeCounts::default(),
         };
         let at = seat.0 as usize;
         if self.members.len() <= at {

@@ -24,6 +24,7 @@ mod recursive;
 mod refresh;
 mod served;
 mod station;
+mod tallies;
 
 const OURS: u32 = 64999;
 const OUR_ID: Ipv4Addr = Ipv4Addr::new(10, 255, 0, 1);

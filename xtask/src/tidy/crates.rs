@@ -41,6 +41,7 @@ const MAY_USE: [(&str, &[&str]); 14] = [
             "path-score",
             "speaker",
             "grpc-api",
+            "bird",
         ],
     ),
     ("cli", &["bird", "proto"]),

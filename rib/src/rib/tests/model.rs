@@ -2,6 +2,7 @@
 
 use super::station::Station;
 use super::*;
+use crate::PeerCounts;
 use crate::monitor::Stage;
 use crate::policy::{
     Action, CommunitiesConfig, MatchConfig, PolicyConfig, RuleConfig, SetConfig, SetsConfig, Then,
@@ -807,6 +808,13 @@ impl World {
             assert_eq!(advertised as usize, known);
             let received = counts.ipv4.received + counts.ipv6.received;
             assert_eq!(received as usize, model.told.len());
+            let is_best = |n: &u64| {
+                let row = self.rib.route(prefix(*n));
+                let mut paths = row.into_iter().flat_map(|row| row.paths);
+                paths.any(|path| path.best && path.peer == PeerId(*id))
+            };
+            let preferred = counts.ipv4.preferred + counts.ipv6.preferred;
+            assert_eq!(preferred as usize, (0..PREFIXES).filter(is_best).count());
         }
         self.check_station();
     }
