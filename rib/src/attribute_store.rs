@@ -36,6 +36,8 @@ pub(crate) struct Facts {
     pub(crate) next_hop: HopId,
     /// A mark of policies; zero: none. Sets that differ in nothing else are two sets.
     pub(crate) tag: u32,
+    /// Link Bandwidth, in octets a second; zero: none.
+    pub(crate) bandwidth: f32,
     pub(crate) as_path_len: u16,
     pub(crate) cluster_list_len: u16,
     pub(crate) origin: Origin,
@@ -74,6 +76,11 @@ impl Facts {
             originator: attributes.originator_id.map_or(0, u32::from),
             next_hop,
             tag,
+            bandwidth: attributes
+                .ext_communities
+                .iter()
+                .find_map(|community| community.as_link_bandwidth())
+                .map_or(0.0, |(_, rate)| rate),
             as_path_len: short(attributes.as_path.len_for_decision()),
             cluster_list_len: short(attributes.cluster_list.len()),
             origin: attributes.origin,

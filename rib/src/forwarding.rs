@@ -29,6 +29,47 @@ pub enum Forwarding {
     Prohibit,
 }
 
+/// The steps in which traffic is divided by Link Bandwidth: few, so that many routes have the same weights, and share
+/// their nexthop objects.
+const SHARES: f32 = 32.0;
+
+/// The Link Bandwidth of the paths that share the traffic (draft-ietf-idr-link-bandwidth): it divides the traffic if all of
+/// them have one.
+#[derive(Debug, Default)]
+struct Shares {
+    /// In the order of the paths, the best one first; it may come twice.
+    of: SmallVec<[f32; 4]>,
+    missing: bool,
+}
+
+impl Shares {
+    /// A path, by its next hops. One of our own that has several says itself how they share.
+    fn note(&mut self, core: &Core, path: &Path, via: &[(NextHopKey, u8)]) {
+        let bandwidth = core.store.facts(path.attrs).map_or(0.0, |f| f.bandwidth);
+        self.missing |= bandwidth <= 0.0 || via.len() != 1;
+        self.of.push(bandwidth);
+    }
+
+    /// The largest, if each path has one and they differ.
+    fn most(&self) -> Option<f32> {
+        let most = self.of.iter().copied().fold(0.0, f32::max);
+        let differ = self.of.iter().any(|bandwidth| *bandwidth < most);
+        (!self.missing && differ).then_some(most)
+    }
+
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 1 to SHARES"
+    )]
+    fn weigh(&self, most: f32, hops: &mut [(NextHopKey, u8)]) {
+        // A next hop for each path.
+        for ((_, weight), bandwidth) in hops.iter_mut().zip(&self.of) {
+            *weight = (bandwidth / most * SHARES).ceil().clamp(1.0, SHARES) as u8;
+        }
+    }
+}
+
 /// What `[fib]`'s policy said last: most routes in a row have the attributes of the one before.
 #[derive(Debug, Default)]
 struct Said {
@@ -104,16 +145,23 @@ impl<P: Prefix> Plane<P> {
         let paths = self.table.paths_of(net).filter_map(|p| self.table.path(p));
         let shared = paths.filter(|p| p.flags().has(Flags::MULTIPATH));
         let mut hops = SmallVec::new();
+        let mut shares = Shares::default();
         for path in std::iter::once(best).chain(shared) {
             match of_path(core, prefix, path) {
                 None => {}
-                Some(Forwarding::Via(via)) => hops.extend(via),
+                Some(Forwarding::Via(via)) => {
+                    shares.note(core, path, &via);
+                    hops.extend(via);
+                }
                 Some(
                     drop @ (Forwarding::Blackhole | Forwarding::Unreachable | Forwarding::Prohibit),
                 ) => {
                     return Some(drop);
                 }
             }
+        }
+        if let Some(most) = shares.most() {
+            shares.weigh(most, &mut hops);
         }
         hops.sort_unstable();
         hops.dedup_by_key(|(key, _)| *key);

@@ -1,5 +1,7 @@
 //! Pages, explanations, counts, and what readers are told.
 
+use bgp_core::attributes::ExtendedCommunity;
+
 use super::*;
 use crate::decision::Step;
 use crate::policy::{Action, MatchConfig, PolicyConfig, RuleConfig, SetConfig, Then, Verdict};
@@ -275,6 +277,45 @@ fn the_fib_gets_next_hops_and_what_local_routes_say() {
         )
     });
     assert_eq!(fib[&wide], Forwarding::Via(SmallVec::from_slice(&[hop(0)])));
+}
+
+/// draft-ietf-idr-link-bandwidth §4: traffic is divided in proportion, if all paths that share it have a Link Bandwidth.
+#[test]
+fn link_bandwidth_divides_the_traffic_of_paths_that_all_have_one() {
+    let shares = |bandwidths: &[Option<f32>]| -> Vec<u8> {
+        let mut rib = Rib::new(Config {
+            multipath: Multipath {
+                width: 8,
+                tolerance: 0,
+            },
+            ..config()
+        });
+        for (peer, bandwidth) in (0..).zip(bandwidths) {
+            rib.peer_up(PeerId(peer), session(peer, Sort::Internal));
+            let community = |rate| ExtendedCommunity::link_bandwidth(65000, rate);
+            let attributes = Attributes {
+                next_hop: NextHop::V4(address(peer)),
+                ext_communities: bandwidth.map(community).into_iter().collect(),
+                ..route([65009])
+            };
+            rib.receive(PeerId(peer), &update("10.0.0.0/8", Some(&attributes)))
+                .unwrap();
+        }
+        let mut weights = Vec::new();
+        rib.fib_next(100, &mut |_, placed| {
+            if let Some((Forwarding::Via(hops), _)) = placed {
+                weights = hops.iter().map(|(_, weight)| *weight).collect();
+            }
+        });
+        weights
+    };
+    assert_eq!(shares(&[Some(1e6), Some(4e6), Some(2e6)]), [8, 32, 16]);
+    // As good as nothing is not nothing.
+    assert_eq!(shares(&[Some(1.0), Some(1e9)]), [1, 32]);
+    assert_eq!(shares(&[Some(5e6), Some(5e6)]), [1, 1]);
+    assert_eq!(shares(&[Some(1e6), None, Some(2e6)]), [1, 1, 1]);
+    assert_eq!(shares(&[Some(0.0), Some(2e6)]), [1, 1]);
+    assert_eq!(shares(&[Some(7.0)]), [1]);
 }
 
 fn drop_in(fib: &mut BTreeMap<IpNet, Forwarding>, prefix: IpNet, forwarding: Option<Forwarding>) {
