@@ -60,6 +60,12 @@ pub enum Output {
         /// What.
         change: Change,
     },
+    /// So many packets are missing that the path would have failed, if other packets had not passed it a moment before
+    /// ([`Bfd::witness`]). It is not certain that it is cut: let traffic go elsewhere, and keep the session.
+    Missing {
+        /// Which.
+        path: Path,
+    },
     /// The session is no more, nor needs it its port.
     Gone {
         /// Which it was.
@@ -375,6 +381,9 @@ impl Bfd {
 impl Entry {
     fn say(&mut self, now: Instant, session: NonZeroU32, said: &Said) -> Output {
         match *said {
+            Said::Missing => Output::Missing {
+                path: self.path.clone(),
+            },
             Said::Send(octets) => {
                 self.sent += 1;
                 Output::Send { session, octets }

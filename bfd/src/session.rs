@@ -14,7 +14,9 @@ const REMOTE_MIN_RX_UNKNOWN: Duration = Duration::from_micros(1);
 
 /// So many detection times without a packet are the most that a witness ([`Session::witness`]) excuses.
 const EXCUSED_MAX: u32 = 10;
-/// On a path that is known to lose packets, a witness counts for so many detection times.
+/// A witness counts for so many detection times,
+const WITNESS: u32 = 2;
+/// and for so many on a path that is known to lose packets.
 const WITNESS_OF_LOSS: u32 = 4;
 
 /// What is configured of a session.
@@ -104,6 +106,8 @@ impl Reason {
 pub(crate) enum Said {
     Send(Octets),
     Changed(Change),
+    /// Packets are missing, and nothing else was seen just now either.
+    Missing,
 }
 
 /// §6.5
@@ -136,8 +140,10 @@ pub(crate) struct Session {
     last: Option<Packet>,
     heard: Option<Instant>,
     expires: Option<Instant>,
-    /// Until then the path carries packets, for all that is known.
-    witnessed: Option<Instant>,
+    /// When packets of another kind passed last, and whether the path was known to lose some then.
+    witnessed: Option<(Instant, bool)>,
+    /// [`Said::Missing`] was said of this gap.
+    missing: bool,
     sequences: Sequences,
     chance: Chance,
 }
@@ -169,6 +175,7 @@ impl Session {
             heard: None,
             expires: None,
             witnessed: None,
+            missing: false,
             sequences: Sequences::new(&mut chance),
             chance,
         };
@@ -264,36 +271,42 @@ impl Session {
     }
 
     /// Packets of another kind passed the path and came back. RFC 5880 §6.8.4 takes Detect Mult missing packets for a
-    /// failure; on a path that loses some of all, that happens by chance, and is none. So the detection time is
-    /// stretched while there are witnesses, up to [`EXCUSED_MAX`]: they count for half of one, so that a path which is
-    /// cut is found as soon as without them; on a path that is known to be `lossy`, for several.
+    /// failure; on a path that loses some of all, that happens by chance, and is none. So the detection time is stretched
+    /// for a while after each witness, longer on a path that is known to be `lossy`, up to [`EXCUSED_MAX`].
     pub(crate) fn witness(&mut self, now: Instant, lossy: bool) {
-        if !self.config.spares_lossy || self.state != State::Up {
-            return;
+        if self.config.spares_lossy && self.state == State::Up {
+            self.witnessed = Some((now, lossy));
         }
-        let time = self.detection_time().unwrap_or_default();
-        let counts = if lossy {
-            time * WITNESS_OF_LOSS
-        } else {
-            time / 2
-        };
-        self.witnessed = self.witnessed.max(Some(now + counts));
     }
 
-    /// Packets are missing, but others were seen.
-    fn is_excused(&mut self, now: Instant) -> bool {
-        let most = self.detection_time().zip(self.heard);
-        let most = most.map(|(time, heard)| heard + time * EXCUSED_MAX);
-        let until = self.witnessed.min(most);
-        let excused = self.state == State::Up && until.is_some_and(|until| until > now);
-        if excused {
-            self.expires = until;
+    /// Packets are missing, but others were seen. The session stays; but traffic need not wait until it is certain that
+    /// the path is cut: when no witness was seen for half a detection time either, that is said.
+    fn is_excused(&mut self, now: Instant, out: &mut Vec<Said>) -> bool {
+        let times = self.detection_time().zip(self.heard);
+        let Some(((time, heard), (seen, lossy))) = times.zip(self.witnessed) else {
+            return false;
+        };
+        let most = heard + time * EXCUSED_MAX;
+        let counts = if lossy { WITNESS_OF_LOSS } else { WITNESS };
+        let until = (seen + time * counts).min(most);
+        if self.state != State::Up || until <= now {
+            return false;
         }
-        excused
+        let doubtful = seen + time / 2;
+        self.expires = Some(if doubtful > now {
+            doubtful.min(until)
+        } else {
+            until
+        });
+        if doubtful <= now && !self.missing {
+            self.missing = true;
+            out.push(Said::Missing);
+        }
+        true
     }
 
     pub(crate) fn timeout(&mut self, now: Instant, out: &mut Vec<Said>) {
-        if self.expires.is_some_and(|at| at <= now) && !self.is_excused(now) {
+        if self.expires.is_some_and(|at| at <= now) && !self.is_excused(now, out) {
             // §6.8.1, bfd.RemoteDiscr: zero after a Detection Time without a packet.
             self.expires = None;
             self.remote = None;
@@ -343,6 +356,7 @@ impl Session {
             demand: packet.demand,
         });
         self.heard = Some(now);
+        self.missing = false;
         if packet.is_final {
             self.poll_answered();
         }

@@ -64,6 +64,9 @@ pub enum Input<'a> {
     Probe(Datagram<'a>),
     /// A link's socket did not take the probe with this sequence number.
     Unsent(LinkId, u32),
+    /// Others miss packets on the link, and probes of it were not answered just now either: it costs the most until it
+    /// proves better.
+    Missed(LinkId),
 }
 
 /// What follows.
@@ -250,6 +253,15 @@ impl Node {
                 let mut answers = Vec::new();
                 self.reflector.handle(now, datagram, &mut answers);
                 out.extend(answers.into_iter().map(Output::Reflect));
+            }
+            Input::Missed(id) => {
+                let report = self.links.get(&id).and_then(|probed| probed.report);
+                if let Some(mut report) = report {
+                    report.silent = true;
+                    report.forward.alarm = true;
+                    report.reverse.alarm = true;
+                    self.judge(now, judge::Input::Report(id, report), out);
+                }
             }
             Input::Unsent(id, sequence) => self.with(now, id, out, |probed, said| {
                 probed.sent = probed.sent.saturating_sub(1);

@@ -92,6 +92,7 @@ impl World {
                 Output::Changed { change, .. } => {
                     self.log.push((self.now - self.start, side, change))
                 }
+                Output::Missing { .. } => {}
                 Output::Gone { .. } => self.gone[side] += 1,
             }
         }

@@ -40,6 +40,7 @@ struct Lab {
     now: Instant,
     sent: Vec<(Duration, Packet)>,
     changes: Vec<Change>,
+    missing: Vec<Duration>,
 }
 
 impl Lab {
@@ -53,6 +54,7 @@ impl Lab {
             now: start,
             sent: Vec::new(),
             changes: Vec::new(),
+            missing: Vec::new(),
         }
     }
 
@@ -72,6 +74,7 @@ impl Lab {
                     self.sent.push((self.now - self.start, packet));
                 }
                 Said::Changed(change) => self.changes.push(change),
+                Said::Missing => self.missing.push(self.now - self.start),
             }
         }
     }
@@ -522,14 +525,35 @@ fn while_probes_pass_the_path_missing_packets_are_loss_and_the_session_stays() {
     }
 }
 
+/// Traffic leaves a path that is cut as soon as it would without witnesses; the session ends when it is certain.
 #[test]
-fn a_path_that_is_cut_is_found_as_soon_as_without_witnesses() {
+fn a_path_that_may_be_cut_is_told_at_once_and_the_session_ends_when_it_is_certain() {
     let mut lab = Lab::up();
     lab.session.witness(lab.now, false);
     lab.pass(499 * MS);
-    assert_eq!(lab.session.state(), State::Up);
+    assert!(lab.missing.is_empty());
+    lab.pass(MS);
+    assert_eq!((lab.missing.len(), lab.session.state()), (1, State::Up));
+    lab.pass(499 * MS);
+    assert_eq!((lab.missing.len(), lab.session.state()), (1, State::Up));
     lab.pass(MS);
     assert_eq!(lab.session.state(), State::Down);
+}
+
+#[test]
+fn each_gap_is_told_once_and_only_while_nothing_else_passes() {
+    let mut lab = Lab::up();
+    lab.pass_witnessed(2000 * MS, false);
+    assert!(lab.missing.is_empty());
+    lab.pass(300 * MS);
+    assert_eq!(lab.missing.len(), 1);
+    lab.pass_witnessed(500 * MS, false);
+    lab.pass(300 * MS);
+    assert_eq!(lab.missing.len(), 1);
+    lab.hear(packet(State::Up));
+    lab.session.witness(lab.now, false);
+    lab.pass(500 * MS);
+    assert_eq!((lab.missing.len(), lab.session.state()), (2, State::Up));
 }
 
 #[test]

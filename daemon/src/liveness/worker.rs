@@ -398,10 +398,26 @@ impl Worker {
                     });
                     self.shared.news.notify_one();
                 }
+                bfd::Output::Missing { path } => self.missed(&path),
                 bfd::Output::Gone { session } => drop(self.senders.remove(&session)),
             }
         }
         self.bfd_outputs = outputs;
+    }
+
+    /// BFD misses packets on a path that is probed too.
+    fn missed(&mut self, path: &bfd::Path) {
+        let is_there = |link: &&Measured| {
+            let (ours, theirs) = (link.path.interface.as_deref(), path.interface.as_deref());
+            link.path.remote == path.remote
+                && (ours.is_none() || theirs.is_none() || ours == theirs)
+        };
+        let links = self.links.iter().filter(|(_, link)| is_there(link));
+        let links: Vec<LinkId> = links.map(|(id, _)| *id).collect();
+        for link in links {
+            let input = node::Input::Missed(link);
+            self.node.handle(now(), input, &mut self.node_outputs);
+        }
     }
 
     fn act_node(&mut self) {

@@ -334,6 +334,31 @@ fn a_link_with_another_key_is_another_session() {
 }
 
 #[test]
+fn a_link_on_which_others_miss_packets_costs_the_most_until_it_proves_better() {
+    let mut world = World::new(3, Config::default());
+    world.pass(Duration::from_secs(5));
+    world.log.clear();
+    let mut out = Vec::new();
+    world.nodes[0].handle(world.now, Input::Missed(link(1)), &mut out);
+    // One of a node's links that is not there, or not measured, is nobody's.
+    world.nodes[0].handle(world.now, Input::Missed(LinkId(99)), &mut out);
+    world.act(0, out);
+    assert_eq!(world.log.len(), 2);
+    assert!(
+        world
+            .log
+            .iter()
+            .all(|(_, _, c)| c.why == Why::Silent && c.cost.micros() > 10_000_000)
+    );
+    world.log.clear();
+    world.pass(Duration::from_millis(4_900));
+    assert!(world.log.is_empty(), "{:?}", world.log);
+    world.pass(Duration::from_secs(2));
+    assert_eq!(world.log.len(), 2);
+    assert!(world.log.iter().all(|(_, _, c)| c.cost.micros() < 100_000));
+}
+
+#[test]
 fn there_are_only_so_many_links() {
     let now = some_instant();
     let mut node = Node::new(now, Config::default(), MS);
