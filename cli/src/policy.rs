@@ -77,6 +77,8 @@ enum DirectionName {
     #[default]
     Import,
     Export,
+    /// From the table into our kernel, as by the policy of [fib]
+    Kernel,
 }
 
 impl From<DirectionName> for Direction {
@@ -84,6 +86,7 @@ impl From<DirectionName> for Direction {
         match name {
             DirectionName::Import => Self::Import,
             DirectionName::Export => Self::Export,
+            DirectionName::Kernel => Self::Kernel,
         }
     }
 }
@@ -176,6 +179,8 @@ struct PolicyRow {
     /// Peers that use it.
     import: Vec<String>,
     export: Vec<String>,
+    /// The policy of `[fib]` names it.
+    fib: bool,
 }
 
 impl From<Policy> for PolicyRow {
@@ -186,6 +191,7 @@ impl From<Policy> for PolicyRow {
             rules: policy.rules,
             import: policy.import,
             export: policy.export,
+            fib: policy.fib,
         }
     }
 }
@@ -197,6 +203,7 @@ impl Row for PolicyRow {
         Column::number("RULES"),
         Column::text("IMPORT OF"),
         Column::text("EXPORT OF"),
+        Column::text("FIB"),
     ];
 
     fn lines(&self) -> Vec<Vec<Word>> {
@@ -206,6 +213,7 @@ impl Row for PolicyRow {
             u64::from(self.rules).into(),
             self.import.join(" ").into(),
             self.export.join(" ").into(),
+            if self.fib { "yes" } else { "" }.into(),
         ]]
     }
 }
@@ -217,6 +225,10 @@ struct Tested {
     steps: Vec<Step>,
     before: PathRow,
     after: PathRow,
+    /// Where in the kernel it would be; null: as `[fib]` says.
+    table: Option<u32>,
+    metric: Option<u32>,
+    prefsrc: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -243,6 +255,9 @@ impl From<TestPolicyResponse> for Tested {
             steps: answer.steps.into_iter().map(Step::from).collect(),
             before: row(answer.before, answer.tag_before),
             after: row(answer.after, answer.tag_after),
+            table: answer.table,
+            metric: answer.metric,
+            prefsrc: answer.prefsrc,
         }
     }
 }
@@ -274,6 +289,15 @@ impl Step {
 }
 
 impl Tested {
+    /// Where in the kernel policies put it.
+    fn kernel(&self) -> Option<String> {
+        let table = self.table.map(|table| format!("table {table}"));
+        let metric = self.metric.map(|metric| format!("metric {metric}"));
+        let source = self.prefsrc.as_ref().map(|from| format!("prefsrc {from}"));
+        let all: Vec<String> = [table, metric, source].into_iter().flatten().collect();
+        (!all.is_empty()).then(|| format!("kernel: {}", all.join(", ")))
+    }
+
     fn lines(&self) -> Vec<String> {
         let verdict = if self.accepted { "accept" } else { "reject" };
         let mut lines = vec![verdict.to_owned()];
@@ -281,6 +305,7 @@ impl Tested {
         lines.push(format!("before: {}", self.before.attributes()));
         if self.accepted {
             lines.push(format!("after:  {}", self.after.attributes()));
+            lines.extend(self.kernel());
         }
         lines
     }

@@ -18,6 +18,8 @@ pub enum Direction {
     Import,
     /// From us to a peer.
     Export,
+    /// From the table into our kernel.
+    Kernel,
 }
 
 /// A route that is given, rather than taken from the table.
@@ -40,9 +42,9 @@ pub struct PolicyTest {
     pub prefix: IpNet,
     /// Which way it goes.
     pub direction: Direction,
-    /// Whose policy it would be.
+    /// Whose policy it would be; into the kernel, who told it.
     pub peer: Option<PeerName>,
-    /// The route; `None`: that of the table. On import as the peer sent it, on export the best one.
+    /// The route; `None`: that of the table. On import as the peer sent it, else the best one.
     pub route: Option<GivenRoute>,
 }
 
@@ -72,6 +74,8 @@ pub struct PolicyView {
     pub import: Vec<PeerName>,
     /// Likewise of export.
     pub export: Vec<PeerName>,
+    /// The policy of `[fib]` names it.
+    pub fib: bool,
 }
 
 impl Speaker {
@@ -91,6 +95,13 @@ impl Speaker {
             rules: policy.rules.len(),
             import: users(&policy.name, |options| &options.import),
             export: users(&policy.name, |options| &options.export),
+            fib: self
+                .config
+                .fib
+                .policy
+                .iter()
+                .flatten()
+                .any(|n| *n == policy.name),
         };
         self.config.policies.iter().map(view).collect()
     }
@@ -110,10 +121,12 @@ impl Speaker {
             .as_ref()
             .map(|name| self.known(name))
             .transpose()?;
-        let before = match test.route {
-            Some(route) => route,
+        let (before, teller) = match test.route {
+            Some(route) => (route, None),
             None => self.route_of_the_table(test.prefix, test.direction, id)?,
         };
+        // On the way into the kernel, who told a route counts as its peer.
+        let id = id.or(teller.filter(|_| test.direction == Direction::Kernel));
         let peer = id.and_then(|id| self.peers.get(id));
         let router = &self.config.router;
         let context = RouteContext {
@@ -143,7 +156,7 @@ impl Speaker {
         prefix: IpNet,
         direction: Direction,
         peer: Option<PeerId>,
-    ) -> Result<GivenRoute, Refusal> {
+    ) -> Result<(GivenRoute, Option<PeerId>), Refusal> {
         let row = match (direction, peer) {
             (Direction::Import, None) => {
                 return Err(Refusal::Invalid {
@@ -160,20 +173,21 @@ impl Speaker {
                 };
                 self.rib.routes(&query, None, 1).rows.pop()
             }
-            (Direction::Export, _) => self.rib.route(prefix),
+            (Direction::Export | Direction::Kernel, _) => self.rib.route(prefix),
         };
         let fits = |path: &PathRow| path.best || direction == Direction::Import;
         let path = row.and_then(|row| row.paths.into_iter().find(fits));
         let path = path.ok_or_else(|| Refusal::NotFound(format!("route {prefix}")))?;
-        Ok(GivenRoute {
+        let route = GivenRoute {
             source: self.route_source(path.peer),
             // Import policy begins without a tag.
             tag: match direction {
                 Direction::Import => 0,
-                Direction::Export => path.tag,
+                Direction::Export | Direction::Kernel => path.tag,
             },
             attributes: path.attributes,
-        })
+        };
+        Ok((route, Some(path.peer)))
     }
 
     fn route_source(&self, id: PeerId) -> RouteSource {

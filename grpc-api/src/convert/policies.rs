@@ -28,6 +28,7 @@ pub(crate) fn policy_test(request: v1::TestPolicyRequest) -> Result<PolicyTest, 
     let direction = match v1::Direction::try_from(request.direction) {
         Ok(v1::Direction::Unspecified | v1::Direction::Import) => Direction::Import,
         Ok(v1::Direction::Export) => Direction::Export,
+        Ok(v1::Direction::Kernel) => Direction::Kernel,
         Err(_) => return Err(invalid("direction", "no such direction")),
     };
     let prefix = requests::prefix("prefix", &request.prefix)?;
@@ -68,7 +69,11 @@ pub(crate) fn policy_outcome(outcome: PolicyOutcome) -> v1::TestPolicyResponse {
         set: step.set,
         then: step.then,
     };
+    let place = outcome.trace.placement;
     v1::TestPolicyResponse {
+        table: place.table,
+        metric: place.metric,
+        prefsrc: place.prefsrc.map(|address| address.to_string()),
         accepted: outcome.verdict == Verdict::Accept,
         tag_before: outcome.before.tag,
         tag_after: outcome.trace.tag,
@@ -86,5 +91,6 @@ pub(crate) fn policy(view: PolicyView) -> v1::Policy {
         rules: u32::try_from(view.rules).unwrap_or(u32::MAX),
         import: names(view.import),
         export: names(view.export),
+        fib: view.fib,
     }
 }

@@ -213,15 +213,37 @@ fn config() -> Config {
         probe: Default::default(),
         fib: Fib {
             install: false,
+            policy: Some(vec!["placing".into()]),
             ..Fib::default()
         },
-        policies: vec![marking()],
+        policies: vec![marking(), placing()],
         sets: rib::policy::SetsConfig::default(),
         stations: Vec::new(),
     }
 }
 
 /// Routes of 10/8 get a LOCAL_PREF and a tag; others are rejected.
+/// Where in the kernel routes of ours are.
+fn placing() -> PolicyConfig {
+    let ours = RuleConfig {
+        matches: MatchConfig {
+            source: vec!["originate".into()],
+            ..MatchConfig::default()
+        },
+        set: SetConfig {
+            table: Some(1000),
+            prefsrc: Some("10.0.0.9".into()),
+            ..SetConfig::default()
+        },
+        ..RuleConfig::default()
+    };
+    PolicyConfig {
+        name: "placing".into(),
+        default: Some(Action::Accept),
+        rules: vec![ours],
+    }
+}
+
 fn marking() -> PolicyConfig {
     PolicyConfig {
         name: "marking".into(),

@@ -68,6 +68,28 @@ async fn a_route_of_the_table_can_be_tested() {
 }
 
 #[tokio::test]
+async fn on_the_way_into_the_kernel_a_test_tells_where_the_route_would_be() {
+    let lab = Lab::new().await;
+    let mut client = client(&lab).await;
+    let request = v1::TestPolicyRequest {
+        policies: vec!["placing".into()],
+        attributes: None,
+        direction: v1::Direction::Kernel.into(),
+        ..test("10.100.0.0/16")
+    };
+    let answer = client.test_policy(request).await.unwrap().into_inner();
+    assert!(answer.accepted);
+    assert_eq!(
+        (answer.table, answer.metric, answer.prefsrc.as_deref()),
+        (Some(1000), None, Some("10.0.0.9"))
+    );
+    let listed = client.list_policies(v1::ListPoliciesRequest {}).await;
+    let policies = listed.unwrap().into_inner().policies;
+    let of_fib: Vec<_> = policies.iter().map(|p| (p.name.as_str(), p.fib)).collect();
+    assert_eq!(of_fib, [("marking", false), ("placing", true)]);
+}
+
+#[tokio::test]
 async fn what_there_is_not_is_named() {
     let lab = Lab::new().await;
     let mut client = client(&lab).await;
