@@ -199,7 +199,8 @@ fn plain(answer: &str) -> Vec<String> {
             .split_whitespace()
             .filter(|word| !word.starts_with("fe80:"));
         let words = words.map(|word| match is_time(word) {
-            true => word.ends_with(']').then_some("T]").unwrap_or("T"),
+            true if word.ends_with(']') => "T]",
+            true => "T",
             false => word,
         });
         let words = words.collect::<Vec<_>>().join(" ");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use conformance::lab::{Bird, Frr, Host, run};
 use nix::sys::signal::Signal;
 
@@ -233,7 +233,8 @@ fn a_link_local_session_with_frr_carries_both_families() -> Result<()> {
     Ok(())
 }
 
-/// A reload that changes one peer: packets of others go on, no UPDATE is sent for it, and the kernel hears nothing.
+/// A reload that changes one peer: packets of others go on, no UPDATE is sent for it, the kernel hears nothing, and no BFD
+/// session ends.
 #[test]
 fn a_reload_of_one_peer_disturbs_no_other() -> Result<()> {
     let Some(star) = Star::new(&["bird", FRR, "ping"], 3)? else {
@@ -246,7 +247,7 @@ fn a_reload_of_one_peer_disturbs_no_other() -> Result<()> {
              [[policy.rule]]\nset = { med = 7 }\nthen = \"next\"\n";
         [
             ROUTER.to_owned(),
-            peer("192.0.1.2", 65002, ""),
+            peer("192.0.1.2", 65002, "bfd = true"),
             peer("192.0.2.2", 65003, ""),
             third,
             policy.to_owned(),
@@ -254,7 +255,9 @@ fn a_reload_of_one_peer_disturbs_no_other() -> Result<()> {
         .concat()
     };
     let windrosed = star.windrosed(&config("", "accept"))?;
-    let of_bird = bird(1, 65002, "", &["10.2.0.0/16"]);
+    let of_bird = bird(1, 65002, "bfd on;", &["10.2.0.0/16"]);
+    let of_bird =
+        format!("{of_bird}protocol bfd bfd1 {{ interface \"eth0\" {{ interval 300 ms; }}; }}\n");
     let _first = Bird::start(&star.lab, &star.spokes[0], &of_bird)?;
     let of_frr = frr(2, 65003, &["10.3.0.0/16"], "");
     let second = Frr::start(&star.lab, &star.spokes[1], &of_frr)?;
@@ -267,6 +270,13 @@ fn a_reload_of_one_peer_disturbs_no_other() -> Result<()> {
         third.path("10.3.0.0/16")?;
         star.hub.ping("10.2.0.1")
     })?;
+    let bfd = || -> Result<String> {
+        let rows = windrosed.rows("bfd list")?;
+        let row = rows.first().context("no BFD session")?;
+        ensure!(row["state"] == "up", "{row}");
+        Ok(format!("{} up, {} down", row["ups"], row["failures"]))
+    };
+    let bfd_before = star.soon("BFD", bfd)?;
 
     let counts = |peer: &str| -> Result<[u64; 3]> {
         let of = |at: &str| number(&windrosed, peer, at);
@@ -304,6 +314,8 @@ fn a_reload_of_one_peer_disturbs_no_other() -> Result<()> {
     for peer in ["192.0.1.2", "192.0.2.2"] {
         ensure!(counts(peer)?[0] == 1, "{peer} noticed");
     }
+    let bfd_after = bfd()?;
+    ensure!(bfd_before == bfd_after, "{bfd_before}, then {bfd_after}");
     ensure!(ping.wait()? == 0, "{}", ping.log()?);
     let said = ping.log()?;
     ensure!(said.contains("800 received, 0% packet loss"), "{said}");
