@@ -10,6 +10,7 @@ use bgp_fsm::State;
 use fib_netlink::Notice as FibNotice;
 use fib_netlink::wireguard::Notice as AllowedIps;
 use rib::Drain;
+use speaker::command::PeerName;
 use speaker::links::LinkReport;
 use speaker::liveness::BfdReport;
 use speaker::view::RestartStage;
@@ -87,13 +88,13 @@ pub(crate) fn log_notice(notice: &Notice) {
         Notice::Held {
             peer,
             time,
-            long_lived: false,
-        } => info!(%peer, ?time, "its routes are held, stale (RFC 4724)"),
-        Notice::Held {
-            peer,
-            time,
-            long_lived: true,
-        } => warn!(%peer, ?time, "it is not back: its stale routes are kept for long (RFC 9494)"),
+            long_lived,
+        } => match long_lived {
+            false => info!(%peer, ?time, "its routes are held, stale (RFC 4724)"),
+            true => {
+                warn!(%peer, ?time, "it is not back: its stale routes are kept for long (RFC 9494)")
+            }
+        },
         Notice::HeldOver { peer, told: true } => info!(%peer, "it has told its routes again"),
         Notice::HeldOver { peer, told: false } => {
             warn!(%peer, "its stale routes go: it did not tell them again in time");
@@ -117,11 +118,16 @@ pub(crate) fn log_notice(notice: &Notice) {
                 restarted, updated, removed, "new configuration in force"
             );
         }
-        Notice::PeerChanged { peer, change, by } => match change {
-            PeerChange::Added => info!(%peer, by, "peer added"),
-            PeerChange::Updated => info!(%peer, by, "peer changed"),
-            PeerChange::Removed => info!(%peer, by, "peer removed"),
-        },
+        Notice::PeerChanged { peer, change, by } => log_peer_change(peer, *change, by),
+    }
+}
+
+/// A peer that is not in the file.
+fn log_peer_change(peer: &PeerName, change: PeerChange, by: &str) {
+    match change {
+        PeerChange::Added => info!(%peer, by, "peer added"),
+        PeerChange::Updated => info!(%peer, by, "peer changed"),
+        PeerChange::Removed => info!(%peer, by, "peer removed"),
     }
 }
 

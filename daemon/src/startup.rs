@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fib_netlink::kernel::{self, AllowedIpsConfig, Board, KernelConfig, Manages};
@@ -66,9 +67,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
+    let warnings = loaded.warnings.iter();
+    warnings.for_each(|warning| tracing::warn!("{warning}"));
     let runtime = single_threaded()?;
     let entered = runtime.enter();
     let listen = &loaded.speaker.router.listen;
@@ -89,8 +89,10 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
     let speaker =
         Speaker::new(loaded.speaker.clone(), Instant::now(), seed).map_err(io::Error::other)?;
     let kernel = kernel_config(&loaded);
-    let board = kernel.allowed_ips.as_ref();
-    let board = board.map(|config| Arc::clone(&config.board));
+    let board = kernel
+        .allowed_ips
+        .as_ref()
+        .map(|ips| Arc::clone(&ips.board));
     let checks = Checks::new(&loaded.daemon.wireguard, board.clone());
     let control = Arc::new(Control::new(args.config.clone(), jobs.clone(), loaded));
     let liveness = liveness::start(seed)?;
@@ -112,10 +114,7 @@ fn start(args: &Args, loaded: LoadedConfig) -> io::Result<()> {
         board,
         notices: notices.clone(),
     };
-    let (end_api, api_ends) = oneshot::channel::<()>();
-    let api = std::thread::Builder::new()
-        .name("api".to_owned())
-        .spawn(move || served.run(api_ends))?;
+    let (end_api, api) = served.in_a_thread()?;
     LocalSet::new().block_on(&runtime, async {
         let (kernel, facts) = open_kernel(kernel);
         let outlets = Outlets {
@@ -185,6 +184,13 @@ struct Served {
 }
 
 impl Served {
+    /// It ends when the sender is dropped.
+    fn in_a_thread(self) -> io::Result<(oneshot::Sender<()>, JoinHandle<()>)> {
+        let (end, ends) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("api".to_owned());
+        Ok((end, thread.spawn(move || self.run(ends))?))
+    }
+
     fn run(self, end: oneshot::Receiver<()>) {
         let runtime = match single_threaded() {
             Ok(runtime) => runtime,

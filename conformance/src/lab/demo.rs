@@ -425,13 +425,7 @@ export = ["accept"]
 connect-retry = "1s"
 "#
     );
-    for other in region.others() {
-        let (address, asn, name) = (other.tunnel(region), other.asn(), other.name);
-        let device = region.device(other);
-        text.push_str(&format!(
-            "\n[[peer]]\naddress = \"{address}\"\nasn = {asn}\ngroup = \"mesh\"\ninterface = \"{device}\"\ndescription = \"{name}\"\n"
-        ));
-    }
+    text.push_str(&region.windrosed_peers());
     for n in 1..=nodes(region) {
         let asn = 65010 + n;
         text.push_str(&format!(

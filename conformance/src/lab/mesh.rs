@@ -75,6 +75,20 @@ impl Region {
 }
 
 impl Region {
+    /// windrosed's peers in its configuration: the other regions, in the group `mesh`.
+    #[must_use]
+    pub fn windrosed_peers(&self) -> String {
+        let peer = |other: &Self| {
+            let (address, asn, name) = (other.tunnel(self), other.asn(), other.name);
+            let device = self.device(other);
+            format!(
+                "\n[[peer]]\naddress = \"{address}\"\nasn = {asn}\ngroup = \"mesh\"\ninterface = \"{device}\"\n\
+                 description = \"{name}\"\n"
+            )
+        };
+        self.others().map(peer).collect()
+    }
+
     /// The device of its tunnel to another region.
     #[must_use]
     pub fn device(&self, other: &Self) -> String {

@@ -229,13 +229,7 @@ probe = true
 aigp = true
 "#
     );
-    for other in region.others() {
-        let (address, asn, device) = (other.tunnel(region), other.asn(), region.device(other));
-        let _ = writeln!(
-            text,
-            "[[peer]]\naddress = \"{address}\"\nasn = {asn}\ngroup = \"mesh\"\ninterface = \"{device}\""
-        );
-    }
+    text.push_str(&region.windrosed_peers());
     text
 }
 

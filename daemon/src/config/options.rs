@@ -147,6 +147,7 @@ pub(super) fn group(reader: &Reader<'_>, groups: &Groups<'_>) -> Option<String> 
 pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) -> PeerOptions {
     let default = PeerOptions::default();
     let timer = || duration(TIMER_MIN..=TIMER_MAX);
+    let time = |key, default| reader.read(key, timer()).unwrap_or(default);
     let switch = |key, default| reader.read(key, flag).unwrap_or(default);
     let (add_path_receive, add_path_send) = add_path(reader);
     let role = reader.read("role", word(ROLES));
@@ -168,15 +169,9 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
             .read("hold-time", hold_time)
             .unwrap_or(default.hold_time),
         keepalive: reader.read("keepalive", timer()),
-        connect_retry: reader
-            .read("connect-retry", timer())
-            .unwrap_or(default.connect_retry),
-        idle_hold: reader
-            .read("idle-hold", timer())
-            .unwrap_or(default.idle_hold),
-        idle_hold_max: reader
-            .read("idle-hold-max", timer())
-            .unwrap_or(default.idle_hold_max),
+        connect_retry: time("connect-retry", default.connect_retry),
+        idle_hold: time("idle-hold", default.idle_hold),
+        idle_hold_max: time("idle-hold-max", default.idle_hold_max),
         send_hold: reader.read("send-hold", timer()),
         rr_client: switch("rr-client", default.rr_client),
         rs_client: switch("rs-client", default.rs_client),
