@@ -4,6 +4,8 @@
 mod bench;
 mod cargo;
 mod count;
+mod guest;
+mod kernels;
 mod packages;
 mod test;
 mod tidy;
@@ -36,9 +38,10 @@ enum Task {
     /// Everything that is tested: format, lints, units, simulator, labs, tidy, licences.
     Test,
     /// The interop labs whose names contain NAME, with all they print; `lab reroute`: how fast traffic leaves a lossy
-    /// link, with windrosed, BIRD, FRR and babeld. Needs root.
+    /// link, with windrosed, BIRD, FRR and babeld; `lab kernels`: the WireGuard of an old and a new kernel of Debian's, in
+    /// virtual machines. All but the last needs root.
     Lab {
-        /// Part of a name: `kernel`, `sessions::a_lost_session`; or `reroute`.
+        /// Part of a name: `kernel`, `sessions::a_lost_session`; or `reroute`; or `kernels`.
         name: String,
         /// What `lab reroute --help` lists.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -80,6 +83,7 @@ fn run() -> Result<ExitCode> {
         Task::Demo { keep, .. } => demo(keep),
         Task::Test => return test::run(),
         Task::Lab { name, words } if name == "reroute" => reroute(&words),
+        Task::Lab { name, .. } if name == "kernels" => return test::kernels(),
         Task::Lab { name, .. } => test::lab(&name),
         Task::Bench { words } => bench::run(&words),
         Task::Tidy { write } => tidy::run(write),

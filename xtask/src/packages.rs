@@ -33,6 +33,17 @@ pub(crate) const TEST: &[Needed] = &[
     ("mmdebstrap", "mmdebstrap"),
 ];
 
+/// What virtual machines with kernels of their own are made of.
+pub(crate) const GUEST: &[Needed] = &[
+    ("ip", "iproute2"),
+    ("wg", "wireguard-tools"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("busybox", "busybox-static"),
+    ("cpio", "cpio"),
+    ("modprobe", "kmod"),
+    ("xz", "xz-utils"),
+];
+
 /// What is measured beside windrosed when a link is lossy.
 pub(crate) const REROUTE: &[Needed] = &[("bird", "bird2"), ("babeld", "babeld")];
 
@@ -138,10 +149,16 @@ pub(crate) fn is_root() -> Result<bool> {
 
 /// Whether a program is there: by its path, or where root's shell would find it.
 pub(crate) fn is_there(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Where that is.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     folders.extend(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    folders.iter().any(|folder| folder.join(program).is_file())
+    let mut places = folders.iter().map(|folder| folder.join(program));
+    places.find(|place| place.is_file())
 }
 
 fn apt_get() -> Command {

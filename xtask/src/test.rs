@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cargo::{cargo, execute, output, root, with_programs};
 use crate::count::Count;
-use crate::{packages, tidy};
+use crate::{guest, kernels, packages, tidy};
 
 /// Runs all; the exit code says whether anything failed.
 pub(crate) fn run() -> Result<ExitCode> {
@@ -21,6 +21,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     report.tests("units and simulator", &mut units());
     report.check("windrosed and windrose for the labs", build_programs);
     report.tests("labs", &mut labs(&[])?);
+    report.guests();
     report.check("tidy", || tidy::run(false));
     report.licences();
     Ok(report.end())
@@ -36,12 +37,22 @@ pub(crate) fn lab(name: &str) -> Result<()> {
     execute(&mut labs(&[name])?)
 }
 
-/// `interop` is left out of `--all-targets`, as of everything that is not asked for by name.
+/// Runs what needs a kernel of its own, under an old one and a new one.
+pub(crate) fn kernels() -> Result<ExitCode> {
+    packages::install(packages::GUEST)?;
+    let mut report = Report::default();
+    report.guests();
+    Ok(report.end())
+}
+
+/// What needs a lab or a kernel is left out of `--all-targets`, as of everything that is not asked for by name.
 fn lints() -> Result<()> {
     let deny = ["--", "-D", "warnings"];
     execute(cargo(["clippy", "--workspace", "--all-targets"]).args(deny))?;
     let interop = ["clippy", "-p", "conformance", "--test", "interop"];
-    execute(cargo(interop).args(deny))
+    execute(cargo(interop).args(deny))?;
+    let kernel = ["clippy", "-p", "fib-netlink", "--features", "kernel"];
+    execute(cargo(kernel).args(["--test", "wireguard"]).args(deny))
 }
 
 fn units() -> Command {
@@ -117,8 +128,9 @@ impl Report {
         println!("\n=== {name}");
         let start = Instant::now();
         let (said, success) = tee(command).unwrap_or_else(|e| (format!("{e:#}"), false));
-        let mut count = Count::of(&said).unwrap_or_default();
-        if !success && count.failed == 0 {
+        let summary = Count::of(&said);
+        let mut count = summary.unwrap_or_default();
+        if (!success || summary.is_none()) && count.failed == 0 {
             count.failed = 1;
         }
         self.add(name, start, count);
@@ -129,11 +141,32 @@ impl Report {
         let install = || {
             packages::install(packages::DEMO)?;
             packages::install(packages::TEST)?;
+            packages::install(packages::GUEST)?;
             packages::install_tools()
         };
         match install() {
             Err(e) if std::env::var_os("CI").is_none() => self.skip("packages", &format!("{e:#}")),
             done => self.check("packages", || done),
+        }
+    }
+
+    /// Tests under kernels of their own. As with packages, what cannot be had is no failure where it may be missing.
+    fn guests(&mut self) {
+        let mut tests = None;
+        let build = || guest::build().map(|program| tests = Some(program));
+        self.check("WireGuard's tests for kernels", build);
+        let Some(tests) = tests else { return };
+        for wanted in kernels::WANTED {
+            let name = format!("WireGuard of the {} kernel", wanted.word);
+            let machine = kernels::fetch(&wanted).and_then(|kernel| {
+                let machine = guest::machine(&kernel, wanted.word, &tests)?;
+                Ok((format!("WireGuard of Linux {}", kernel.release), machine))
+            });
+            match machine {
+                Ok((name, mut machine)) => self.tests(&name, &mut machine),
+                Err(e) if std::env::var_os("CI").is_none() => self.skip(&name, &format!("{e:#}")),
+                Err(e) => self.check(&name, || Err(e)),
+            }
         }
     }
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkMessage, NetlinkPayload,
-    NetlinkSerializable,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkDeserializable, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_generic::GenlMessage;
 use netlink_packet_generic::ctrl::nlas::GenlCtrlAttrs;
@@ -32,6 +32,8 @@ use crate::wireguard::{Change, Peer, PeerKey};
 
 /// The kernel answers at once; if not, the answer was lost.
 const ANSWER_MAX: TimeVal = TimeVal::new(2, 0);
+/// A device that changed while it was read is read again, so often at most.
+const READS_MAX: u32 = 5;
 /// `struct nlmsghdr`.
 const HEADER: usize = 16;
 
@@ -39,6 +41,14 @@ const HEADER: usize = 16;
 pub(super) struct Generic {
     socket: Socket,
     family: u16,
+}
+
+/// What the kernel tells in several messages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Answers {
+    Whole,
+    /// Something was changed after the first of them: the kernel ends a list there, and says so.
+    Interrupted,
 }
 
 impl Generic {
@@ -68,19 +78,26 @@ impl Generic {
         Ok(generic)
     }
 
+    /// # Errors
+    /// `EINTR`: it changes all the time. Half a list is no answer.
     pub(super) fn read(&mut self, device: &str) -> io::Result<Vec<Peer>> {
-        self.send(
-            get(device, self.family),
-            NLM_F_REQUEST | NLM_F_ACK | NLM_F_DUMP,
-        )?;
-        let mut peers = Peers::default();
-        self.answers(|message: GenlMessage<WireguardMessage>| peers.add(message.payload))?;
-        Ok(peers.list)
+        for _ in 0..READS_MAX {
+            let dump = NLM_F_REQUEST | NLM_F_ACK | NLM_F_DUMP;
+            self.send(get(device, self.family), dump)?;
+            let mut peers = Peers::default();
+            let answers =
+                self.answers(|message: GenlMessage<WireguardMessage>| peers.add(message.payload))?;
+            if answers == Answers::Whole {
+                return Ok(peers.list);
+            }
+        }
+        Err(io::Error::from_raw_os_error(libc::EINTR))
     }
 
     pub(super) fn change(&mut self, change: &Change) -> io::Result<()> {
         self.send(set(change, self.family), NLM_F_REQUEST | NLM_F_ACK)?;
         self.answers(|_: GenlMessage<WireguardMessage>| {})
+            .map(drop)
     }
 
     fn send<T: NetlinkSerializable>(&self, message: T, flags: u16) -> io::Result<()> {
@@ -89,7 +106,8 @@ impl Generic {
     }
 
     /// Passes on what comes, until the kernel says that this was all or what was wrong.
-    fn answers<T: NetlinkDeserializable>(&self, mut take: impl FnMut(T)) -> io::Result<()> {
+    fn answers<T: NetlinkDeserializable>(&self, mut take: impl FnMut(T)) -> io::Result<Answers> {
+        let mut answers = Answers::Whole;
         loop {
             let (datagram, _) = self.socket.recv_from_full()?;
             let mut rest = datagram.as_slice();
@@ -97,12 +115,15 @@ impl Generic {
                 let message = rest.get(..length).unwrap_or(rest);
                 let message = NetlinkMessage::<T>::deserialize(message)
                     .map_err(|_| io::Error::from_raw_os_error(libc::EPROTO))?;
+                if message.header.flags & NLM_F_DUMP_INTR != 0 {
+                    answers = Answers::Interrupted;
+                }
                 match message.payload {
                     NetlinkPayload::InnerMessage(inner) => take(inner),
-                    NetlinkPayload::Error(error) => return answer(error.code),
+                    NetlinkPayload::Error(error) => return answer(error.code).map(|()| answers),
                     NetlinkPayload::Done(done) => {
                         let code = std::num::NonZeroI32::new(done.code);
-                        return answer(code.filter(|code| code.get() < 0));
+                        return answer(code.filter(|code| code.get() < 0)).map(|()| answers);
                     }
                     _ => {}
                 }
