@@ -193,6 +193,10 @@ struct Fib {
     different: u64,
     missing: u64,
     extra: u64,
+    /// Routes of others that are kept in mind.
+    foreign: u64,
+    /// Those for which there is no room.
+    foreign_left_out: u64,
 }
 
 impl From<GetStatusResponse> for StatusRow {
@@ -253,6 +257,8 @@ impl From<FibStatus> for Fib {
             different: fib.different,
             missing: fib.missing,
             extra: fib.extra,
+            foreign: fib.foreign,
+            foreign_left_out: fib.foreign_left_out,
         }
     }
 }

@@ -211,7 +211,9 @@ fn log_fib(notice: &FibNotice) {
                 warn!(suppressed, "WireGuard: {notice}");
             }
         }
-        FibNotice::StrangersHaveOurNumber { .. } => warn!("FIB: {notice}"),
+        FibNotice::StrangersHaveOurNumber { .. } | FibNotice::ForeignLeftOut { .. } => {
+            warn!("FIB: {notice}")
+        }
         FibNotice::InstallFailed { .. }
         | FibNotice::ForeignInTheWay { .. }
         | FibNotice::Contested { .. }

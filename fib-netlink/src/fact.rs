@@ -62,11 +62,27 @@ pub enum Fact {
         /// `NHA_ID`.
         id: u32,
     },
-    /// A route exists, and this is what it is.
+    /// A route exists, and this is what it is. It has taken the place of the first one that had its prefix, table and
+    /// metric, if there was one.
     Route(KernelRoute),
+    /// A route exists, and those that have its prefix, table and metric do too (`ip route append`): the kernel takes the
+    /// first of them.
+    RouteBeside(KernelRoute, Rank),
     /// A route exists no more.
     RouteGone(KernelRoute),
 }
+
+/// Where a route is among those that have its prefix, table and metric.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Rank {
+    /// Before all others.
+    First,
+    /// Behind all others.
+    Last,
+}
+
+/// `RTPROT_RA`: of router advertisements.
+const PROTOCOL_RA: u8 = 9;
 
 /// A route in the kernel.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,18 +104,40 @@ pub struct KernelRoute {
 }
 
 impl KernelRoute {
-    /// Whether the kernel has room for but one of the two, which lead to the same prefix. IPv6 has several device routes
-    /// to one prefix with one metric.
+    /// Whether the two, which lead to the same prefix, have the same place: of those that do, the kernel takes the first.
     #[must_use]
     pub fn has_place_of(&self, other: &Self) -> bool {
-        let device = |route: &Self| match (&route.prefix, &route.kind) {
-            (IpNet::V6(_), RouteKind::Unicast(RouteVia::Paths(paths))) => paths
-                .first()
-                .filter(|(path, _)| path.gateway.is_none())
-                .map(|(path, _)| path.interface),
-            _ => None,
-        };
-        self.table == other.table && self.metric == other.metric && device(self) == device(other)
+        self.table == other.table && self.metric == other.metric
+    }
+
+    /// Whether the two, which lead to the same prefix and have the same place, are one route: the kernel has room for only
+    /// one of them.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        match self.prefix {
+            IpNet::V4(_) => {
+                let who = |route: &Self| (route.protocol, route.prefsrc);
+                who(self) == who(other) && self.kind == other.kind
+            }
+            IpNet::V6(_) => self.kind == other.kind || self.shares() && other.shares(),
+        }
+    }
+
+    /// Whether an IPv6 route becomes one with others in its place: those through gateways share the traffic.
+    pub(crate) fn shares(&self) -> bool {
+        let through_gateway = |(path, _): &(Path, u8)| path.gateway.is_some();
+        match &self.kind {
+            RouteKind::Unicast(RouteVia::Paths(paths)) => {
+                self.prefix.addr().is_ipv6()
+                    && self.protocol != PROTOCOL_RA
+                    && paths.first().is_some_and(through_gateway)
+            }
+            RouteKind::Unicast(RouteVia::Nexthop(_))
+            | RouteKind::Blackhole
+            | RouteKind::Unreachable
+            | RouteKind::Prohibit
+            | RouteKind::Other => false,
+        }
     }
 
     /// Takes from it what is `gone`, and says whether nothing is left: of an IPv6 route, the kernel may tell of one next

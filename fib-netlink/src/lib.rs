@@ -16,7 +16,7 @@ mod table;
 pub mod view;
 pub mod wireguard;
 
-pub use fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
+pub use fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, Rank, RouteKind, RouteVia};
 pub use op::{Batch, Failure, Op, Path, Target};
 pub use plan::{Fib, FibConfig};
 pub use view::{FibRow, RouteState, Status};
@@ -221,6 +221,12 @@ pub enum Notice {
         /// The number.
         protocol: u8,
     },
+    /// The kernel has more routes of others than are kept in mind. What has no room leads to no next hop. Said again only
+    /// after there was room.
+    ForeignLeftOut {
+        /// How many are kept.
+        limit: usize,
+    },
     /// Something keeps changing a route of ours; we put it back more slowly.
     Contested {
         /// Which.
@@ -283,6 +289,10 @@ impl fmt::Display for Notice {
                 f,
                 "another program's routes have our protocol number {protocol}: they are left alone where they point to \
                  its own nexthop objects; give `[fib]` another `protocol`"
+            ),
+            Self::ForeignLeftOut { limit } => write!(
+                f,
+                "the kernel has more than {limit} routes of others: what is beyond leads to no next hop until some go"
             ),
             Self::Contested { prefix } => {
                 write!(f, "something keeps changing our route to {prefix}")

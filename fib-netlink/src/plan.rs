@@ -97,6 +97,8 @@ pub struct Fib {
     /// Of next hops to which routes of ours lead.
     flips: Contests<NextHop>,
     strangers: Strangers,
+    /// The foreign route that the kernel told of last: a dump has those of one place one after the other.
+    foreign_before: Option<(IpNet, Place)>,
     /// Next hops of which somebody wants to hear, counted.
     tracked: BTreeMap<NextHop, u32>,
     flights: VecDeque<Flight>,
@@ -179,6 +181,7 @@ impl Fib {
             contests: Contests::default(),
             flips: Contests::default(),
             strangers: Strangers::default(),
+            foreign_before: None,
             tracked: BTreeMap::new(),
             flights: VecDeque::new(),
             next_batch: 0,

@@ -2,6 +2,7 @@
 //! kernel's links, addresses and the routes of others, routes of ours that cover a next hop, and the answer for each
 //! next hop somebody uses.
 
+mod foreign;
 mod ours;
 mod walk;
 
@@ -11,9 +12,11 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
+use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, Rank, RouteKind, RouteVia};
 use crate::op::Path;
 use crate::{NextHop, Resolution, Way};
+pub(crate) use foreign::FOREIGN_MAX;
+use foreign::Foreign;
 pub(crate) use ours::OurRoute;
 use ours::Ours;
 pub(crate) use walk::weights;
@@ -32,7 +35,7 @@ pub(crate) struct Resolver {
     via_default: bool,
     links: BTreeMap<u32, Link>,
     addresses: BTreeSet<(IpAddr, u32)>,
-    routes: BTreeMap<IpNet, SmallVec<[KernelRoute; 1]>>,
+    foreign: Foreign,
     /// How many prefixes of each length there are, so that a lookup tries no others.
     ipv4_lengths: [u32; 33],
     ipv6_lengths: [u32; 129],
@@ -80,7 +83,7 @@ impl Resolver {
             via_default,
             links: BTreeMap::new(),
             addresses: BTreeSet::new(),
-            routes: BTreeMap::new(),
+            foreign: Foreign::default(),
             ipv4_lengths: [0; 33],
             ipv6_lengths: [0; 129],
             nexthops: BTreeMap::new(),
@@ -94,7 +97,7 @@ impl Resolver {
     pub(crate) fn forget(&mut self) {
         self.links.clear();
         self.addresses.clear();
-        self.routes.clear();
+        self.foreign.forget();
         self.ipv4_lengths = [0; 33];
         self.ipv6_lengths = [0; 129];
         for prefix in self.ours.prefixes() {
@@ -130,7 +133,8 @@ impl Resolver {
                 self.doubt = Doubt::All;
                 self.nexthops.remove(&id).is_some()
             }
-            Fact::Route(route) => self.route(route),
+            Fact::Route(route) => self.route(route, None),
+            Fact::RouteBeside(route, rank) => self.route(route, Some(rank)),
             Fact::RouteGone(route) => self.route_gone(&route),
             Fact::DumpBegin | Fact::DumpEnd | Fact::Abilities { .. } => false,
         }
@@ -288,12 +292,12 @@ impl Resolver {
 
     /// The routes to exactly this prefix.
     pub(crate) fn routes_to(&self, prefix: IpNet) -> &[KernelRoute] {
-        self.routes.get(&prefix).map_or(&[], SmallVec::as_slice)
+        self.foreign.to(prefix)
     }
 
     /// All routes.
     pub(crate) fn routes(&self) -> impl Iterator<Item = &KernelRoute> {
-        self.routes.values().flatten()
+        self.foreign.all()
     }
 
     /// The ways of a route, with their weights.
@@ -338,35 +342,57 @@ impl Resolver {
         !same
     }
 
-    fn route(&mut self, route: KernelRoute) -> bool {
-        let kept = self.all_tables || self.tables.contains(&route.table);
-        if !kept || route.tos != 0 {
+    fn route(&mut self, route: KernelRoute, rank: Option<Rank>) -> bool {
+        if !self.keeps(&route) {
             return false;
         }
         let prefix = route.prefix;
-        if !self.routes.contains_key(&prefix) {
-            self.count(prefix, 1);
-        }
-        let routes = self.routes.entry(prefix).or_default();
-        match routes.iter_mut().find(|r| route.has_place_of(r)) {
-            Some(old) => *old = route,
-            None => routes.push(route),
-        }
-        self.doubt(prefix);
+        // Without those, next hops would be taken to be elsewhere, or nowhere.
+        let matters = self.foreign.is_full()
+            && (route.protocol == PROTOCOL_KERNEL
+                || prefix.prefix_len() == 0
+                || self.used_within(prefix).next().is_some());
+        self.foreign_changes(prefix, |foreign| foreign.enter(route, rank, matters));
         true
     }
 
     fn route_gone(&mut self, gone: &KernelRoute) -> bool {
-        let Some(routes) = self.routes.get_mut(&gone.prefix) else {
-            return false;
-        };
-        routes.retain(|route| !(gone.has_place_of(route) && route.lose(gone)));
-        if routes.is_empty() {
-            self.routes.remove(&gone.prefix);
-            self.count(gone.prefix, -1);
+        self.keeps(gone) && self.foreign_changes(gone.prefix, |foreign| foreign.leave(gone))
+    }
+
+    /// A route of ours has taken the place of a foreign one, if there was one.
+    pub(crate) fn displaced(&mut self, ours: &KernelRoute) {
+        if self.foreign.has(ours.prefix) {
+            self.foreign_changes(ours.prefix, |foreign| foreign.displace(ours));
         }
-        self.doubt(gone.prefix);
-        true
+    }
+
+    fn keeps(&self, route: &KernelRoute) -> bool {
+        (self.all_tables || self.tables.contains(&route.table)) && route.tos == 0
+    }
+
+    fn foreign_changes<T>(&mut self, prefix: IpNet, change: impl FnOnce(&mut Foreign) -> T) -> T {
+        let before = self.foreign.has(prefix);
+        let done = change(&mut self.foreign);
+        let by = i32::from(self.foreign.has(prefix)) - i32::from(before);
+        self.count(prefix, by);
+        self.doubt(prefix);
+        done
+    }
+
+    /// Routes of others: how many are kept, and how many had no room.
+    pub(crate) const fn foreign_counts(&self) -> (usize, usize) {
+        (self.foreign.kept(), self.foreign.left_out())
+    }
+
+    /// True once after a foreign route had no room.
+    pub(crate) fn take_full(&mut self) -> bool {
+        self.foreign.take_full()
+    }
+
+    /// True once when there is room again: the kernel is to be asked for what had none.
+    pub(crate) fn take_room(&mut self) -> bool {
+        self.foreign.take_room()
     }
 
     fn count(&mut self, prefix: IpNet, by: i32) {
@@ -462,7 +488,7 @@ impl Resolver {
         present.filter_map(move |(_, length)| {
             let net = IpNet::new(address, length).ok()?.trunc();
             let ours = self.ours.get(net);
-            (ours.is_some() || self.routes.contains_key(&net)).then_some((net, ours))
+            (ours.is_some() || self.foreign.has(net)).then_some((net, ours))
         })
     }
 

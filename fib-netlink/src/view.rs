@@ -38,6 +38,10 @@ pub struct Status {
     pub extra: usize,
     /// Routes of others that have our protocol number.
     pub strangers: usize,
+    /// Routes of others that are kept in mind.
+    pub foreign: usize,
+    /// Routes of others for which there is no room: they lead to no next hop.
+    pub foreign_left_out: usize,
     /// Nexthop objects and groups of ours in the kernel.
     pub nexthops: usize,
     /// Changes sent to the kernel since start.

@@ -278,6 +278,7 @@ impl AllowedIps {
             | Fact::Nexthop(_)
             | Fact::NexthopGone { .. }
             | Fact::Route(_)
+            | Fact::RouteBeside(..)
             | Fact::RouteGone(_) => self.ways.told(fact),
             Fact::Abilities { .. } | Fact::Address { .. } | Fact::AddressGone { .. } => return,
         };

@@ -727,6 +727,143 @@ fn routes_of_another_program_with_our_number_are_left_alone() {
     });
 }
 
+/// Where a next hop is sought, `None`: it is not found.
+fn gateway(rig: &Rig, address: &str) -> Option<String> {
+    let ways = rig.fib.resolve(hop(address))?.ways;
+    let gateway = ways.first()?.path.gateway?;
+    Some(gateway.to_string())
+}
+
+/// `ip route append`: several with one prefix and metric. The kernel takes the first, and so do we, however they come and
+/// go, and whether a dump told of them or not.
+#[test]
+fn of_foreign_routes_with_one_metric_the_kernels_is_taken() {
+    in_namespace(|| {
+        ip("route add 172.16.0.0/16 via 10.0.1.2 metric 10");
+        ip("route append 172.16.0.0/16 via 10.0.2.2 metric 10");
+        let mut rig = Rig::new(FibConfig::default());
+        rig.input(Input::Track(hop("172.16.0.1")));
+        rig.input(Input::Track(hop("2001:db8::1")));
+        let expect = |rig: &mut Rig, gateways: &[&str]| {
+            let chosen = gateways.first().map(|gateway| (*gateway).to_owned());
+            rig.until(&format!("{gateways:?}"), |rig| {
+                gateway(rig, "172.16.0.1") == chosen
+            });
+            rig.quiet();
+            assert_eq!(gateway(rig, "172.16.0.1"), chosen);
+            // What the kernel says.
+            let listed = ip("route show 172.16.0.0/16");
+            let listed: Vec<_> = listed
+                .lines()
+                .filter_map(|l| l.split_whitespace().nth(2))
+                .collect();
+            assert_eq!(listed, gateways);
+            // And what it says to those who ask for all.
+            rig.input(Input::Retell);
+            rig.until("a dump", |rig| rig.fib.status().synchronized);
+            assert_eq!(gateway(rig, "172.16.0.1"), chosen);
+        };
+        expect(&mut rig, &["10.0.1.2", "10.0.2.2"]);
+        ip("route prepend 172.16.0.0/16 via 10.0.3.2 metric 10");
+        expect(&mut rig, &["10.0.3.2", "10.0.1.2", "10.0.2.2"]);
+        ip("route del 172.16.0.0/16 via 10.0.1.2 metric 10");
+        expect(&mut rig, &["10.0.3.2", "10.0.2.2"]);
+        ip("route replace 172.16.0.0/16 via 10.0.1.3 metric 10");
+        expect(&mut rig, &["10.0.1.3", "10.0.2.2"]);
+        ip("route append 172.16.0.0/16 via 10.0.3.3 metric 10");
+        expect(&mut rig, &["10.0.1.3", "10.0.2.2", "10.0.3.3"]);
+        ip("route del 172.16.0.0/16 via 10.0.1.3 metric 10");
+        expect(&mut rig, &["10.0.2.2", "10.0.3.3"]);
+        ip("route del 172.16.0.0/16 via 10.0.2.2 metric 10");
+        expect(&mut rig, &["10.0.3.3"]);
+        ip("route del 172.16.0.0/16 via 10.0.3.3 metric 10");
+        rig.until("nothing", |rig| gateway(rig, "172.16.0.1").is_none());
+        assert_eq!(rig.fib.status().foreign_left_out, 0);
+    });
+}
+
+/// Of IPv6, nexthop objects and devices are routes beside others; gateways become one route.
+#[test]
+fn of_foreign_ipv6_routes_with_one_metric_the_kernels_is_taken() {
+    in_namespace(|| {
+        ip("nexthop add id 7 via fd00:1::2 dev d1");
+        ip("nexthop add id 8 via fd00:2::2 dev d2");
+        ip("-6 route add 2001:db8::/32 nhid 7 metric 10");
+        let mut rig = Rig::new(FibConfig::default());
+        rig.input(Input::Track(hop("2001:db8::1")));
+        let expect = |rig: &mut Rig, chosen: Option<&str>| {
+            let chosen = chosen.map(str::to_owned);
+            rig.until(&format!("{chosen:?}"), |rig| {
+                gateway(rig, "2001:db8::1") == chosen
+            });
+            rig.quiet();
+            assert_eq!(gateway(rig, "2001:db8::1"), chosen);
+            rig.input(Input::Retell);
+            rig.until("a dump", |rig| rig.fib.status().synchronized);
+            assert_eq!(gateway(rig, "2001:db8::1"), chosen);
+        };
+        let kernel = |gateway: &str| {
+            let found = ip("-6 route get 2001:db8::1");
+            assert!(found.contains(&format!("via {gateway} ")), "{found}");
+        };
+        expect(&mut rig, Some("fd00:1::2"));
+        ip("-6 route append 2001:db8::/32 nhid 8 metric 10");
+        kernel("fd00:1::2");
+        expect(&mut rig, Some("fd00:1::2"));
+        ip("-6 route del 2001:db8::/32 nhid 7 metric 10");
+        kernel("fd00:2::2");
+        expect(&mut rig, Some("fd00:2::2"));
+        ip("-6 route append 2001:db8::/32 via fd00:3::2 metric 10");
+        ip("-6 route append 2001:db8::/32 via fd00:3::3 metric 10");
+        kernel("fd00:2::2");
+        expect(&mut rig, Some("fd00:2::2"));
+        ip("-6 route del 2001:db8::/32 nhid 8 metric 10");
+        expect(&mut rig, Some("fd00:3::2"));
+        ip("-6 route del 2001:db8::/32 via fd00:3::2 metric 10");
+        kernel("fd00:3::3");
+        expect(&mut rig, Some("fd00:3::3"));
+        ip("-6 route del 2001:db8::/32 via fd00:3::3 metric 10");
+        rig.until("nothing", |rig| gateway(rig, "2001:db8::1").is_none());
+    });
+}
+
+/// A route that somebody puts before or behind ours, with our metric: ours gives way, and theirs is never replaced.
+#[test]
+fn a_foreign_route_beside_ours_is_left_alone() {
+    in_namespace(|| {
+        let mut rig = Rig::new(FibConfig::default());
+        for (n, how) in [(1, "prepend"), (2, "append")] {
+            let prefix = format!("192.0.{n}.0/24");
+            rig.want(&prefix, via(&[("10.0.1.2", 1)]));
+            rig.settle();
+            ip(&format!(
+                "route {how} {prefix} via 10.0.3.2 proto static metric 20"
+            ));
+            rig.until("refusal", |rig| {
+                matches!(rig.state(&prefix), Some(RouteState::Foreign { .. }))
+            });
+            rig.want(&prefix, via(&[("10.0.2.2", 1)]));
+            rig.quiet();
+            let there = ip(&format!("route show {prefix}"));
+            assert_eq!(there.lines().count(), 1, "{there}");
+            assert!(there.contains("via 10.0.3.2"), "{there}");
+            ip(&format!("route del {prefix} proto static"));
+            rig.settle();
+        }
+        // One of an earlier life, behind another's: what is told of in a dump.
+        ip("route add 192.0.9.0/24 via 10.0.3.2 proto static metric 20");
+        ip("route append 192.0.9.0/24 via 10.0.1.2 proto bgp metric 20");
+        rig.input(Input::Retell);
+        rig.want("192.0.9.0/24", via(&[("10.0.2.2", 1)]));
+        rig.until("refusal", |rig| {
+            matches!(rig.state("192.0.9.0/24"), Some(RouteState::Foreign { .. }))
+        });
+        let there = ip("route show 192.0.9.0/24");
+        assert_eq!(there.lines().count(), 1, "{there}");
+        assert!(there.contains("via 10.0.3.2"), "{there}");
+    });
+}
+
 #[test]
 fn a_device_without_gateways_reaches_what_is_routed_to_it() {
     in_namespace(|| {

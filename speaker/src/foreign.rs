@@ -172,7 +172,8 @@ impl Foreign {
                 address,
                 prefix,
             } => self.address_gone(*prefix, *address, *index),
-            Fact::Route(route) => self.told(route),
+            Fact::Route(route) => self.told(route, false),
+            Fact::RouteBeside(route, _) => self.told(route, true),
             Fact::RouteGone(route) => self.gone(route),
             Fact::Abilities { .. } | Fact::Nexthop(_) | Fact::NexthopGone { .. } => {}
         }
@@ -223,7 +224,8 @@ impl Foreign {
         }
     }
 
-    fn told(&mut self, route: &KernelRoute) {
+    /// A route is there: `beside` others with its metric, or instead of the one that was.
+    fn told(&mut self, route: &KernelRoute, beside: bool) {
         let Some(asked) = &self.wanted.kernel else {
             return;
         };
@@ -233,20 +235,23 @@ impl Foreign {
         let ours = route.protocol == self.ours || route.protocol == PROTOCOL_BGP;
         let fits = !ours && is_asked_for(asked, route);
         let (prefix, dump) = (route.prefix, self.dump);
-        let held = self.routes.get_mut(&prefix).into_iter().flatten();
-        let mut in_place = held.filter(|held| held.route.has_place_of(route));
-        match in_place.next() {
-            Some(known) if fits => {
-                known.dump = dump;
-                if known.route != *route {
-                    known.route = route.clone();
-                    self.changed.insert(prefix);
-                }
-                return;
-            }
+        let all = self.routes.get(&prefix).map_or(&[][..], SmallVec::as_slice);
+        let in_place = |held: &Held| held.route.has_place_of(route);
+        let same = |held: &Held| in_place(held) && held.route.is_same_as(route);
+        let at = all.iter().position(same);
+        let at = at.or_else(|| all.iter().position(in_place).filter(|_| !beside));
+        if let Some(at) = at.filter(|_| !fits) {
             // A route of ours, or of another protocol, has taken its place.
-            Some(_) => return self.forget_place(route),
-            None => {}
+            return self.forget(prefix, at);
+        }
+        let held = self.routes.get_mut(&prefix);
+        if let Some(known) = at.and_then(|at| held?.get_mut(at)) {
+            known.dump = dump;
+            if known.route != *route {
+                known.route = route.clone();
+                self.changed.insert(prefix);
+            }
+            return;
         }
         if fits && self.has_room() {
             let route = route.clone();
@@ -258,30 +263,31 @@ impl Foreign {
     }
 
     fn gone(&mut self, gone: &KernelRoute) {
+        let is_it = |route: &KernelRoute| {
+            let same = route.has_place_of(gone) && route.is_same_as(gone);
+            route.protocol == gone.protocol && gone.tos == 0 && same
+        };
         let Some(all) = self.routes.get_mut(&gone.prefix) else {
             return;
         };
-        let before = all.len();
-        let is_it = |route: &KernelRoute| {
-            route.protocol == gone.protocol && gone.tos == 0 && route.has_place_of(gone)
-        };
-        all.retain(|held| !(is_it(&held.route) && held.route.lose(gone)));
-        self.count -= before - all.len();
-        if all.is_empty() {
-            self.routes.remove(&gone.prefix);
-        }
+        let at = all.iter().position(|held| is_it(&held.route));
         self.changed.insert(gone.prefix);
+        if let Some(held) = at.and_then(|at| all.get_mut(at))
+            && held.route.lose(gone)
+            && let Some(at) = at
+        {
+            self.forget(gone.prefix, at);
+        }
     }
 
-    fn forget_place(&mut self, route: &KernelRoute) {
-        if let Some(all) = self.routes.get_mut(&route.prefix) {
-            let before = all.len();
-            all.retain(|held| !held.route.has_place_of(route));
-            self.count -= before - all.len();
+    fn forget(&mut self, prefix: IpNet, at: usize) {
+        if let Some(all) = self.routes.get_mut(&prefix) {
+            all.remove(at);
+            self.count -= 1;
             if all.is_empty() {
-                self.routes.remove(&route.prefix);
+                self.routes.remove(&prefix);
             }
-            self.changed.insert(route.prefix);
+            self.changed.insert(prefix);
         }
     }
 

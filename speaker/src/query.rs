@@ -42,6 +42,8 @@ impl Speaker {
             pending: fib.pending,
             failed: fib.failed,
             strangers: fib.strangers,
+            foreign: fib.foreign,
+            foreign_left_out: fib.foreign_left_out,
             shadow: fib.shadow,
             different: fib.different,
             missing: fib.missing,
@@ -301,6 +303,12 @@ impl Speaker {
             problems.push(format!(
                 "{} routes of another program have our protocol number {}: give `[fib]` another `protocol`",
                 fib.strangers, self.config.fib.protocol
+            ));
+        }
+        if fib.foreign_left_out > 0 {
+            problems.push(format!(
+                "{} of the kernel's routes of others are not kept in mind: they lead to no next hop",
+                fib.foreign_left_out
             ));
         }
         let down = self

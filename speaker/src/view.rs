@@ -129,6 +129,10 @@ pub struct FibStatus {
     pub failed: usize,
     /// Routes of another program that have our protocol number.
     pub strangers: usize,
+    /// Routes of others that are kept in mind.
+    pub foreign: usize,
+    /// Routes of others for which there is no room.
+    pub foreign_left_out: usize,
     /// Nothing is installed; `installed` are those that another program installed as we would.
     pub shadow: bool,
     /// Where its route does something else.

@@ -97,7 +97,8 @@ fn json_has_the_names_that_scripts_rely_on() {
         "peers": 3, "established": 2, "prefixes": {"ipv4": 1000, "ipv6": 50},
         "paths": 2100, "attribute_sets": 12,
         "fib": {"install": true, "permitted": true, "installed": 1049, "pending": 0, "failed": 1,
-                "shadow": false, "different": 0, "missing": 0, "extra": 0},
+                "shadow": false, "different": 0, "missing": 0, "extra": 0,
+                "foreign": 0, "foreign_left_out": 0},
         "drain": {"state": "drained", "since_s": null, "withdraws_in_s": null, "peers_pending": 0},
         "restart": {"state": "deferring", "left_s": 50, "awaited": 2}, "peers_held": 1,
         "bmp": [
@@ -122,6 +123,8 @@ fn a_kernel_that_does_not_let_us_is_named() {
         different: 0,
         missing: 0,
         extra: 0,
+        foreign: 4,
+        foreign_left_out: 0,
     };
     assert_eq!(
         fib.words(),

@@ -135,6 +135,15 @@ fn register_fib(registry: &mut Registry, fib: &FibStatus) {
         set(&routes, &vec![("state", state.to_owned())], count);
     }
     registry.register("fib_routes", "Routes for the kernel, by state", routes);
+    let foreign = Gauges::default();
+    for (state, count) in [("kept", fib.foreign), ("left-out", fib.foreign_left_out)] {
+        set(&foreign, &vec![("state", state.to_owned())], count);
+    }
+    registry.register(
+        "fib_foreign_routes",
+        "Routes of other programs, by whether they are kept in mind",
+        foreign,
+    );
 }
 
 /// Registers WireGuard's devices whose AllowedIPs follow routes.

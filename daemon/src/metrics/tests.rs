@@ -44,6 +44,8 @@ fn a_scrape_has_the_state_of_peers_tables_and_the_kernel() {
         "windrose_messages_total{peer=\"127.0.0.2\",direction=\"sent\"} 0",
         "windrose_rib_prefixes{family=\"ipv6\"} 0",
         "windrose_fib_routes{state=\"failed\"} 0",
+        "windrose_fib_foreign_routes{state=\"kept\"} 0",
+        "windrose_fib_foreign_routes{state=\"left-out\"} 0",
         "windrose_fib_failures_total 3",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");

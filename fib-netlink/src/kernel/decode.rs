@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use netlink_packet_core::DefaultNla;
 use netlink_packet_core::{
-    NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer, NetlinkDeserializable, NetlinkHeader, Nla,
-    NlasIterator, Parseable,
+    NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE, NLMSG_DONE, NLMSG_ERROR, NetlinkBuffer,
+    NetlinkDeserializable, NetlinkHeader, Nla, NlasIterator, Parseable,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
@@ -26,7 +26,7 @@ use super::encode::{
     AF_INET6, HEADER, NHA_GATEWAY, NHA_GROUP, NHA_ID, NHA_OIF, RTM_DELNEXTHOP, RTM_NEWNEXTHOP,
     RTNH_F_ONLINK,
 };
-use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
+use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, Rank, RouteKind, RouteVia};
 use crate::op::Path;
 
 /// `RT_TABLE_LOCAL`: the kernel's own.
@@ -81,7 +81,7 @@ fn message(header: NetlinkHeader, payload: &[u8]) -> Message {
             0,
             RouteNetlinkMessage::deserialize(&header, payload)
                 .ok()
-                .and_then(fact),
+                .and_then(|message| fact(message, header.flags)),
         ),
     };
     Message {
@@ -94,7 +94,7 @@ fn message(header: NetlinkHeader, payload: &[u8]) -> Message {
     }
 }
 
-fn fact(message: RouteNetlinkMessage) -> Option<Fact> {
+fn fact(message: RouteNetlinkMessage, flags: u16) -> Option<Fact> {
     match message {
         RouteNetlinkMessage::NewLink(message) => link(message),
         RouteNetlinkMessage::DelLink(message) => {
@@ -117,9 +117,24 @@ fn fact(message: RouteNetlinkMessage) -> Option<Fact> {
                 prefix,
             })
         }
-        RouteNetlinkMessage::NewRoute(message) => route(message).map(Fact::Route),
+        RouteNetlinkMessage::NewRoute(message) => {
+            route(message).map(|route| new_route(route, flags))
+        }
         RouteNetlinkMessage::DelRoute(message) => route(message).map(Fact::RouteGone),
         _ => None,
+    }
+}
+
+/// A dump tells routes of one place in their order. An IPv4 route that is made goes to their head, unless it is appended; an
+/// IPv6 route goes to their end.
+fn new_route(route: KernelRoute, flags: u16) -> Fact {
+    let made = flags & NLM_F_CREATE != 0 && flags & NLM_F_APPEND == 0;
+    if flags & NLM_F_REPLACE != 0 {
+        Fact::Route(route)
+    } else if made && route.prefix.addr().is_ipv4() {
+        Fact::RouteBeside(route, Rank::First)
+    } else {
+        Fact::RouteBeside(route, Rank::Last)
     }
 }
 

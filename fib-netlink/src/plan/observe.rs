@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use super::contest::Verdict;
 use super::{Fib, Knowledge, NOTHING, Phase, UNKNOWN};
-use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
+use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, Rank, RouteKind, RouteVia};
 use crate::nexthops::{Content, Presence};
+use crate::resolve::FOREIGN_MAX;
 use crate::retry::{Subject, Why};
 use crate::source::SourceId;
 use crate::table::{Flight, Key, Place, Slot};
@@ -20,6 +21,7 @@ impl Fib {
         if matches!(self.knowledge, Knowledge::Dumping { .. }) {
             return;
         }
+        self.look_at_room(out);
         self.reach_next_hops(now, out);
         self.check_sources(out);
         if environment {
@@ -66,14 +68,27 @@ impl Fib {
                 return self.resolver.learn(fact);
             }
             Fact::Nexthop(_) => return self.resolver.learn(fact),
-            Fact::Route(route) => return self.route_told(now, route, out),
+            Fact::Route(route) => return self.route_told(now, route, None, out),
+            Fact::RouteBeside(route, rank) => return self.route_told(now, route, Some(rank), out),
             Fact::RouteGone(route) => return self.route_gone(now, route, out),
         }
         false
     }
 
+    /// Of foreign routes, there is a limit to what is kept.
+    fn look_at_room(&mut self, out: &mut Vec<Output>) {
+        if self.resolver.take_full() {
+            let limit = FOREIGN_MAX;
+            out.push(Output::Notice(Notice::ForeignLeftOut { limit }));
+        }
+        if self.resolver.take_room() {
+            self.distrust();
+        }
+    }
+
     fn dump_begins(&mut self) {
         self.resolver.forget();
+        self.foreign_before = None;
         self.strangers.forget();
         self.nexthops.unseen();
         self.table.scan(|_, row| {
@@ -151,23 +166,42 @@ impl Fib {
         }
     }
 
-    fn route_told(&mut self, now: Instant, route: KernelRoute, out: &mut Vec<Output>) -> bool {
+    fn route_told(
+        &mut self,
+        now: Instant,
+        route: KernelRoute,
+        rank: Option<Rank>,
+        out: &mut Vec<Output>,
+    ) -> bool {
         if self.is_ours(&route) {
-            self.our_route(now, &route, out);
+            self.our_route(now, &route, rank, out);
             return false;
         }
         self.stranger_told(&route, out);
+        self.foreign_before = Some((route.prefix, place_of(&route)));
+        let mut rank = rank;
         // It may have taken the place of ours.
         if let Some(key) = self.key_of(&route)
             && self.table.row(key).actual != Slot::NOTHING
         {
+            // If so, then not that of another one behind ours.
+            rank = rank.or(Some(Rank::First));
             self.observed(key, UNKNOWN);
         }
-        self.resolver.learn(Fact::Route(route))
+        self.resolver.learn(match rank {
+            Some(rank) => Fact::RouteBeside(route, rank),
+            None => Fact::Route(route),
+        })
     }
 
     /// In whatever table: an earlier life may have used another one.
-    fn our_route(&mut self, now: Instant, route: &KernelRoute, out: &mut Vec<Output>) {
+    fn our_route(
+        &mut self,
+        now: Instant,
+        route: &KernelRoute,
+        rank: Option<Rank>,
+        out: &mut Vec<Output>,
+    ) {
         let Some(place) = self.table.place_found(place_of(route)) else {
             return;
         };
@@ -175,10 +209,18 @@ impl Fib {
             prefix: route.prefix,
             place,
         };
-        // It may have taken the place of a foreign one.
-        self.resolver.learn(Fact::RouteGone(route.clone()));
-        self.stranger_gone(route.prefix, place_of(route));
-        let actual = self.actual_of(route);
+        if rank.is_none() {
+            // It may have taken the place of a foreign one.
+            self.resolver.displaced(route);
+            self.stranger_gone(route.prefix, place_of(route));
+        }
+        // Behind a foreign one, it is not what the kernel would replace.
+        let behind = self.foreign_before == Some((route.prefix, place_of(route)));
+        let actual = if behind && rank == Some(Rank::Last) {
+            UNKNOWN
+        } else {
+            self.actual_of(route)
+        };
         let row = self.table.row(key);
         let known = (row.actual, row.actual_source) == actual;
         self.observed(key, actual);

@@ -29,6 +29,8 @@ impl Fib {
         let expected = self.shadow_ways(row);
         match (self.rival(key), expected) {
             (None, None) => RouteState::Pending,
+            // It may be among those that had no room.
+            (None, Some(_)) if self.resolver.foreign_counts().1 > 0 => RouteState::Pending,
             (None, Some(_)) => RouteState::Missing,
             (Some(_), None) => RouteState::Different,
             (Some(rival), Some(expected)) => {

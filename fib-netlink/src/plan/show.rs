@@ -16,6 +16,7 @@ impl Fib {
     /// How things stand. Walks the table.
     #[must_use]
     pub fn status(&self) -> Status {
+        let (foreign, foreign_left_out) = self.resolver.foreign_counts();
         let mut status = Status {
             install: self.config.install,
             shadow: self.config.shadow,
@@ -23,6 +24,8 @@ impl Fib {
             nexthop_objects: self.nexthops.objects_used,
             synchronized: self.is_synchronized(),
             strangers: self.strangers.len(),
+            foreign,
+            foreign_left_out,
             nexthops: self.nexthops.count(),
             changes: self.totals.changes,
             refused: self.totals.refused,

@@ -7,10 +7,11 @@ use proptest::prelude::*;
 use smallvec::SmallVec;
 
 use super::*;
-use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, RouteKind, RouteVia};
+use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, Rank, RouteKind, RouteVia};
 use crate::op::{Batch, Failure, Op, Path, Target};
 use crate::{NextHops, RouteState, Status};
 
+mod foreign;
 mod recursive;
 
 const OURS: u8 = 186;
@@ -100,7 +101,8 @@ impl Kernel {
             }
         }
         facts.extend(self.nexthops.values().cloned().map(Fact::Nexthop));
-        facts.extend(self.routes.values().cloned().map(Fact::Route));
+        let routes = self.routes.values().cloned();
+        facts.extend(routes.map(|route| Fact::RouteBeside(route, Rank::Last)));
         facts.push(Fact::Abilities {
             permitted: true,
             nexthop_objects: !self.no_objects,
@@ -598,6 +600,8 @@ fn routes_go_in_and_out_with_their_objects() {
             permitted: true,
             nexthop_objects: true,
             synchronized: true,
+            // Those that are connected.
+            foreign: 3,
             ..Status::default()
         }
     );

@@ -146,6 +146,41 @@ fn the_least_metric_whose_link_is_up_rules() {
     );
 }
 
+/// `ip route append`: of several with the same metric, the kernel takes the first, and when that one goes the next.
+#[test]
+fn of_twins_the_first_whose_link_is_up_is_taken() {
+    let mut resolver = resolver();
+    let first = route("172.16.0.0/16", 10, &[path(Some("10.0.1.2"), 1)]);
+    let second = route("172.16.0.0/16", 10, &[path(Some("10.0.2.2"), 2)]);
+    resolver.learn(Fact::Route(first.clone()));
+    resolver.learn(Fact::RouteBeside(second.clone(), Rank::Last));
+    assert_eq!(
+        way(&resolver, "172.16.0.1"),
+        Some(("10.0.1.2".into(), 1, 10))
+    );
+    resolver.learn(down(1));
+    assert_eq!(
+        way(&resolver, "172.16.0.1"),
+        Some(("10.0.2.2".into(), 2, 10))
+    );
+    resolver.learn(up(1));
+    resolver.learn(Fact::RouteGone(first.clone()));
+    assert_eq!(
+        way(&resolver, "172.16.0.1"),
+        Some(("10.0.2.2".into(), 2, 10))
+    );
+    resolver.learn(Fact::RouteBeside(first, Rank::First));
+    assert_eq!(
+        way(&resolver, "172.16.0.1"),
+        Some(("10.0.1.2".into(), 1, 10))
+    );
+    resolver.learn(Fact::RouteGone(second));
+    assert_eq!(
+        way(&resolver, "172.16.0.1"),
+        Some(("10.0.1.2".into(), 1, 10))
+    );
+}
+
 #[test]
 fn of_several_ways_the_first_that_is_up_is_taken() {
     let mut resolver = resolver();

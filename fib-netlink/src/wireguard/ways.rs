@@ -179,7 +179,7 @@ impl Ways {
                     self.rows.retain(|_, row| !goes(row));
                 }
             }
-            Fact::Route(route) => {
+            Fact::Route(route) | Fact::RouteBeside(route, _) => {
                 if let Some((key, way)) = self.ours(route) {
                     self.put(key, way);
                     concerned.insert(key.prefix);

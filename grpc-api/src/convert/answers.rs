@@ -293,6 +293,8 @@ fn fib_status(view: &FibStatus) -> v1::FibStatus {
         different: count(view.different),
         missing: count(view.missing),
         extra: count(view.extra),
+        foreign: count(view.foreign),
+        foreign_left_out: count(view.foreign_left_out),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use fib_netlink::Path;
+use fib_netlink::{Path, Rank};
 
 use super::*;
 use crate::config::RedistributeConnected;
@@ -214,4 +214,42 @@ fn whatever_is_told_the_kernel_says_the_same() {
             );
         }
     }
+}
+
+/// `ip route append`: when one of several goes, the others stay.
+#[test]
+fn a_route_beside_another_stays_when_that_goes() {
+    let mut foreign = Foreign::default();
+    foreign.want(&wanted(), OURS);
+    for index in [2, 3] {
+        let name = format!("eth{index}");
+        let up = true;
+        foreign.hear(&Fact::Link { index, name, up });
+    }
+    let prefix: IpNet = "10.0.0.0/16".parse().unwrap();
+    let over = |interface: u32, protocol: u8| {
+        let path = Path {
+            gateway: None,
+            interface,
+            onlink: false,
+        };
+        KernelRoute {
+            prefix,
+            table: 254,
+            metric: 0,
+            protocol,
+            tos: 0,
+            kind: RouteKind::Unicast(RouteVia::Paths([(path, 1)].into_iter().collect())),
+            prefsrc: None,
+        }
+    };
+    for route in [over(2, 4), over(3, 4), over(3, OURS)] {
+        foreign.hear(&Fact::RouteBeside(route, Rank::Last));
+    }
+    assert_eq!(foreign.count, 2);
+    foreign.hear(&Fact::RouteGone(over(3, OURS)));
+    foreign.hear(&Fact::RouteGone(over(2, 4)));
+    assert_eq!(foreign.route(prefix), Some(&over(3, 4)));
+    foreign.hear(&Fact::RouteGone(over(3, 4)));
+    assert_eq!((foreign.route(prefix), foreign.count), (None, 0));
 }

@@ -16,6 +16,36 @@ fn an_answer_gives_its_error_number() {
     );
 }
 
+/// What tells twins apart is in the flags alone.
+#[test]
+fn flags_say_where_a_route_is_among_its_twins() {
+    let told = |prefix: &str, flags: u16| {
+        let prefix: IpNet = prefix.parse().unwrap();
+        let route = KernelRoute {
+            prefix,
+            table: 254,
+            metric: 0,
+            protocol: 4,
+            tos: 0,
+            kind: RouteKind::Blackhole,
+            prefsrc: None,
+        };
+        match new_route(route, flags) {
+            Fact::Route(_) => None,
+            Fact::RouteBeside(_, rank) => Some(rank),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (ipv4, ipv6) = ("192.0.2.0/24", "2001:db8::/32");
+    let multi = netlink_packet_core::NLM_F_MULTIPART;
+    assert_eq!(told(ipv4, multi), Some(Rank::Last));
+    assert_eq!(told(ipv4, NLM_F_CREATE), Some(Rank::First));
+    assert_eq!(told(ipv4, NLM_F_CREATE | NLM_F_APPEND), Some(Rank::Last));
+    assert_eq!(told(ipv4, NLM_F_REPLACE), None);
+    assert_eq!(told(ipv6, NLM_F_CREATE), Some(Rank::Last));
+    assert_eq!(told(ipv6, NLM_F_REPLACE), None);
+}
+
 proptest! {
     #[test]
     fn noise_does_not_panic(octets in proptest::collection::vec(any::<u8>(), 0..200)) {

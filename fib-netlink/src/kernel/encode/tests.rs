@@ -76,7 +76,8 @@ fn routes_are_what_they_were() {
         (Target::Unreachable, RouteKind::Unreachable),
     ] {
         let octets = encoded(vec![put("192.0.2.0/24", target)]);
-        let Some(Fact::Route(route)) = decode::messages(&octets).next().and_then(|m| m.fact) else {
+        let told = decode::messages(&octets).next().and_then(|m| m.fact);
+        let Some(Fact::RouteBeside(route, _)) = told else {
             panic!("{kind:?}")
         };
         assert_eq!(
