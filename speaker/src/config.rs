@@ -143,6 +143,8 @@ pub struct PeerOptions {
     pub group: Option<String>,
     /// For the operator.
     pub description: Option<String>,
+    /// What `birdc` calls it, if not after its address.
+    pub birdc_name: Option<String>,
     /// Families we offer.
     pub families: PerFamily<bool>,
     /// We never connect, only accept.
@@ -529,6 +531,7 @@ impl Default for PeerOptions {
         Self {
             group: None,
             description: None,
+            birdc_name: None,
             families: PerFamily {
                 ipv4: true,
                 ipv6: false,

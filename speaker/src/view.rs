@@ -154,6 +154,8 @@ pub struct PeerView {
     pub asn: u32,
     /// For the operator.
     pub description: Option<String>,
+    /// What `birdc` calls it, if not after its address.
+    pub birdc_name: Option<String>,
     /// The group it inherited from.
     pub group: Option<String>,
     /// It came from a `[[peer-range]]`.

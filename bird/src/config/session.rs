@@ -112,6 +112,12 @@ pub(crate) fn read(context: &mut Context<'_>, protocol: &Protocol) -> Option<Ses
         };
         reading.channels.insert(six, reading.bare);
     }
+    // One that a range accepted has a name of its own, in BIRD and here.
+    if matches!(neighbor, Neighbor::Address(_)) {
+        reading
+            .keys
+            .insert("birdc-name", crate::toml::text(&protocol.name));
+    }
     let mut session = Session {
         name: protocol.name.clone(),
         template: protocol.from.clone(),

@@ -18,13 +18,14 @@ use crate::parse::Cursor;
 use crate::toml::{comment, key, list, text};
 
 /// Keys of a session in the order in which they are written.
-const ORDER: [&str; 34] = [
+const ORDER: [&str; 35] = [
     "address",
     "prefix",
     "asn",
     "asns",
     "group",
     "description",
+    "birdc-name",
     "enabled",
     "families",
     "local-address",
@@ -383,7 +384,7 @@ fn peers(context: &Context<'_>, keys: &[(&Session, Keys)], out: &mut String) {
             .and_modify(|common| common.retain(|key, value| keys.get(key) == Some(value)))
             .or_insert_with(|| {
                 let mut common = keys.clone();
-                for own in ["address", "prefix", "asns", "asn"] {
+                for own in ["address", "prefix", "asns", "asn", "birdc-name"] {
                     common.remove(own);
                 }
                 common

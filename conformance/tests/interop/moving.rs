@@ -57,6 +57,8 @@ struct End {
     told: Vec<BTreeSet<String>>,
     /// The peers' sessions of BFD, with their timers.
     bfd: Vec<String>,
+    /// What `birdcl` calls the sessions of BGP, and how they are.
+    named: BTreeSet<String>,
 }
 
 impl Move {
@@ -106,15 +108,17 @@ impl Move {
             .arg("-f")
             .arg("-c")
             .arg(&config);
-        command.arg("-s").arg(star.hub.dir().join("hub.ctl"));
+        let socket = star.hub.dir().join("hub.ctl");
+        command.arg("-s").arg(&socket);
         let mut process = star.hub.start("bird", command)?;
         star.lab.eventually("sessions with BIRD", LIMIT, || {
             process.check()?;
             feeds.iter().try_for_each(|feed| feed.established("w"))
         })?;
-        let (mut last, mut since) = (end(star, &feeds, BIRDS)?, Instant::now());
+        let look = || end(star, &feeds, BIRDS, &socket);
+        let (mut last, mut since) = (look()?, Instant::now());
         star.lab.eventually("BIRD to be done", LIMIT, || {
-            let now = end(star, &feeds, BIRDS)?;
+            let now = look()?;
             if now != last {
                 (last, since) = (now, Instant::now());
             }
@@ -129,10 +133,11 @@ impl Move {
         let toml = self.imported()?;
         let feeds = self.feeds(star)?;
         let windrosed = star.windrosed(&toml)?;
+        let socket = windrosed.socket().with_file_name("birdc.sock");
         star.lab
             .eventually("windrosed to come to the same end", LIMIT, || {
                 feeds.iter().try_for_each(|feed| feed.established("w"))?;
-                let found = end(star, &feeds, OURS)?;
+                let found = end(star, &feeds, OURS, &socket)?;
                 ensure!(
                     found.kernel == expected.kernel,
                     "kernel: {}",
@@ -143,6 +148,12 @@ impl Move {
                     "BFD: {:?} {:?}",
                     expected.bfd,
                     found.bfd
+                );
+                ensure!(
+                    found.named == expected.named,
+                    "birdcl: {:?} {:?}",
+                    expected.named,
+                    found.named
                 );
                 for (number, (expected, found)) in expected.told.iter().zip(&found.told).enumerate()
                 {
@@ -157,7 +168,8 @@ impl Move {
                 Ok(())
             })?;
         star.lab.throughout("the same end", STILL, || {
-            ensure!(end(star, &feeds, OURS)? == *expected, "it changed again");
+            let found = end(star, &feeds, OURS, &socket)?;
+            ensure!(found == *expected, "it changed again");
             Ok(())
         })?;
         drop(windrosed);
@@ -250,11 +262,24 @@ fn rewrite(folder: &Path, words: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-fn end(star: &Star, feeds: &[Bird], protocol: u8) -> Result<End> {
-    let told = feeds.iter().map(told).collect::<Result<_>>()?;
-    let kernel = kernel(star, protocol)?;
-    let bfd = feeds.iter().flat_map(sessions_of_bfd).collect();
-    Ok(End { kernel, told, bfd })
+/// Where all are, by the kernel, the peers, and what answers `birdcl` at `socket`.
+fn end(star: &Star, feeds: &[Bird], protocol: u8, socket: &Path) -> Result<End> {
+    let ask = format!("birdcl -s {} show protocols", socket.display());
+    let named = star.hub.run(&ask)?;
+    let named = named.lines().filter_map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        let [name, "BGP", _, state, _, info, ..] = words.as_slice() else {
+            return None;
+        };
+        // A range is a session of its own in BIRD, which waits; here it is none.
+        (*info != "Passive").then(|| format!("{name} {state} {info}"))
+    });
+    Ok(End {
+        kernel: kernel(star, protocol)?,
+        told: feeds.iter().map(told).collect::<Result<_>>()?,
+        bfd: feeds.iter().flat_map(sessions_of_bfd).collect(),
+        named: named.collect(),
+    })
 }
 
 /// The kernel's routes with this protocol.

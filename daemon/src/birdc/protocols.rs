@@ -112,8 +112,12 @@ pub(super) fn date_and_time(since_1970: Duration) -> (String, String) {
     )
 }
 
-/// The name of a peer as BIRD's symbols are: `bgp_10_0_0_2`, `bgp_fe80__2_eth0`.
+/// The name of a peer: its `birdc-name`, or one after its address as BIRD's symbols are (`bgp_10_0_0_2`,
+/// `bgp_fe80__2_eth0`).
 pub(super) fn name(peer: &PeerView) -> String {
+    if let Some(name) = &peer.birdc_name {
+        return name.clone();
+    }
     let scoped = matches!(peer.address, std::net::IpAddr::V6(v6) if v6.is_unicast_link_local());
     match &peer.interface {
         Some(interface) if scoped => symbol(&format!("{}%{interface}", peer.address)),

@@ -250,6 +250,22 @@ fn exporters_find_state_info_and_counts_in_show_protocols_all() {
     );
 }
 
+/// Calico's probe of readiness, and `calicoctl node status`, look for sessions by such names and for six columns.
+#[test]
+fn a_peer_is_called_what_its_configuration_says() {
+    let mut scene = scene();
+    scene.peers[0].birdc_name = Some("Mesh_10_0_0_2".to_owned());
+    let answer = protocols(&scene, false, None);
+    let row = regex(r"(?m)^ Mesh_10_0_0_2 BGP +--- +up +[0-9:.-]+ +Established *$");
+    assert!(row.is_match(&answer), "{answer}");
+    assert!(!answer.contains("bgp_10_0_0_2"), "{answer}");
+    for name in ["Mesh_10_0_0_2", "Mesh_*"] {
+        let found = protocols(&scene, false, Some(name));
+        assert!(found.contains("Mesh_10_0_0_2"), "{found}");
+    }
+    assert!(protocols(&scene, false, Some("bgp_10_0_0_2")).starts_with("8003 "));
+}
+
 #[test]
 fn a_protocol_is_found_by_its_name_and_by_the_start_of_it() {
     let scene = scene();

@@ -318,6 +318,7 @@ fn fib(fib: &Fib, lines: &mut Lines) {
 fn options(options: &PeerOptions, lines: &mut Lines) {
     lines.maybe_text("group", options.group.as_ref());
     lines.maybe_text("description", options.description.as_ref());
+    lines.maybe_text("birdc-name", options.birdc_name.as_ref());
     lines.texts(
         "families",
         Family::ALL

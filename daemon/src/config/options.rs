@@ -154,6 +154,8 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
     let options = PeerOptions {
         group,
         description: reader.read("description", text),
+        // A peer's own, not a group's.
+        birdc_name: None,
         families: families(reader).unwrap_or(default.families),
         passive: switch("passive", default.passive),
         enabled: switch("enabled", default.enabled),

@@ -1,5 +1,6 @@
 //! `[[peer-group]]`, `[[peer]]` and `[[peer-range]]`.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
@@ -88,7 +89,24 @@ pub(super) fn peers(
             root.report.error(second.at.clone(), &what, &instead);
         }
     }
+    check_names(root, &peers);
     peers
+}
+
+/// Reports peers that `birdc` could not tell apart.
+fn check_names(root: &Reader<'_>, peers: &[Placed<Peer>]) {
+    let mut named: BTreeMap<&str, &Placed<Peer>> = BTreeMap::new();
+    for peer in peers {
+        let Some(name) = peer.value.options.birdc_name.as_deref() else {
+            continue;
+        };
+        if let Some(first) = named.insert(name, peer) {
+            let of = show(&first.value);
+            let what = format!("`{name}` is the `birdc-name` of {of} already");
+            root.report
+                .error(peer.at.clone(), &what, "write another, or none");
+        }
+    }
 }
 
 /// What tells peers apart.
@@ -127,6 +145,7 @@ fn peer(
     );
     let asn = reader.require("asn", "write `asn = 65002`", values::asn);
     let mut options = options::read(&reader, group, names);
+    options.birdc_name = reader.read("birdc-name", values::symbol);
     reader.finish();
     let (address, zone) = address?;
     match (&zone, &options.interface) {

@@ -436,6 +436,27 @@ fn addresses_of_peers() {
 }
 
 #[test]
+fn peers_have_names_for_birdc_each_its_own() {
+    let named = |last: u8, name: &str| {
+        let peer = PEER.replace("10.0.0.2", &format!("10.0.0.{last}"));
+        format!("{peer}birdc-name = \"{name}\"\n")
+    };
+    let loaded = good(&format!("{ROUTER}{}", named(2, "Mesh_10_0_0_2")));
+    let name = loaded.speaker.peers[0].options.birdc_name.as_deref();
+    assert_eq!(name, Some("Mesh_10_0_0_2"));
+    wrong(
+        &format!("{}{}", named(2, "to-tokyo"), named(3, "to-tokyo")),
+        "`to-tokyo` is the `birdc-name` of 10.0.0.2 already",
+    );
+    wrong(&named(2, "to tokyo"), "`to tokyo` is no name of a protocol");
+    wrong(&named(2, ""), "`` is no name of a protocol");
+    wrong(
+        "[[peer-group]]\nname = \"mesh\"\nbirdc-name = \"to-tokyo\"\n",
+        "birdc-name",
+    );
+}
+
+#[test]
 fn passwords_in_files() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("password");

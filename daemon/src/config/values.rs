@@ -309,6 +309,19 @@ pub(super) fn name(node: &Node) -> Parsed<String> {
     })
 }
 
+/// A name as BIRD's symbols are, quoted ones too.
+pub(super) fn symbol(node: &Node) -> Parsed<String> {
+    let name = text(node)?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.:".contains(c);
+    let good = !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(is_plain);
+    good.then_some(name.clone()).ok_or_else(|| {
+        let instead = format!(
+            "write 1 to {NAME_MAX} letters, digits, `_`, `-`, `.` or `:`, as in `\"Mesh_10_0_0_2\"`"
+        );
+        Wrong::new(format!("`{name}` is no name of a protocol"), instead)
+    })
+}
+
 /// One of `words`.
 pub(super) fn word<T: Copy>(words: &'static [(&'static str, T)]) -> impl Fn(&Node) -> Parsed<T> {
     move |node| {

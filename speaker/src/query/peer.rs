@@ -25,6 +25,7 @@ impl Speaker {
             interface: peer.interface().map(str::to_owned),
             asn: peer.asn(),
             description: peer.options.description.clone(),
+            birdc_name: peer.options.birdc_name.clone(),
             group: peer.options.group.clone(),
             dynamic: peer.range.is_some(),
             enabled: peer.enabled,
