@@ -11,6 +11,7 @@
 
 mod add_path;
 mod aggregates;
+mod aigp;
 mod as_paths;
 mod attributes;
 mod bad_configurations;
@@ -25,6 +26,7 @@ mod kernel;
 mod lab_itself;
 mod link_check;
 mod links;
+mod long_lived;
 mod monitoring;
 mod moving;
 mod peers;
