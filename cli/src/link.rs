@@ -1,6 +1,6 @@
 //! `windrose link`.
 
-use proto::v1::link::State;
+use proto::v1::link::{Probe, State};
 use proto::v1::link_finding::Verdict;
 use proto::v1::link_service_client::LinkServiceClient;
 use proto::v1::{
@@ -166,7 +166,7 @@ struct LinkRow {
     /// How long the cost has been what it is.
     since_s: i64,
     probes_sent: u64,
-    /// How it is measured.
+    /// How it is measured: `stamp`; `icmp`, of whose round trip all loss is said of either direction; or `none`.
     probe: &'static str,
     interval_us: u64,
     loss_out_1s: Option<f64>,
@@ -246,9 +246,10 @@ impl From<Link> for LinkRow {
                 State::Lossy => "lossy",
                 State::Silent => "silent",
             },
-            probe: match link.state() {
-                State::Unanswered | State::Unspecified => "none",
-                State::Measuring | State::Good | State::Lossy | State::Silent => "stamp",
+            probe: match link.probe() {
+                Probe::Unspecified | Probe::None => "none",
+                Probe::Stamp => "stamp",
+                Probe::Icmp => "icmp",
             },
             rtt_us: measure.and_then(|m| m.rtt_us),
             jitter_us: measure.map(|m| m.jitter_us),
@@ -348,14 +349,23 @@ impl LinkRow {
         Word::new(self.state, tone)
     }
 
+    fn probe_words(&self) -> &'static str {
+        match self.probe {
+            "stamp" => "STAMP",
+            "icmp" => "ICMP echo: what is lost there and back is held against either direction",
+            _ => "nothing: no probe was answered",
+        }
+    }
+
     fn line(&self) -> String {
         let loss = |share| percent(share).unwrap_or_else(|| "?".to_owned());
         let (out, back) = (loss(self.loss_out), loss(self.loss_in));
         let (cost, state) = (time(self.cost), self.state);
-        format!(
-            "{}  {state}  cost {cost}  loss out {out} in {back}",
-            self.peer
-        )
+        let peer = &self.peer;
+        match self.probe {
+            "icmp" => format!("{peer}  {state}  cost {cost}  loss {out} there and back"),
+            _ => format!("{peer}  {state}  cost {cost}  loss out {out} in {back}"),
+        }
     }
 
     fn details(&self) -> Vec<(&'static str, Word)> {
@@ -377,6 +387,7 @@ impl LinkRow {
                 "loss in in 1 s, 10 s, 60 s",
                 all([self.loss_in_1s, self.loss_in, self.loss_in_60s]),
             ),
+            ("measured by", self.probe_words().into()),
             ("cost out", time(self.cost).into()),
             ("cost in", time(self.cost_in).into()),
             ("cost since", text::age(self.since_s).into()),

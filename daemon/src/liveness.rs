@@ -2,6 +2,8 @@
 //! but one small table, so that a full table that loads there delays no packet here.
 
 mod desk;
+mod echo;
+mod measured;
 mod socket;
 mod worker;
 

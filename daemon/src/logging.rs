@@ -171,6 +171,14 @@ fn log_link(report: &LinkReport) {
             info!(link, ?way, %from, %to, ?why, loss_1s, loss_10s, ?rtt, "link: another cost");
         }
         LinkReport::Notice(notice) => warn!(?notice, "links"),
+        LinkReport::Measured(link, method) => {
+            info!(link = link.0, ?method, "link: measured");
+        }
+        LinkReport::NoEcho(error) => warn!(
+            %error,
+            "no ICMP echo: links to neighbors without STAMP are not measured; let net.ipv4.ping_group_range have our \
+             group, or give CAP_NET_RAW"
+        ),
     }
 }
 

@@ -125,7 +125,8 @@ pub struct Estimate {
     reflected: Option<u32>,
     /// Answers to duplicates since: numbers of the reflector that belong to no further probe of ours.
     extra: u32,
-    heard: bool,
+    /// Probes that were answered, ever.
+    answers: u64,
     /// Since then.
     silent: Option<Instant>,
     rtt: Option<Duration>,
@@ -145,7 +146,7 @@ impl Estimate {
             settled: 0,
             reflected: None,
             extra: 0,
-            heard: false,
+            answers: 0,
             silent: None,
             rtt: None,
             jitter: Duration::ZERO,
@@ -202,6 +203,18 @@ impl Estimate {
         self.silent.is_some()
     }
 
+    /// Since when, if so.
+    #[must_use]
+    pub const fn silent_since(&self) -> Option<Instant> {
+        self.silent
+    }
+
+    /// Probes that were answered, ever; each counts once.
+    #[must_use]
+    pub const fn answers(&self) -> u64 {
+        self.answers
+    }
+
     fn sent(&mut self, now: Instant, out: &mut Vec<Output>) {
         self.slots.push_back(Slot {
             sent: now,
@@ -210,7 +223,7 @@ impl Estimate {
         let overdue_since = now.checked_sub(self.patience());
         let is_overdue = |slot: &&Slot| overdue_since.is_some_and(|since| slot.sent <= since);
         let waiting = self.slots.range(self.settled..);
-        if !self.heard || self.next_answer().is_some() {
+        if self.answers == 0 || self.next_answer().is_some() {
             return;
         }
         let overdue = waiting.take_while(is_overdue).count();
@@ -249,8 +262,8 @@ impl Estimate {
             }
             Fate::Forgiven => return,
         }
-        if !self.heard {
-            self.heard = true;
+        self.answers += 1;
+        if self.answers == 1 {
             self.excuse(answer.sequence);
         }
         let silent = self.silent.take();

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use crate::budget;
 use crate::cost::Cost;
 use crate::estimate::Direction;
+use crate::icmp;
 use crate::judge::{self, Change, Judge, LinkId};
-use crate::link::{self, Link, Report};
+use crate::link::{self, Link, Method, Report};
 use crate::stamp::{self, Answer, Datagram, Format, Key, Reflector};
 
 /// As many links there may be.
@@ -46,8 +47,10 @@ pub struct LinkConfig {
     pub admin: Cost,
     /// For the authenticated mode.
     pub key: Option<Key>,
-    /// The session id (RFC 8972 §3): drawn by chance, not zero.
+    /// The session id (RFC 8972 §3), and the identifier of echo: drawn by chance, not zero.
     pub ssid: u16,
+    /// What our echo requests are known by when they come back: drawn by chance, and told nobody.
+    pub echo_key: Key,
 }
 
 /// What happens.
@@ -58,12 +61,12 @@ pub enum Input<'a> {
         /// For the probes.
         clock: Duration,
     },
-    /// A datagram came to a link's own socket.
-    Answer(LinkId, &'a [u8]),
+    /// A datagram came to a link's own socket, or an ICMP message to the one that it has for these.
+    Answer(LinkId, Method, &'a [u8]),
     /// A datagram came to the reflector's port.
     Probe(Datagram<'a>),
     /// A link's socket did not take the probe with this sequence number.
-    Unsent(LinkId, u32),
+    Unsent(LinkId, Method, u32),
     /// Others miss packets on the link, and probes of it were not answered just now either: it costs the most until it
     /// proves better.
     Missed(LinkId),
@@ -76,9 +79,11 @@ pub enum Output {
     Transmit {
         /// The link.
         link: LinkId,
+        /// As a datagram, or as an ICMP message.
+        method: Method,
         /// For [`Input::Unsent`].
         sequence: u32,
-        /// The datagram.
+        /// The datagram, or the message.
         packet: Vec<u8>,
     },
     /// Send this answer from the reflector's port.
@@ -92,6 +97,13 @@ pub enum Output {
     },
     /// A link costs something else now, in one direction.
     Cost(Change),
+    /// A link is measured by this from now on.
+    Measured {
+        /// The link.
+        link: LinkId,
+        /// How.
+        method: Method,
+    },
     /// What an operator wants to know.
     Notice(judge::Notice),
     /// We were not scheduled for so long; nothing of that is held against any link.
@@ -105,8 +117,8 @@ pub struct View {
     pub link: LinkId,
     /// The neighbor.
     pub peer: IpAddr,
-    /// The neighbor has answered a probe, ever.
-    pub answers: bool,
+    /// What it is measured by; `None`: the neighbor has not answered a probe, ever.
+    pub method: Option<Method>,
     /// As last measured; `None`: not yet.
     pub report: Option<Report>,
     /// What it costs from us to the neighbor, and back.
@@ -130,7 +142,6 @@ struct Probed {
     link: Link,
     peer: IpAddr,
     key: Option<Key>,
-    answers: bool,
     report: Option<Report>,
     deadline: Option<Instant>,
     since: Instant,
@@ -191,11 +202,21 @@ impl Node {
             padding: 0,
             stateful: true,
         };
+        let session = link::Config {
+            // Who must prove itself is not believed without that.
+            icmp: config.key.is_none().then(|| icmp::Config {
+                ipv4: config.peer.is_ipv4(),
+                identifier: config.ssid,
+                key: config.echo_key.clone(),
+                session: 0,
+                interval: self.config.interval,
+            }),
+            stamp: session,
+        };
         self.links.entry(link).or_insert_with(|| Probed {
             link: Link::new(now, session),
             peer: config.peer,
             key: config.key.clone(),
-            answers: false,
             report: None,
             deadline: None,
             since: now,
@@ -235,20 +256,10 @@ impl Node {
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
             Input::Timeout { clock } => self.timeout(now, clock, out),
-            Input::Answer(id, datagram) => {
-                let mut is_answer = false;
-                self.with(now, id, out, |probed, said| {
-                    let before = probed.link.rejected();
-                    let input = link::Input::Received(datagram);
-                    probed.link.handle(now, input, said);
-                    is_answer = probed.link.rejected() == before;
-                    probed.answers |= is_answer;
-                });
-                if is_answer {
-                    let (link, lossy) = (id, self.judge.is_bad(id));
-                    out.push(Output::Answered { link, lossy });
-                }
-            }
+            Input::Answer(id, method, datagram) => self.with(now, id, out, |probed, said| {
+                let input = link::Input::Received(method, datagram);
+                probed.link.handle(now, input, said);
+            }),
             Input::Probe(datagram) => {
                 let mut answers = Vec::new();
                 self.reflector.handle(now, datagram, &mut answers);
@@ -263,9 +274,10 @@ impl Node {
                     self.judge(now, judge::Input::Report(id, report), out);
                 }
             }
-            Input::Unsent(id, sequence) => self.with(now, id, out, |probed, said| {
+            Input::Unsent(id, method, sequence) => self.with(now, id, out, |probed, said| {
                 probed.sent = probed.sent.saturating_sub(1);
-                probed.link.handle(now, link::Input::Unsent(sequence), said);
+                let input = link::Input::Unsent(method, sequence);
+                probed.link.handle(now, input, said);
             }),
         }
     }
@@ -282,7 +294,7 @@ impl Node {
         self.links.iter().map(move |(id, probed)| View {
             link: *id,
             peer: probed.peer,
-            answers: probed.answers,
+            method: probed.link.method(),
             report: probed.report,
             costs: Direction::BOTH.map(|direction| cost(*id, direction)),
             bad: self.judge.is_bad(*id),
@@ -319,7 +331,7 @@ impl Node {
     /// Shares the budget.
     fn pace(&mut self, now: Instant, out: &mut Vec<Output>) {
         let interval = budget::interval(self.links.len(), self.config.budget);
-        let interval = interval.max(self.config.interval);
+        let interval = interval.max(self.config.interval).min(budget::SLOWEST);
         let ids: Vec<_> = self.links.keys().copied().collect();
         for id in ids {
             let known = self.links.get(&id).map(|probed| probed.link.interval());
@@ -345,17 +357,24 @@ impl Node {
         };
         let mut said = std::mem::take(&mut self.said);
         job(probed, &mut said);
-        let mut report = None;
+        let (mut report, mut is_answered) = (None, false);
         for output in said.drain(..) {
             match output {
-                link::Output::Transmit { sequence, packet } => {
+                link::Output::Transmit {
+                    method,
+                    sequence,
+                    packet,
+                } => {
                     probed.sent += 1;
                     out.push(Output::Transmit {
                         link: id,
+                        method,
                         sequence,
                         packet,
                     });
                 }
+                link::Output::Answered => is_answered = true,
+                link::Output::Measured(method) => out.push(Output::Measured { link: id, method }),
                 link::Output::Report(said) => report = Some(said),
                 link::Output::Stalled(late) => out.push(Output::Stalled(late)),
             }
@@ -366,10 +385,13 @@ impl Node {
         }
         probed.deadline = probed.link.deadline();
         self.deadlines.extend(probed.deadline.map(|at| (at, id)));
-        // A neighbor that never answered has no STAMP: that is no loss.
-        if let Some(report) = report.filter(|_| probed.answers) {
+        if let Some(report) = report {
             probed.report = Some(report);
             self.judge(now, judge::Input::Report(id, report), out);
+        }
+        if is_answered {
+            let (link, lossy) = (id, self.judge.is_bad(id));
+            out.push(Output::Answered { link, lossy });
         }
     }
 

@@ -7,6 +7,7 @@ mod sender;
 mod time;
 
 pub use key::Key;
+pub(crate) use key::TAG;
 pub use packet::{Fault, Probe, Reflection};
 pub use reflector::{Answer, Datagram, Reflector};
 pub use sender::{Config, Input, Output, Sender};

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use fib_netlink::{Resolution, Way};
 use path_score::judge::Change;
-use path_score::{Direction, LinkId};
+use path_score::{Direction, LinkId, Method};
 use rib::{NextHopKey, PeerId, Resolved};
 
 use crate::command::PeerName;
@@ -45,6 +45,10 @@ pub enum LinkReport {
     Cost(Change),
     /// What an operator wants to know.
     Notice(path_score::judge::Notice),
+    /// A link is measured by this from now on.
+    Measured(LinkId, Method),
+    /// The system gives no socket for ICMP echo, for this reason: neighbors without STAMP are not measured.
+    NoEcho(String),
 }
 
 /// All links that are measured.

@@ -32,6 +32,7 @@ fn lossy() -> Link {
         }),
         interval_us: 20_000,
         probes_sent: 5_000,
+        probe: Probe::Stamp.into(),
         tunnel: Some(Tunnel {
             public_key: "key".into(),
             endpoint: None,
@@ -77,6 +78,15 @@ impl LinkService for Links {
                 "1",
             ),
             "1" => {
+                let link = Link {
+                    peer: "10.255.14.2".into(),
+                    state: State::Good.into(),
+                    probe: Probe::Icmp.into(),
+                    ..Link::default()
+                };
+                (link, "2")
+            }
+            "2" => {
                 let link = Link {
                     peer: "10.255.13.2".into(),
                     state: State::Unanswered.into(),
@@ -183,7 +193,7 @@ async fn shown(command: LinkCommand, format: Format) -> String {
 async fn links_are_rows_of_all_pages() {
     let table = shown(LinkCommand::List, Format::Table).await;
     let rows: Vec<_> = table.lines().collect();
-    assert_eq!(rows.len(), 3, "{table}");
+    assert_eq!(rows.len(), 4, "{table}");
     for word in [
         "10.255.12.2",
         "wg-nyc",
@@ -195,7 +205,7 @@ async fn links_are_rows_of_all_pages() {
     ] {
         assert!(rows[1].contains(word), "{word}: {table}");
     }
-    assert!(rows[2].contains("unanswered"), "{table}");
+    assert!(rows[3].contains("unanswered"), "{table}");
 }
 
 #[tokio::test]
@@ -215,8 +225,9 @@ async fn json_has_the_fields_of_the_contract() {
         (&row["since_s"], &row["probes_sent"]),
         (&75.into(), &5_000.into())
     );
-    assert_eq!(rows[1]["rtt_us"], serde_json::Value::Null);
-    assert_eq!(rows[1]["probe"], "none");
+    assert_eq!(rows[1]["probe"], "icmp");
+    assert_eq!(rows[2]["rtt_us"], serde_json::Value::Null);
+    assert_eq!(rows[2]["probe"], "none");
 }
 
 #[tokio::test]
@@ -233,6 +244,7 @@ async fn one_link_comes_with_its_history() {
     assert_eq!(json["history"][0]["to"], 420_500, "{json}");
     assert_eq!(json["tunnel"]["handshake_age_s"], 60, "{json}");
     assert!(text.contains("7 received, 9 sent"), "{text}");
+    assert!(text.contains("STAMP"), "{text}");
     let history = LinkCommand::History {
         peer: "10.255.12.2".into(),
     };
@@ -250,4 +262,19 @@ async fn a_watch_is_a_line_a_change() {
     let json: serde_json::Value =
         serde_json::from_str(&shown(LinkCommand::Watch, Format::Ndjson).await).unwrap();
     assert_eq!(json["state"], "lossy");
+}
+
+/// The round trip is all that echo knows.
+#[test]
+fn a_link_that_echo_measures_says_so() {
+    let row = LinkRow::from(Link {
+        probe: Probe::Icmp.into(),
+        ..lossy()
+    });
+    assert_eq!(
+        row.line(),
+        "10.255.12.2  lossy  cost 420.5ms  loss 20.0% there and back"
+    );
+    let (_, words) = row.details().into_iter().nth(7).unwrap();
+    assert!(format!("{words:?}").contains("ICMP echo"), "{words:?}");
 }

@@ -21,6 +21,7 @@ mod birdc;
 mod bmp;
 mod containers;
 mod drain;
+mod icmp;
 mod injection;
 mod kernel;
 mod lab_itself;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use bfd::Path;
 use grpc_api::{BfdSession, LinkView};
-use path_score::judge::{Change, Notice};
+use path_score::judge::Change;
 use path_score::{Direction, LinkId};
 use speaker::config::Probe;
 use speaker::links::{LinkOrder, LinkReport};
@@ -30,7 +30,7 @@ pub(super) struct Desk {
     pub(super) running: bool,
     reports: BTreeMap<Path, BfdReport>,
     changes: BTreeMap<(LinkId, Direction), Change>,
-    notices: Vec<Notice>,
+    notices: Vec<LinkReport>,
     sessions_asked: Vec<oneshot::Sender<Vec<BfdSession>>>,
     links_asked: Vec<oneshot::Sender<Vec<LinkView>>>,
 }
@@ -65,7 +65,7 @@ impl Desk {
         let changes = std::mem::take(&mut self.changes).into_values();
         let notices = std::mem::take(&mut self.notices).into_iter();
         let changes = changes.map(LinkReport::Cost);
-        let links = changes.chain(notices.map(LinkReport::Notice));
+        let links = changes.chain(notices);
         reports
             .map(News::Bfd)
             .chain(links.map(News::Link))
@@ -87,7 +87,7 @@ impl Desk {
         self.changes.insert(key, Change { before, ..change });
     }
 
-    pub(super) fn notice(&mut self, notice: Notice) {
+    pub(super) fn notice(&mut self, notice: LinkReport) {
         if self.notices.len() < NOTICES_MAX {
             self.notices.push(notice);
         }

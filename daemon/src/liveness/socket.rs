@@ -26,7 +26,7 @@ const SOURCE_PORT_TRIES: u16 = 64;
 /// Octets of the largest packet that is read: a padded probe. What is longer is cut, and then refused.
 const PACKET_MAX: usize = 2048;
 /// What the kernel keeps for a socket that hears many, if it may: a burst of noise is not to push packets out.
-const RECEIVE_OCTETS: usize = 1 << 20;
+pub(super) const RECEIVE_OCTETS: usize = 1 << 20;
 /// What a control message buffer must hold: packet information of either family, and the TTL.
 const CONTROL_SPACE: usize =
     cmsg_space::<libc::in6_pktinfo>() + cmsg_space::<libc::in_pktinfo>() + cmsg_space::<i32>();
@@ -240,23 +240,26 @@ fn forgive_refusal(sent: io::Result<usize>) -> io::Result<()> {
 }
 
 fn datagrams(address: SocketAddr) -> io::Result<Socket> {
-    let kind = Type::DGRAM.nonblocking();
-    Socket::new(Domain::for_address(address), kind, Some(Protocol::UDP))
+    let (domain, kind) = (Domain::for_address(address), Type::DGRAM.nonblocking());
+    let socket = Socket::new(domain, kind, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    Ok(socket)
 }
 
 /// What all packets of ours have.
-fn mark(socket: &Socket, ipv4: bool) -> io::Result<()> {
+pub(super) fn mark(socket: &Socket, ipv4: bool) -> io::Result<()> {
     if ipv4 {
         socket.set_ttl_v4(TTL)?;
         socket.set_tos_v4(TOS_NETWORK_CONTROL)
     } else {
-        socket.set_only_v6(true)?;
         socket.set_unicast_hops_v6(TTL)?;
         socket.set_tclass_v6(TOS_NETWORK_CONTROL)
     }
 }
 
-fn any(like: SocketAddr) -> IpAddr {
+pub(super) fn any(like: SocketAddr) -> IpAddr {
     if like.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()
     } else {
@@ -269,7 +272,7 @@ fn plain(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-fn scoped(address: IpAddr, port: u16, scope: Option<u32>) -> SocketAddr {
+pub(super) fn scoped(address: IpAddr, port: u16, scope: Option<u32>) -> SocketAddr {
     match address {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {
             SocketAddrV6::new(v6, port, 0, scope.unwrap_or(0)).into()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::fs::File;
 use std::io::{self, PipeReader, Read};
 use std::num::NonZeroU32;
 use std::os::fd::AsFd;
@@ -13,13 +14,14 @@ use grpc_api::{BfdSession, LinkView};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use path_score::node::{self, LinkConfig, Node};
 use path_score::stamp::{Datagram, Key};
-use path_score::{Cost, LinkId};
+use path_score::{Cost, LinkId, Method};
 use speaker::config::{Probe, Secret};
-use speaker::links::LinkPath;
+use speaker::links::{LinkPath, LinkReport};
 use speaker::liveness::BfdReport;
 
 use super::Shared;
-use super::socket::{Listener, ProbeSocket, Sender};
+use super::measured::{ECHO_FIRST, Measured, STAMP_FIRST};
+use super::socket::{Listener, Sender};
 use crate::gate;
 
 /// Packets read from a socket before others are looked at.
@@ -46,9 +48,8 @@ enum Service {
 
 /// What a ready socket is, in epoll's number.
 const WOKEN: u64 = 0;
-/// Doors are numbered from here; links from `LINK_FIRST`.
+/// Doors are numbered from here.
 const DOOR_FIRST: u64 = 1;
-const LINK_FIRST: u64 = 1 << 32;
 
 const DOORS: [Door; 6] = {
     const fn door(ipv4: bool, service: Service) -> Door {
@@ -77,14 +78,12 @@ pub(super) struct Worker {
     links: BTreeMap<LinkId, Measured>,
     listen_again: Option<Instant>,
     ssid: u64,
+    /// What echo requests are known by begins with this: nobody else knows it.
+    secret: [u8; 32],
+    /// That the system gives no socket for echo was said.
+    no_echo: bool,
     bfd_outputs: Vec<bfd::Output>,
     node_outputs: Vec<node::Output>,
-}
-
-struct Measured {
-    path: LinkPath,
-    /// `None`: it cannot be opened now.
-    socket: Option<ProbeSocket>,
 }
 
 impl Worker {
@@ -92,6 +91,8 @@ impl Worker {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(woken.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, WOKEN))?;
         let probe = Probe::default();
+        let mut secret = [0; 32];
+        File::open("/dev/urandom")?.read_exact(&mut secret)?;
         Ok(Self {
             shared,
             woken,
@@ -104,6 +105,8 @@ impl Worker {
             links: BTreeMap::new(),
             listen_again: None,
             ssid: seed,
+            secret,
+            no_echo: false,
             bfd_outputs: Vec::new(),
             node_outputs: Vec::new(),
         })
@@ -199,7 +202,7 @@ impl Worker {
         if probe.port != self.probe.port {
             let stamp = |door: &Door| door.service == Service::Stamp;
             self.doors.retain(|door, _| !stamp(door));
-            self.links.values_mut().for_each(|link| link.socket = None);
+            self.links.values_mut().for_each(|link| link.stamp = None);
         }
         self.probe = probe;
         self.node.configure(now, probe.node, &mut self.node_outputs);
@@ -213,37 +216,34 @@ impl Worker {
             .ssid
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
+        let echo_key = Key::new(&[&self.secret[..], &link.0.to_be_bytes()].concat());
+        let Some(echo_key) = echo_key else { return };
         let config = LinkConfig {
             peer: path.remote,
             admin: Cost::default(),
             key: key.and_then(|secret| Key::new(&secret.0)),
             ssid: u16::try_from(self.ssid >> 48).unwrap_or_default().max(1),
+            echo_key,
         };
         if !self.node.open(now, link, &config, &mut self.node_outputs) {
             let most = node::LINKS_MAX;
             return tracing::error!(remote = %path.remote, "the link is not measured: there are {most} already");
         }
-        let socket = self.links.remove(&link).and_then(|before| before.socket);
-        self.links.insert(link, Measured { path, socket });
+        match self.links.entry(link) {
+            Entry::Occupied(mut known) => known.get_mut().path = path,
+            Entry::Vacant(place) => drop(place.insert(Measured::new(path))),
+        }
         self.open_links();
     }
 
     fn open_links(&mut self) {
         for (id, link) in &mut self.links {
-            if link.socket.is_some() {
+            if link.stamp.is_some() {
                 continue;
             }
-            let opened = ProbeSocket::open(&link.path, self.probe.port).and_then(|socket| {
-                let event = EpollEvent::new(EpollFlags::EPOLLIN, LINK_FIRST + u64::from(id.0));
-                self.epoll.add(socket.as_fd(), event)?;
-                Ok(socket)
-            });
-            match opened {
-                Ok(socket) => link.socket = Some(socket),
-                Err(error) => {
-                    tracing::debug!(remote = %link.path.remote, %error, "no probes on the link yet");
-                    self.listen_again = Some(now() + LISTEN_AGAIN);
-                }
+            if let Err(error) = link.open(&self.epoll, *id, self.probe.port) {
+                tracing::debug!(remote = %link.path.remote, %error, "no probes on the link yet");
+                self.listen_again = Some(now() + LISTEN_AGAIN);
             }
         }
     }
@@ -306,7 +306,8 @@ impl Worker {
                         return Err(io::ErrorKind::BrokenPipe.into());
                     }
                 }
-                link @ LINK_FIRST.. => self.read_link(link - LINK_FIRST),
+                link @ ECHO_FIRST.. => self.read_link(link - ECHO_FIRST, Method::Icmp),
+                link @ STAMP_FIRST.. => self.read_link(link - STAMP_FIRST, Method::Stamp),
                 door => self.read_door(door - DOOR_FIRST),
             }
         }
@@ -315,20 +316,18 @@ impl Worker {
         Ok(())
     }
 
-    fn read_link(&mut self, number: u64) {
+    fn read_link(&mut self, number: u64, method: Method) {
         let Ok(id) = u32::try_from(number).map(LinkId) else {
             return;
         };
-        let socket = self
-            .links
-            .get_mut(&id)
-            .and_then(|link| link.socket.as_mut());
-        let Some(socket) = socket else { return };
+        let Some(link) = self.links.get_mut(&id) else {
+            return;
+        };
         for _ in 0..READ_MAX {
-            let Some(packet) = socket.receive() else {
+            let Some(packet) = link.receive(method) else {
                 break;
             };
-            let input = node::Input::Answer(id, packet);
+            let input = node::Input::Answer(id, method, packet);
             self.node.handle(now(), input, &mut self.node_outputs);
         }
     }
@@ -427,14 +426,12 @@ impl Worker {
             match output {
                 node::Output::Transmit {
                     link,
+                    method,
                     sequence,
                     packet,
                 } => {
-                    let measured = self.links.get_mut(&link);
-                    let sent = measured.is_some_and(|link| link.transmit(&packet));
-                    if !sent {
-                        unsent.push((link, sequence));
-                        self.listen_again.get_or_insert(now() + LISTEN_AGAIN);
+                    if !self.transmit(link, method, &packet) {
+                        unsent.push((link, method, sequence));
                     }
                 }
                 // Answered where it was read.
@@ -449,19 +446,49 @@ impl Worker {
                     self.shared.desk().change(change);
                     self.shared.news.notify_one();
                 }
-                node::Output::Notice(notice) => {
-                    self.shared.desk().notice(notice);
-                    self.shared.news.notify_one();
+                node::Output::Measured { link, method } => {
+                    if let (Some(measured), Method::Stamp) = (self.links.get_mut(&link), method) {
+                        measured.close_echo();
+                    }
+                    self.notice(LinkReport::Measured(link, method));
                 }
+                node::Output::Notice(notice) => self.notice(LinkReport::Notice(notice)),
                 node::Output::Stalled(late) => tracing::debug!(?late, "link probes were late"),
             }
         }
-        for (link, sequence) in unsent {
-            let input = node::Input::Unsent(link, sequence);
+        for (link, method, sequence) in unsent {
+            let input = node::Input::Unsent(link, method, sequence);
             self.node.handle(now(), input, &mut outputs);
         }
         outputs.clear();
         self.node_outputs = outputs;
+    }
+
+    fn notice(&self, notice: LinkReport) {
+        self.shared.desk().notice(notice);
+        self.shared.news.notify_one();
+    }
+
+    /// False: it could not be sent, which is not the link's fault.
+    fn transmit(&mut self, link: LinkId, method: Method, packet: &[u8]) -> bool {
+        let Some(measured) = self.links.get_mut(&link) else {
+            return false;
+        };
+        let now = now();
+        let sent = measured.transmit((&self.epoll, link, now), method, packet);
+        match (sent, method) {
+            (Ok(()), _) => return true,
+            (Err(_), Method::Stamp) => {
+                self.listen_again.get_or_insert(now + LISTEN_AGAIN);
+            }
+            (Err(error), Method::Icmp) => {
+                let may_not = error.kind() == io::ErrorKind::PermissionDenied;
+                if may_not && !std::mem::replace(&mut self.no_echo, true) {
+                    self.notice(LinkReport::NoEcho(error.to_string()));
+                }
+            }
+        }
+        false
     }
 
     /// A packet that cannot be sent is as good as lost, which is what BFD is there to see.
@@ -491,21 +518,6 @@ impl Worker {
                 Some(LinkView { path, view })
             })
             .collect()
-    }
-}
-
-impl Measured {
-    /// False: it could not be sent, which is not the link's fault.
-    fn transmit(&mut self, packet: &[u8]) -> bool {
-        match self.socket.as_ref().map(|socket| socket.send(packet)) {
-            Some(Ok(())) => true,
-            Some(Err(error)) => {
-                tracing::debug!(remote = %self.path.remote, %error, "a probe could not be sent");
-                self.socket = None;
-                false
-            }
-            None => false,
-        }
     }
 }
 

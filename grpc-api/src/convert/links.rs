@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use proto::v1;
-use proto::v1::link::State;
+use proto::v1::link::{Probe, State};
 use speaker::check::{Finding, Subject, Verdict};
 use speaker::command::{PeerName, Refusal};
 use speaker::path_score::judge::{Change, FIRST, Why};
-use speaker::path_score::{Direction, Report};
+use speaker::path_score::{Direction, Method, Report};
 use speaker::wireguard;
 
 use super::answers::{age, name_text, status};
@@ -32,6 +32,12 @@ pub(crate) fn link(link: &LinkView, peers: &[PeerName], now: Instant, history: b
         moves: moves.map(|(at, change)| moved(now, *at, change)).collect(),
         peers: peers.iter().map(name_text).collect(),
         tunnel: None,
+        probe: match view.method {
+            None => Probe::None,
+            Some(Method::Stamp) => Probe::Stamp,
+            Some(Method::Icmp) => Probe::Icmp,
+        }
+        .into(),
     }
 }
 
@@ -78,7 +84,7 @@ pub(crate) fn no_link(name: &PeerName) -> tonic::Status {
 fn state(link: &LinkView) -> State {
     let view = &link.view;
     match &view.report {
-        _ if !view.answers => State::Unanswered,
+        _ if view.method.is_none() => State::Unanswered,
         None => State::Measuring,
         Some(report) if report.silent => State::Silent,
         Some(report) if report.forward.minute.probes < FIRST => State::Measuring,

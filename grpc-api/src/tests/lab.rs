@@ -309,6 +309,7 @@ impl Liveness for Neighbors {
             admin: path_score::Cost::default(),
             key: None,
             ssid: 1,
+            echo_key: path_score::stamp::Key::new(b"lab").unwrap(),
         };
         node.open(self.0, path_score::LinkId(1), &link, &mut Vec::new());
         let view = node.views().next().unwrap();

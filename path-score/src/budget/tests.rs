@@ -27,3 +27,17 @@ fn a_link_is_probed_each_second_however_small_the_budget() {
     assert_eq!(interval(1000, DEFAULT_BUDGET), SLOWEST);
     assert_eq!(interval(usize::MAX, 0), SLOWEST);
 }
+
+#[test]
+fn two_kinds_of_probes_are_as_many_as_one() {
+    for ms in [20, 50, 99, 100, 333, 1000] {
+        let interval = Duration::from_millis(ms);
+        let [main, aside] = shared(interval);
+        let rate = |interval: Duration| 1.0 / interval.as_secs_f64();
+        let both = rate(main) + rate(aside);
+        assert!((both / rate(interval) - 1.0).abs() < 1e-6, "{ms}: {both}");
+        assert!(aside >= Duration::from_secs(1) && rate(aside) <= rate(interval) * 0.1001);
+    }
+    assert_eq!(shared(FASTEST)[1], SLOWEST);
+    assert_eq!(shared(Duration::MAX), shared(SLOWEST));
+}

@@ -16,6 +16,7 @@ struct Flight {
     from: SocketAddr,
     /// The link whose socket it is for; `None`: the reflector's port.
     link: Option<LinkId>,
+    method: Method,
     packet: Vec<u8>,
 }
 
@@ -31,6 +32,8 @@ struct World {
     notices: Vec<(usize, judge::Notice)>,
     /// This one has no reflector.
     mute: Option<usize>,
+    /// Nobody replies to echo.
+    no_echo: bool,
 }
 
 fn address(node: usize) -> IpAddr {
@@ -48,6 +51,7 @@ fn config_of(to: usize) -> LinkConfig {
         admin: Cost::default(),
         key: None,
         ssid: u16::try_from(to + 1).unwrap(),
+        echo_key: Key::new(&[1, u8::try_from(to).unwrap()]).unwrap(),
     }
 }
 
@@ -64,6 +68,7 @@ impl World {
             log: Vec::new(),
             notices: Vec::new(),
             mute: None,
+            no_echo: false,
         };
         for from in 0..nodes {
             for to in (0..nodes).filter(|to| *to != from) {
@@ -80,7 +85,8 @@ impl World {
         CLOCK + (self.now - self.start)
     }
 
-    fn fly(&mut self, from: usize, to: usize, link: Option<LinkId>, packet: Vec<u8>) {
+    fn fly(&mut self, (from, to): (usize, usize), link: Option<LinkId>, probe: (Method, Vec<u8>)) {
+        let (method, packet) = probe;
         let lost = self.loss.get(&(from, to)).copied().unwrap_or_default();
         if self.chance.happens(lost) {
             return;
@@ -91,6 +97,7 @@ impl World {
             to,
             from: SocketAddr::new(address(from), 50_000),
             link,
+            method,
             packet,
         });
     }
@@ -98,17 +105,23 @@ impl World {
     fn act(&mut self, node: usize, out: Vec<Output>) {
         for output in out {
             match output {
-                Output::Transmit { link, packet, .. } => {
+                Output::Transmit {
+                    link,
+                    method,
+                    packet,
+                    ..
+                } => {
                     let to = usize::try_from(link.0).unwrap();
-                    self.fly(node, to, None, packet);
+                    self.fly((node, to), None, (method, packet));
                 }
                 Output::Reflect(answer) => {
                     let to = (0..self.nodes.len()).find(|n| address(*n) == answer.to.ip());
-                    self.fly(node, to.unwrap(), Some(link(node)), answer.packet);
+                    let answer = (Method::Stamp, answer.packet);
+                    self.fly((node, to.unwrap()), Some(link(node)), answer);
                 }
                 Output::Cost(change) => self.log.push((self.now - self.start, node, change)),
                 Output::Notice(notice) => self.notices.push((node, notice)),
-                Output::Stalled(_) | Output::Answered { .. } => {}
+                Output::Stalled(_) | Output::Answered { .. } | Output::Measured { .. } => {}
             }
         }
     }
@@ -142,7 +155,17 @@ impl World {
     fn arrive(&mut self, flight: &Flight) {
         let (now, clock) = (self.now, self.clock());
         let input = match flight.link {
-            Some(link) => Input::Answer(link, &flight.packet),
+            Some(link) => Input::Answer(link, flight.method, &flight.packet),
+            None if flight.method == Method::Icmp => {
+                let from = (0..self.nodes.len()).find(|n| address(*n) == flight.from.ip());
+                let mut packet = flight.packet.clone();
+                packet[0] = 0;
+                if !self.no_echo {
+                    let back = (flight.to, from.unwrap());
+                    self.fly(back, Some(link(flight.to)), (Method::Icmp, packet));
+                }
+                return;
+            }
             None if self.mute == Some(flight.to) => return,
             None => Input::Probe(Datagram {
                 from: flight.from,
@@ -175,7 +198,7 @@ fn a_link_costs_half_its_round_trip() {
     world.pass(Duration::from_secs(20));
     for (from, to) in [(0, 1), (1, 2), (2, 0)] {
         let view = world.view(from, to);
-        assert!(view.answers && !view.bad && view.report.is_some());
+        assert!(view.method == Some(Method::Stamp) && !view.bad && view.report.is_some());
         assert_eq!(view.costs.map(Cost::micros), [20_000; 2]);
         assert_eq!(view.interval, budget::FASTEST);
     }
@@ -231,17 +254,86 @@ fn loss_one_way_is_said_of_that_way_alone() {
     assert!(theirs.costs[1].micros() > 100_000, "{theirs:?}");
 }
 
-/// A neighbor without STAMP is no broken link.
+/// A neighbor that answers nothing is no broken link.
 #[test]
 fn who_never_answers_is_not_measured() {
     let mut world = World::new(3, Config::default());
     world.mute = Some(2);
+    world.no_echo = true;
     // What was answered before it was mute is none: it is mute from the first probe on.
     world.pass(Duration::from_secs(60));
     let view = world.view(0, 2);
-    assert!(!view.answers && view.report.is_none() && !view.bad);
+    assert!(view.method.is_none() && view.report.is_none() && !view.bad);
     assert_eq!(view.costs[0], judge::Config::default().weights.unmeasured);
     assert!(view.sent > 1000);
+}
+
+/// Without STAMP, by echo: found in time, said of that link alone, and its cost falls again once it holds.
+#[test]
+fn a_link_without_stamp_costs_more_when_it_loses_and_less_when_it_is_whole() {
+    let mut world = World::new(4, Config::default());
+    world.mute = Some(1);
+    world.pass(Duration::from_secs(70));
+    let view = world.view(0, 1);
+    assert_eq!(view.method, Some(Method::Icmp));
+    assert_eq!(view.costs.map(Cost::micros), [20_000; 2]);
+    world.log.clear();
+    let cut = world.now - world.start;
+    world.loss.insert((0, 1), 0.4);
+    world.loss.insert((1, 0), 0.4);
+    world.pass(Duration::from_secs(60));
+    let (at, _, change) = world.log.iter().find(|(_, n, _)| *n == 0).unwrap();
+    assert!(*at - cut < Duration::from_secs(1), "{:?}", *at - cut);
+    assert_eq!((change.why, change.link), (Why::Alarm, link(1)));
+    assert!(
+        world
+            .log
+            .iter()
+            .all(|(_, n, c)| matches!((n, c.link.0), (0, 1) | (1, 0)))
+    );
+    let view = world.view(0, 1);
+    // 64 % of the round trip, of either direction.
+    assert!(view.bad && view.costs[0].micros() > 1_000_000, "{view:?}");
+    assert_eq!(view.costs[0], view.costs[1]);
+    world.loss.clear();
+    world.pass(Duration::from_secs(120));
+    let view = world.view(0, 1);
+    assert!(!view.bad && view.costs[0].micros() == 20_000, "{view:?}");
+}
+
+/// BFD misses packets: a link that is measured by echo is taken at its word as well.
+#[test]
+fn a_link_without_stamp_on_which_others_miss_packets_costs_the_most() {
+    let mut world = World::new(3, Config::default());
+    world.mute = Some(1);
+    world.pass(Duration::from_secs(10));
+    let mut out = Vec::new();
+    world.nodes[0].handle(world.now, Input::Missed(link(1)), &mut out);
+    world.act(0, out);
+    assert!(world.cost(0, 1) > 10_000_000);
+    world.pass(Duration::from_secs(10));
+    assert_eq!(world.cost(0, 1), 20_000);
+}
+
+/// A neighbor that restarts without its reflector is not lost for ever.
+#[test]
+fn a_link_whose_reflector_went_costs_the_most_for_a_minute_or_so() {
+    let mut world = World::new(3, Config::default());
+    world.pass(Duration::from_secs(10));
+    world.mute = Some(1);
+    world.pass(Duration::from_secs(60));
+    let view = world.view(0, 1);
+    assert!(view.bad && view.costs[0].micros() > 10_000_000);
+    assert_eq!(view.method, Some(Method::Stamp));
+    world.pass(Duration::from_secs(20));
+    let view = world.view(0, 1);
+    assert_eq!(view.method, Some(Method::Icmp));
+    assert!(!view.bad && view.costs[0].micros() == 20_000, "{view:?}");
+    world.mute = None;
+    world.log.clear();
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.view(0, 1).method, Some(Method::Stamp));
+    assert!(world.log.is_empty(), "{:?}", world.log);
 }
 
 /// More than half of the links at once: it may be us.
@@ -313,19 +405,19 @@ fn a_link_with_another_key_is_another_session() {
         world.act(node, out);
     };
     open(&mut world, 0, key(b"one"));
-    assert!(!world.nodes[0].views().next().unwrap().answers);
+    assert!(world.nodes[0].views().next().unwrap().method.is_none());
     world.pass(Duration::from_secs(2));
-    assert!(!world.nodes[0].views().next().unwrap().answers);
+    assert!(world.nodes[0].views().next().unwrap().method.is_none());
     open(&mut world, 1, key(b"two"));
     world.pass(Duration::from_secs(2));
-    assert!(!world.nodes[0].views().next().unwrap().answers);
+    assert!(world.nodes[0].views().next().unwrap().method.is_none());
     open(&mut world, 1, key(b"one"));
     world.pass(Duration::from_secs(2));
     assert!(
         world
             .nodes
             .iter()
-            .all(|node| node.views().next().unwrap().answers)
+            .all(|node| node.views().next().unwrap().method.is_some())
     );
     // The same again changes nothing.
     let sent = world.nodes[0].views().next().unwrap().sent;

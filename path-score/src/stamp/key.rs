@@ -6,7 +6,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
 /// Octets of a tag.
-pub(super) const TAG: usize = 16;
+pub(crate) const TAG: usize = 16;
 
 /// A shared secret. Does not show itself.
 #[derive(Clone)]
@@ -22,13 +22,13 @@ impl Key {
         Hmac::new_from_slice(secret).ok().map(Self)
     }
 
-    pub(super) fn tag(&self, data: &[u8]) -> [u8; TAG] {
+    pub(crate) fn tag(&self, data: &[u8]) -> [u8; TAG] {
         let full = self.0.clone().chain_update(data).finalize().into_bytes();
         full.first_chunk().copied().unwrap_or_default()
     }
 
     /// Whether `tag` is the tag of `data`; takes as long whatever the answer.
-    pub(super) fn verifies(&self, data: &[u8], tag: &[u8; TAG]) -> bool {
+    pub(crate) fn verifies(&self, data: &[u8], tag: &[u8; TAG]) -> bool {
         let mac = self.0.clone().chain_update(data);
         mac.verify_truncated_left(tag).is_ok()
     }

@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 use super::key::Key;
 use super::packet::{Probe, Reflection};
 use super::time::{ErrorEstimate, Format, Timestamp};
-use crate::budget::{FASTEST, SLOWEST};
+use crate::budget::SLOWEST;
 use crate::estimate::Answer;
-
-/// Who is called later than this was not scheduled: what was lost meanwhile may have been lost in our own queues.
-const STALL: Duration = Duration::from_millis(100);
+use crate::pace::Pace;
 
 /// What a session is.
 #[derive(Clone, Debug)]
@@ -17,7 +15,8 @@ pub struct Config {
     /// Tells this session from others between the same addresses and ports, and a restarted sender from its former
     /// self: drawn by chance, not zero.
     pub ssid: u16,
-    /// Between two probes; kept between [`FASTEST`] and [`SLOWEST`].
+    /// Between two probes; kept between [`FASTEST`](crate::budget::FASTEST) and
+    /// [`SLOWEST_ASIDE`](crate::budget::SLOWEST_ASIDE).
     pub interval: Duration,
     /// How our timestamps are written.
     pub format: Format,
@@ -32,7 +31,7 @@ pub struct Config {
     pub stateful: bool,
 }
 
-/// What happens to a sender.
+/// What happens to a sender of probes.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// The deadline has come; `clock` is the time since 1970.
@@ -67,7 +66,7 @@ pub enum Output {
 pub struct Sender {
     config: Config,
     error: ErrorEstimate,
-    next: Instant,
+    pace: Pace,
     sequence: u32,
     rejected: u64,
 }
@@ -79,7 +78,7 @@ impl Sender {
         let synchronized = config.clock_error < SLOWEST;
         Self {
             error: ErrorEstimate::new(config.clock_error, synchronized, config.format),
-            next: now,
+            pace: Pace::new(now, config.interval),
             sequence: 0,
             rejected: 0,
             config,
@@ -89,29 +88,30 @@ impl Sender {
     /// Takes in what happened at `now`, and pushes what follows from it.
     pub fn handle(&mut self, now: Instant, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
-            Input::Timeout { clock } if now >= self.next => self.probe(now, clock, out),
-            Input::Timeout { .. } => {}
+            Input::Timeout { clock } => {
+                if let Some(due) = self.pace.take(now) {
+                    out.extend(due.stalled.map(Output::Stalled));
+                    out.push(self.probe(clock));
+                }
+            }
             Input::Received(datagram) => match self.answer(datagram) {
                 Some(answer) => out.push(Output::Answered(answer)),
                 None => self.rejected = self.rejected.saturating_add(1),
             },
-            Input::Interval(interval) => {
-                self.config.interval = interval;
-                self.next = self.next.min(now + self.interval());
-            }
+            Input::Interval(interval) => self.pace.set(now, interval),
         }
     }
 
     /// When to call with [`Input::Timeout`].
     #[must_use]
     pub const fn deadline(&self) -> Option<Instant> {
-        Some(self.next)
+        Some(self.pace.deadline())
     }
 
     /// The time between two probes.
     #[must_use]
-    pub fn interval(&self) -> Duration {
-        self.config.interval.clamp(FASTEST, SLOWEST)
+    pub const fn interval(&self) -> Duration {
+        self.pace.interval()
     }
 
     /// Datagrams that were no answers of this session.
@@ -120,29 +120,19 @@ impl Sender {
         self.rejected
     }
 
-    /// One probe, however many were missed: a burst would only measure itself.
-    fn probe(&mut self, now: Instant, clock: Duration, out: &mut Vec<Output>) {
-        let late = now.saturating_duration_since(self.next);
-        if late > STALL {
-            out.push(Output::Stalled(late));
-        }
+    fn probe(&mut self, clock: Duration) -> Output {
+        let sequence = self.sequence;
+        self.sequence = sequence.wrapping_add(1);
         let probe = Probe {
-            sequence: self.sequence,
+            sequence,
             timestamp: Timestamp::new(clock, self.config.format),
             error: self.error,
             ssid: self.config.ssid,
         };
-        out.push(Output::Transmit {
-            sequence: self.sequence,
+        Output::Transmit {
+            sequence,
             packet: probe.encode(self.config.key.as_ref(), self.config.padding),
-        });
-        self.sequence = self.sequence.wrapping_add(1);
-        let on_time = self.next + self.interval();
-        self.next = if on_time > now {
-            on_time
-        } else {
-            now + self.interval()
-        };
+        }
     }
 
     fn answer(&self, datagram: &[u8]) -> Option<Answer> {

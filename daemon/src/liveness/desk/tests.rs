@@ -5,6 +5,8 @@ use path_score::Cost;
 use path_score::judge::Why;
 use path_score::link::Way;
 
+use path_score::judge::Notice;
+
 use super::*;
 
 fn path(last: u8) -> Path {
@@ -63,7 +65,10 @@ fn two_changes_of_a_cost_are_one() {
             News::Link(LinkReport::Cost(change)) => {
                 (change.link.0, change.before.micros(), change.cost.micros())
             }
-            News::Link(LinkReport::Notice(_)) | News::Bfd(_) => panic!("costs only"),
+            News::Link(
+                LinkReport::Notice(_) | LinkReport::Measured(..) | LinkReport::NoEcho(_),
+            )
+            | News::Bfd(_) => panic!("costs only"),
         })
         .collect();
     assert_eq!(told, [(1, 20, 400), (2, 20, 30)]);
@@ -76,7 +81,7 @@ fn notices_and_questions_are_bounded() {
         ..Desk::default()
     };
     for _ in 0..NOTICES_MAX + 9 {
-        desk.notice(Notice::Thawed);
+        desk.notice(LinkReport::Notice(Notice::Thawed));
     }
     assert_eq!(desk.collect().len(), NOTICES_MAX);
     let asked: Vec<_> = (0..QUESTIONS_MAX + 9)
