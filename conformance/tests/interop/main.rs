@@ -16,6 +16,7 @@ mod as_paths;
 mod attributes;
 mod bad_configurations;
 mod bad_peers;
+mod bad_probes;
 mod bfd;
 mod birdc;
 mod bmp;
