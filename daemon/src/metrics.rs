@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use fib_netlink::kernel::Board;
-use grpc_api::{Core, Job};
+use grpc_api::{Core, Job, LinkView};
 use prometheus_client::registry::Registry;
 use speaker::liveness::WatchView;
 use speaker::view::{PeerView, Status};
@@ -154,11 +154,23 @@ async fn ask(core: &Core) -> Option<(Status, Vec<PeerView>, Vec<WatchView>)> {
     tokio::time::timeout(ANSWER_MAX, asked).await.ok().flatten()
 }
 
+/// Asks the thread of probes; nothing, if it does not answer in time.
+async fn ask_links(core: &Core) -> Vec<LinkView> {
+    let asked = tokio::time::timeout(ANSWER_MAX, core.liveness.links());
+    asked.await.unwrap_or_default()
+}
+
 /// The text of a scrape.
-fn render(status: &Status, peers: &[PeerView], watches: &[WatchView], counts: &Counts) -> String {
+fn render(
+    status: &Status,
+    peers: &[PeerView],
+    (watches, links): (&[WatchView], &[LinkView]),
+    counts: &Counts,
+) -> String {
     let mut registry = Registry::with_prefix("windrose");
     snapshot::register(&mut registry, status, peers);
     snapshot::register_bfd(&mut registry, watches);
+    snapshot::register_links(&mut registry, links);
     snapshot::register_counts(&mut registry, counts);
     let board = counts.board.as_ref().map(|board| board.status());
     snapshot::register_wireguard(&mut registry, &board.unwrap_or_default());

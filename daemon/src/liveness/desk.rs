@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bfd::Path;
 use grpc_api::{BfdSession, LinkView};
 use path_score::judge::Change;
-use path_score::{Direction, LinkId};
+use path_score::{Direction, LinkId, Method};
 use speaker::config::Probe;
 use speaker::links::{LinkOrder, LinkReport};
 use speaker::liveness::BfdReport;
@@ -30,6 +30,7 @@ pub(super) struct Desk {
     pub(super) running: bool,
     reports: BTreeMap<Path, BfdReport>,
     changes: BTreeMap<(LinkId, Direction), Change>,
+    methods: BTreeMap<LinkId, Method>,
     notices: Vec<LinkReport>,
     sessions_asked: Vec<oneshot::Sender<Vec<BfdSession>>>,
     links_asked: Vec<oneshot::Sender<Vec<LinkView>>>,
@@ -65,7 +66,9 @@ impl Desk {
         let changes = std::mem::take(&mut self.changes).into_values();
         let notices = std::mem::take(&mut self.notices).into_iter();
         let changes = changes.map(LinkReport::Cost);
-        let links = changes.chain(notices);
+        let methods = std::mem::take(&mut self.methods).into_iter();
+        let methods = methods.map(|(link, method)| LinkReport::Measured(link, method));
+        let links = methods.chain(changes).chain(notices);
         reports
             .map(News::Bfd)
             .chain(links.map(News::Link))
@@ -85,6 +88,11 @@ impl Desk {
         let key = (change.link, change.direction);
         let before = self.changes.get(&key).map_or(change.before, |c| c.before);
         self.changes.insert(key, Change { before, ..change });
+    }
+
+    /// The last one counts.
+    pub(super) fn measured(&mut self, link: LinkId, method: Method) {
+        self.methods.insert(link, method);
     }
 
     pub(super) fn notice(&mut self, notice: LinkReport) {

@@ -450,7 +450,8 @@ impl Worker {
                     if let (Some(measured), Method::Stamp) = (self.links.get_mut(&link), method) {
                         measured.close_echo();
                     }
-                    self.notice(LinkReport::Measured(link, method));
+                    self.shared.desk().measured(link, method);
+                    self.shared.news.notify_one();
                 }
                 node::Output::Notice(notice) => self.notice(LinkReport::Notice(notice)),
                 node::Output::Stalled(late) => tracing::debug!(?late, "link probes were late"),

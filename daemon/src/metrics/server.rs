@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::{Counts, Metrics, ask, render};
+use super::{Counts, Metrics, ask, ask_links, render};
 
 /// Connections at once; others wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 16;
@@ -101,11 +101,11 @@ async fn answer(
     };
     Ok(match request.uri().path() {
         "/metrics" => match ask(core).await {
-            Some((status, peers, watches)) => respond(
-                StatusCode::OK,
-                OPENMETRICS,
-                render(&status, &peers, &watches, counts),
-            ),
+            Some((status, peers, watches)) => {
+                let links = ask_links(core).await;
+                let text = render(&status, &peers, (&watches, &links), counts);
+                respond(StatusCode::OK, OPENMETRICS, text)
+            }
             None => silent(),
         },
         "/healthz" => match ask(core).await {

@@ -6,6 +6,8 @@ use std::time::Instant;
 use bgp_core::Family;
 use bgp_fsm::State;
 use fib_netlink::wireguard::Status as Device;
+use grpc_api::LinkView;
+use path_score::Method;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family as Labelled;
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,6 +23,8 @@ use super::Counts;
 type Labels = Vec<(&'static str, String)>;
 type Gauges = Labelled<Labels, Gauge<i64, AtomicI64>>;
 type Counters = Labelled<Labels, Counter<u64, AtomicU64>>;
+/// From 0 to 1.
+type Shares = Labelled<Labels, Gauge<f64, AtomicU64>>;
 
 /// Registers how things stand.
 pub(super) fn register(registry: &mut Registry, status: &Status, peers: &[PeerView]) {
@@ -257,6 +261,50 @@ pub(super) fn register_bfd(registry: &mut Registry, watches: &[WatchView]) {
     registry.register("bfd_up", "Whether BFD sees the path to a neighbor up", up);
     let help = "Times that a path was up and failed";
     registry.register("bfd_failures", help, failures);
+}
+
+/// Registers the links that are measured.
+pub(super) fn register_links(registry: &mut Registry, links: &[LinkView]) {
+    let (by, cost, loss) = (Gauges::default(), Gauges::default(), Shares::default());
+    let (sent, rejected) = (Counters::default(), Counters::default());
+    for link in links {
+        let (path, view) = (&link.path, &link.view);
+        let labels = vec![
+            ("neighbor", path.remote.to_string()),
+            ("interface", path.interface.clone().unwrap_or_default()),
+        ];
+        let with = |name, value: &str| [&labels[..], &[(name, value.to_owned())]].concat();
+        for (name, method) in [
+            ("none", None),
+            ("stamp", Some(Method::Stamp)),
+            ("icmp", Some(Method::Icmp)),
+        ] {
+            set(
+                &by,
+                &with("probe", name),
+                usize::from(view.method == method),
+            );
+        }
+        let lost = view.report.map(|report| [report.forward, report.reverse]);
+        for (at, name) in ["out", "in"].into_iter().enumerate() {
+            let labels = with("direction", name);
+            let micros = view.costs.get(at).map_or(0, |cost| cost.micros());
+            cost.get_or_create(&labels).set(micros.into());
+            if let Some(way) = lost.as_ref().and_then(|lost| lost.get(at)) {
+                loss.get_or_create(&labels).set(way.long.ratio());
+            }
+        }
+        sent.get_or_create(&labels).inc_by(view.sent);
+        rejected.get_or_create(&labels).inc_by(view.rejected);
+    }
+    registry.register("link_probe", "What the link is measured by", by);
+    let help = "What the link costs, in microseconds";
+    registry.register("link_cost_microseconds", help, cost);
+    let help = "The share of probes lost over ten seconds";
+    registry.register("link_loss", help, loss);
+    registry.register("link_probes", "Probes sent", sent);
+    let help = "What came for answers to probes and was none";
+    registry.register("link_rejected", help, rejected);
 }
 
 /// Registers the messages of each peer.

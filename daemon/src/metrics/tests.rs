@@ -33,7 +33,7 @@ fn a_scrape_has_the_state_of_peers_tables_and_the_kernel() {
     let text = render(
         &speaker.status(),
         &speaker.peers(),
-        &speaker.watches(),
+        (&speaker.watches(), &[link()]),
         &counts,
     );
     for line in [
@@ -47,6 +47,10 @@ fn a_scrape_has_the_state_of_peers_tables_and_the_kernel() {
         "windrose_fib_foreign_routes{state=\"kept\"} 0",
         "windrose_fib_foreign_routes{state=\"left-out\"} 0",
         "windrose_fib_failures_total 3",
+        "windrose_link_probe{neighbor=\"192.0.2.1\",interface=\"wg0\",probe=\"none\"} 1",
+        "windrose_link_probe{neighbor=\"192.0.2.1\",interface=\"wg0\",probe=\"icmp\"} 0",
+        "windrose_link_cost_microseconds{neighbor=\"192.0.2.1\",interface=\"wg0\",direction=\"out\"} 100000",
+        "windrose_link_rejected_total{neighbor=\"192.0.2.1\",interface=\"wg0\"} 0",
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
     }
@@ -58,13 +62,36 @@ fn a_scrape_has_the_state_of_peers_tables_and_the_kernel() {
         text.contains("windrose_process_cpu_seconds_total "),
         "{text}"
     );
+    // What nobody has measured is not said to be none.
+    assert!(!text.contains("windrose_link_loss{"), "{text}");
     assert!(text.ends_with("# EOF\n"));
+}
+
+/// One that nobody has answered on.
+fn link() -> LinkView {
+    let path = speaker::links::LinkPath {
+        remote: "192.0.2.1".parse().unwrap(),
+        local: None,
+        interface: Some("wg0".into()),
+    };
+    let (now, id) = (Instant::now(), path_score::LinkId(1));
+    let mut node = path_score::Node::new(now, path_score::node::Config::default(), Duration::ZERO);
+    let link = path_score::node::LinkConfig {
+        peer: path.remote,
+        admin: path_score::Cost::default(),
+        key: None,
+        ssid: 1,
+        echo_key: path_score::stamp::Key::new(b"scrape").unwrap(),
+    };
+    node.open(now, id, &link, &mut Vec::new());
+    let view = node.views().next().unwrap();
+    LinkView { path, view }
 }
 
 struct NoControl;
 
 impl grpc_api::Liveness for NoControl {
-    fn links(&self) -> grpc_api::BoxFuture<'_, Vec<grpc_api::LinkView>> {
+    fn links(&self) -> grpc_api::BoxFuture<'_, Vec<LinkView>> {
         Box::pin(async { Vec::new() })
     }
     fn sessions(&self) -> grpc_api::BoxFuture<'_, Vec<grpc_api::BfdSession>> {

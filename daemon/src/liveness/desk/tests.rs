@@ -74,6 +74,24 @@ fn two_changes_of_a_cost_are_one() {
     assert_eq!(told, [(1, 20, 400), (2, 20, 30)]);
 }
 
+/// However many links there are, none is left out, as a notice may be.
+#[test]
+fn what_a_link_is_measured_by_last_is_told() {
+    let mut desk = Desk::default();
+    let links = u32::try_from(NOTICES_MAX).unwrap() * 2;
+    for method in [Method::Icmp, Method::Stamp] {
+        (1..=links).for_each(|link| desk.measured(LinkId(link), method));
+    }
+    desk.measured(LinkId(7), Method::Icmp);
+    let told = desk.collect();
+    assert_eq!(told.len(), NOTICES_MAX * 2);
+    let by_echo = told.into_iter().filter_map(|news| match news {
+        News::Link(LinkReport::Measured(link, Method::Icmp)) => Some(link.0),
+        News::Link(_) | News::Bfd(_) => None,
+    });
+    assert_eq!(by_echo.collect::<Vec<_>>(), [7]);
+}
+
 #[test]
 fn notices_and_questions_are_bounded() {
     let mut desk = Desk {
