@@ -41,4 +41,5 @@ mod sessions;
 mod stamp;
 mod star;
 mod timers;
+mod vanishing;
 mod wireguard;
