@@ -41,7 +41,7 @@ pub struct Config {
     pub margin: f64,
     /// and by at least this.
     pub margin_least: Cost,
-    /// Changes of cost in a minute; as many at once.
+    /// Changes of cost in any minute; what is measured for the first time does not count.
     pub moves_a_minute: u32,
 }
 
@@ -192,14 +192,16 @@ struct Costs {
     long: Cost,
     /// What is certain, over ten seconds and over a minute.
     calm: [Cost; 2],
+    /// Over a second and over ten: what chance alone makes of the usual loss is none.
+    hopeful: Cost,
 }
 
 impl Judge {
     /// One without links.
     #[must_use]
-    pub fn new(now: Instant, config: Config) -> Self {
+    pub fn new(config: Config) -> Self {
         Self {
-            moves: Moves::new(now, config.moves_a_minute),
+            moves: Moves::new(config.moves_a_minute),
             config,
             links: BTreeMap::new(),
             frozen: false,
@@ -207,10 +209,8 @@ impl Judge {
     }
 
     /// Judges by this from now on. What was decided stands until a measurement says otherwise.
-    pub fn configure(&mut self, now: Instant, config: Config) {
-        if config.moves_a_minute != self.config.moves_a_minute {
-            self.moves = Moves::new(now, config.moves_a_minute);
-        }
+    pub fn configure(&mut self, config: Config) {
+        self.moves.allow(config.moves_a_minute);
         self.config = config;
     }
 
@@ -335,7 +335,8 @@ impl Judge {
         let Some((cost, why)) = verdict.wants(now, &costs, config) else {
             return;
         };
-        if cost != verdict.cost && !self.moves.take(now) {
+        let counts = cost != verdict.cost && why != Why::Measured;
+        if counts && !self.moves.take(now) {
             if self.moves.say_exhausted() {
                 out.push(Output::Notice(Notice::Exhausted));
             }
@@ -471,7 +472,7 @@ impl Verdict {
                 }
                 // A link that was cut is whole again or it is not; one that is lossy may only seem to be better.
                 let hold_down = if *cut { hold_down / 2 } else { hold_down };
-                let why = held(good, exceeds(cost, worst, config), hold_down)?;
+                let why = held(good, exceeds(cost, costs.hopeful, config), hold_down)?;
                 // While the longer window still goes down there is no level yet.
                 let settled = !exceeds(costs.long, costs.short, config);
                 settled.then_some((calm, why))
@@ -482,7 +483,7 @@ impl Verdict {
                     return Some((level, Why::Worse));
                 }
                 let level = calm.max(calm_minute);
-                let better_now = exceeds(cost, level.max(costs.short), config);
+                let better_now = exceeds(cost, level.max(costs.hopeful), config);
                 let why = held(better, better_now, hold_down)?;
                 Some((level, why))
             }
@@ -531,10 +532,13 @@ fn costs(config: &Config, admin: Cost, way: &Way, report: &Report) -> Option<Cos
             short: none,
             long: none,
             calm: [none; 2],
+            hopeful: none,
         });
     }
+    let rtt_short = report.rtt_short.unwrap_or(rtt);
     Some(Costs {
-        short: cost(report.rtt_short.unwrap_or(rtt), way.short.ratio()),
+        hopeful: cost(rtt_short, unusual(way.short)).max(cost(rtt, unusual(way.long))),
+        short: cost(rtt_short, way.short.ratio()),
         long: cost(rtt, way.long.ratio()),
         calm: [way.long, way.minute].map(|loss| cost(rtt, certain(loss))),
     })
@@ -544,6 +548,18 @@ fn costs(config: &Config, admin: Cost, way: &Way, report: &Report) -> Option<Cos
 fn certain(loss: Loss) -> f64 {
     let least = loss.at_least();
     if least > USUAL { least } else { 0.0 }
+}
+
+/// The loss, unless it is within two deviations, and one, of what is usual. A link that loses now and then what all do
+/// could not hold out for the longest hold-down otherwise.
+fn unusual(loss: Loss) -> f64 {
+    let usual = f64::from(loss.probes) * USUAL;
+    let most = usual + 2.0 * usual.sqrt() + 1.0;
+    if f64::from(loss.lost) > most {
+        loss.ratio()
+    } else {
+        0.0
+    }
 }
 
 #[cfg(test)]

@@ -164,9 +164,9 @@ pub struct Node {
 impl Node {
     /// One without links. Its clock may be `clock_error` off UTC; nothing that it computes depends on that.
     #[must_use]
-    pub fn new(now: Instant, config: Config, clock_error: Duration) -> Self {
+    pub fn new(config: Config, clock_error: Duration) -> Self {
         Self {
-            judge: Judge::new(now, config.judge),
+            judge: Judge::new(config.judge),
             config,
             links: BTreeMap::new(),
             reflector: Reflector::new(Format::Ntp, clock_error),
@@ -246,7 +246,7 @@ impl Node {
 
     /// Measures and judges by this from now on.
     pub fn configure(&mut self, now: Instant, config: Config, out: &mut Vec<Output>) {
-        self.judge.configure(now, config.judge);
+        self.judge.configure(config.judge);
         self.config = config;
         self.pace(now, out);
     }

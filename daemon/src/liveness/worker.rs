@@ -98,7 +98,7 @@ impl Worker {
             woken,
             epoll,
             bfd: Bfd::new(seed),
-            node: Node::new(now(), probe.node, CLOCK_ERROR),
+            node: Node::new(probe.node, CLOCK_ERROR),
             probe,
             doors: BTreeMap::new(),
             senders: BTreeMap::new(),

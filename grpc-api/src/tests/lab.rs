@@ -303,7 +303,7 @@ impl Liveness for Neighbors {
             interface: Some("wg-nyc".into()),
         };
         let config = path_score::node::Config::default();
-        let mut node = path_score::Node::new(self.0, config, Duration::ZERO);
+        let mut node = path_score::Node::new(config, Duration::ZERO);
         let link = path_score::node::LinkConfig {
             peer: path.remote,
             admin: path_score::Cost::default(),

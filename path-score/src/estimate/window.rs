@@ -46,14 +46,14 @@ impl Loss {
         f64::from(self.lost) / f64::from(self.probes.max(1))
     }
 
-    /// What the true loss is at least, four standard deviations below what was seen (the score interval of Wilson).
+    /// What the true loss is at least, four standard deviations below what was seen: of the arcsine of its root, whose
+    /// deviation does not depend on the loss, so that a few losses of a few probes do not prove much (Anscombe).
     #[must_use]
     pub fn at_least(self) -> f64 {
-        const Z2: f64 = 16.0;
-        let (n, p) = (f64::from(self.probes.max(1)), self.ratio());
-        let middle = p + Z2 / (2.0 * n);
-        let spread = (Z2 * (p * (1.0 - p) + Z2 / (4.0 * n)) / n).sqrt();
-        ((middle - spread) / (1.0 + Z2 / n)).clamp(0.0, 1.0)
+        const Z: f64 = 4.0;
+        let seen = self.ratio().clamp(0.0, 1.0).sqrt().asin();
+        let deviation = 0.5 / f64::from(self.probes.max(1)).sqrt();
+        (seen - Z * deviation).max(0.0).sin().powi(2)
     }
 }
 
@@ -157,7 +157,11 @@ impl Windows {
 
     fn last(&self, span: Span) -> impl Iterator<Item = &Bucket> {
         let count = span.buckets().min(self.newest + 1);
-        (0..count).filter_map(move |back| self.ring.get((self.newest - back) % BUCKETS))
+        let end = self.newest % BUCKETS + 1;
+        // The newest ones up to the start of the ring, and the rest at its end.
+        let near = self.ring.get(end.saturating_sub(count)..end);
+        let far = self.ring.get(BUCKETS - count.saturating_sub(end)..);
+        near.into_iter().chain(far).flatten()
     }
 
     fn place(&mut self, at: usize, change: impl FnOnce(&mut Bucket)) {

@@ -1,42 +1,41 @@
 //! How many changes of cost a minute may bring.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A bucket of moves that fills evenly.
+/// The moves of the last minute: never more than there may be.
 #[derive(Debug)]
 pub(super) struct Moves {
-    most: u32,
-    left: u32,
-    since: Instant,
+    most: usize,
+    taken: VecDeque<Instant>,
     said: bool,
 }
 
 impl Moves {
-    pub(super) const fn new(now: Instant, a_minute: u32) -> Self {
-        Self {
-            most: a_minute,
-            left: a_minute,
-            since: now,
+    pub(super) fn new(a_minute: u32) -> Self {
+        let mut moves = Self {
+            most: 0,
+            taken: VecDeque::new(),
             said: false,
-        }
+        };
+        moves.allow(a_minute);
+        moves
+    }
+
+    pub(super) fn allow(&mut self, a_minute: u32) {
+        self.most = usize::try_from(a_minute).unwrap_or(usize::MAX);
     }
 
     /// Takes one, if there is one.
     pub(super) fn take(&mut self, now: Instant) -> bool {
-        let each = MINUTE / self.most.max(1);
-        while self.left < self.most && now.saturating_duration_since(self.since) >= each {
-            self.left += 1;
-            self.since += each;
-        }
-        if self.left == self.most {
-            self.since = now;
-        }
-        if self.left == 0 {
+        let over = |at: &mut Instant| now.saturating_duration_since(*at) >= MINUTE;
+        while self.taken.pop_front_if(over).is_some() {}
+        if self.taken.len() >= self.most {
             return false;
         }
-        self.left -= 1;
+        self.taken.push_back(now);
         self.said = false;
         true
     }

@@ -61,7 +61,7 @@ impl World {
         let mut world = Self {
             start: now,
             now,
-            nodes: (0..nodes).map(|_| Node::new(now, config, MS)).collect(),
+            nodes: (0..nodes).map(|_| Node::new(config, MS)).collect(),
             flights: Vec::new(),
             chance: Chance::new(5),
             loss: BTreeMap::new(),
@@ -453,7 +453,7 @@ fn a_link_on_which_others_miss_packets_costs_the_most_until_it_proves_better() {
 #[test]
 fn there_are_only_so_many_links() {
     let now = some_instant();
-    let mut node = Node::new(now, Config::default(), MS);
+    let mut node = Node::new(Config::default(), MS);
     let mut out = Vec::new();
     for number in 0..=LINKS_MAX {
         let id = LinkId(u32::try_from(number).unwrap());
