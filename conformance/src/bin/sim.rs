@@ -1,4 +1,5 @@
 //! `sim SEED…`: runs the simulator and prints what happened. `sim FIRST..LAST` runs them all and prints the faults.
+//! `sim --gateways N SEED…` runs each seed with so many gateways, and prints what was seen.
 
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,7 +11,13 @@ const LONG: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let mut failed = 0_usize;
-    for argument in std::env::args().skip(1) {
+    let mut gateways = None;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        if argument == "--gateways" {
+            gateways = arguments.next().and_then(|count| count.parse().ok());
+            continue;
+        }
         let seeds = match argument.split_once("..") {
             Some((first, last)) => first
                 .parse()
@@ -26,6 +33,10 @@ fn main() -> ExitCode {
         let whole = seeds.end - seeds.start == 1;
         for seed in seeds {
             let start = Instant::now();
+            if let Some(gateways) = gateways {
+                failed += usize::from(!large(seed, gateways, start));
+                continue;
+            }
             let outcome = sim::run(seed, start);
             if whole {
                 eprint!("{}", outcome.trace);
@@ -51,4 +62,14 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Whether all was well.
+fn large(seed: u64, gateways: usize, start: Instant) -> bool {
+    let outcome = sim::run_large(seed, gateways, start);
+    eprintln!("seed {seed}, in {:?}: {}", start.elapsed(), outcome.summary);
+    if let Some(fault) = &outcome.fault {
+        eprintln!("seed {seed}: {fault}");
+    }
+    outcome.fault.is_none()
 }

@@ -33,6 +33,7 @@ pub struct Kernel {
     nexthops: BTreeMap<u32, KernelNexthop>,
     answers: VecDeque<(Instant, Input)>,
     addresses: BTreeSet<IpAddr>,
+    on_link: [IpNet; 2],
     down: bool,
 }
 
@@ -40,11 +41,20 @@ impl Kernel {
     /// A kernel whose one link has these addresses in 10.255.0.0/24 and fd00::/64, and a route that is not windrose's.
     #[must_use]
     pub fn new(addresses: [IpAddr; 2]) -> Self {
+        let v4 = Ipv4Net::new(Ipv4Addr::new(10, 255, 0, 0), 24).unwrap_or_default();
+        let v6 = Ipv6Net::new(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0), 64).unwrap_or_default();
+        Self::on(addresses, [v4.into(), v6.into()])
+    }
+
+    /// The same with a link on which these are.
+    #[must_use]
+    pub fn on(addresses: [IpAddr; 2], on_link: [IpNet; 2]) -> Self {
         let mut kernel = Self {
             addresses: addresses.into(),
+            on_link,
             ..Self::default()
         };
-        for route in on_link_routes() {
+        for route in kernel.on_link_routes() {
             kernel.put(route);
         }
         let elsewhere = Ipv4Net::new(Ipv4Addr::new(10, 255, 77, 0), 24).unwrap_or_default();
@@ -60,12 +70,12 @@ impl Kernel {
         self.down = !up;
         let mut facts = vec![self.link()];
         if up {
-            for route in on_link_routes() {
+            for route in self.on_link_routes() {
                 self.put(route.clone());
                 facts.push(Fact::Route(route));
             }
         } else {
-            for route in on_link_routes() {
+            for route in self.on_link_routes() {
                 self.routes
                     .remove(&(route.prefix, route.table, route.metric));
                 facts.push(Fact::RouteGone(route));
@@ -303,6 +313,30 @@ impl Kernel {
         }
     }
 
+    /// The gateways of windrose's route to `prefix`, if there is one.
+    #[must_use]
+    pub fn gateways(&self, prefix: IpNet) -> Vec<IpAddr> {
+        let here = (prefix, 0, 0)..=(prefix, u32::MAX, u32::MAX);
+        let mut here = self.routes.range(here).map(|(_, route)| route);
+        let paths = match here.find(|r| r.protocol > PROTOCOL_STATIC).map(|r| &r.kind) {
+            Some(RouteKind::Unicast(RouteVia::Nexthop(id))) => self.paths(*id),
+            Some(RouteKind::Unicast(RouteVia::Paths(paths))) => {
+                paths.iter().map(|(path, _)| *path).collect()
+            }
+            Some(_) | None => Vec::new(),
+        };
+        paths.iter().filter_map(|path| path.gateway).collect()
+    }
+
+    /// The routes that come and go with the link.
+    fn on_link_routes(&self) -> [KernelRoute; 2] {
+        let [v4, v6] = self.on_link;
+        [
+            foreign(v4, 0, PROTOCOL_KERNEL),
+            foreign(v6, 256, PROTOCOL_KERNEL),
+        ]
+    }
+
     fn put(&mut self, route: KernelRoute) {
         self.routes
             .insert((route.prefix, route.table, route.metric), route);
@@ -476,16 +510,6 @@ impl Kernel {
 enum Fault {
     Errno(i32),
     Foreign,
-}
-
-/// The routes that come and go with the link.
-fn on_link_routes() -> [KernelRoute; 2] {
-    let v4 = Ipv4Net::new(Ipv4Addr::new(10, 255, 0, 0), 24).unwrap_or_default();
-    let v6 = Ipv6Net::new(Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 0), 64).unwrap_or_default();
-    [
-        foreign(v4.into(), 0, PROTOCOL_KERNEL),
-        foreign(v6.into(), 256, PROTOCOL_KERNEL),
-    ]
 }
 
 fn foreign(prefix: IpNet, metric: u32, protocol: u8) -> KernelRoute {

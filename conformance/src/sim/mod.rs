@@ -4,6 +4,7 @@ mod calm;
 mod draw;
 mod invariants;
 mod kernel;
+mod mesh;
 mod model;
 mod net;
 mod policy;
@@ -12,6 +13,7 @@ mod restarts;
 mod scenario;
 mod world;
 
+pub use mesh::{Figures, MeshOutcome, run_large, run_mesh};
 pub use net::{Arrival, Chance, Pipe};
-pub use scenario::{GRACEFUL_FROM, Outcome, RICH_FROM, run};
+pub use scenario::{GRACEFUL_FROM, MESH_FROM, Outcome, RICH_FROM, run};
 pub use world::{Dead, Host, World};

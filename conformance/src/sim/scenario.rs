@@ -7,6 +7,7 @@ use speaker::config::Config;
 
 use super::calm;
 use super::draw::{self, Topology};
+use super::mesh::{MeshOutcome, run_mesh};
 use super::model;
 use super::net::Chance;
 use super::restarts;
@@ -23,6 +24,9 @@ pub const GRACEFUL_FROM: u64 = 10_000;
 /// Seeds from here on have all there is: reflectors among others, several paths, aggregates, redistribution, drains.
 pub const RICH_FROM: u64 = 20_000;
 
+/// Seeds from here on have gateways with BFD and probes, on links that lose packets.
+pub const MESH_FROM: u64 = 1_000_000;
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Outcome {
@@ -37,6 +41,19 @@ pub struct Outcome {
 /// Runs the world that `seed` names.
 #[must_use]
 pub fn run(seed: u64, start: Instant) -> Outcome {
+    if seed >= MESH_FROM {
+        let MeshOutcome {
+            fault,
+            trace,
+            summary,
+            ..
+        } = run_mesh(seed, start);
+        return Outcome {
+            fault,
+            oscillated: false,
+            trace: format!("{trace}{summary}\n"),
+        };
+    }
     let mut world = World::new(seed, start);
     let rich = seed >= RICH_FROM;
     let mut topology = match rich {

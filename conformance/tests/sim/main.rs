@@ -12,13 +12,24 @@ use conformance::sim;
 /// Seeds that once showed a fault, and plain ones to find the next.
 const SEEDS: std::ops::Range<u64> = 0..400;
 /// A run that takes its time is told again, to see that it is the same.
-const TOLD_TWICE: [u64; 6] = [3, 77, 150, 301, sim::GRACEFUL_FROM + 5, sim::RICH_FROM + 7];
+const TOLD_TWICE: [u64; 7] = [
+    3,
+    77,
+    150,
+    301,
+    sim::GRACEFUL_FROM + 5,
+    sim::RICH_FROM + 7,
+    sim::MESH_FROM + 5,
+];
 
 /// The same with hosts that restart gracefully, and crash all the time.
 const GRACEFUL: std::ops::Range<u64> = sim::GRACEFUL_FROM..sim::GRACEFUL_FROM + 150;
 
 /// Hosts have all there is, and once the world is at rest they leave and come back.
 const RICH: std::ops::Range<u64> = sim::RICH_FROM..sim::RICH_FROM + 150;
+
+/// Gateways with BFD and probes: packets are lost, late, out of order, in bursts; links are cut, clocks set.
+const MESH: std::ops::Range<u64> = sim::MESH_FROM..sim::MESH_FROM + 40;
 
 /// In these, routes oscillate without end: by MED (RFC 3345), or by LOCAL_PREF. One tells so much within an instant that
 /// what is chosen is always the same after it.
@@ -37,6 +48,11 @@ fn every_seed_with_graceful_restart_ends_as_the_model_says() {
 #[test]
 fn every_seed_with_all_there_is_ends_as_the_model_says() {
     all_end_well(RICH);
+}
+
+#[test]
+fn gateways_on_bad_links_move_for_a_reason_only_and_come_to_rest_on_the_best_ways() {
+    all_end_well(MESH);
 }
 
 /// Worlds that cannot come to rest are seen to be such, and do once nobody prefers anything.
