@@ -25,7 +25,7 @@ enum Task {
         #[arg(long)]
         keep: bool,
     },
-    /// A link between two regions loses packets: when traffic leaves it, what is lost, when it comes back.
+    /// A link between two regions loses packets, or holds them up: when traffic leaves it, what is lost, when it comes back.
     Reroute(Reroute),
     /// Removes labs that were kept.
     Remove,
@@ -44,7 +44,7 @@ struct Reroute {
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "100,40,20,20-one-way,5,1,bursts"
+        default_value = "100,40,20,20-one-way,5,1,bursts,spikes,reordered,late"
     )]
     losses: Vec<String>,
     /// How often each is measured.

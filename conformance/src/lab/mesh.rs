@@ -1,9 +1,15 @@
 //! Three regions tied together by a full mesh of WireGuard tunnels, an interface a peer, over an Internet that can lose
 //! packets.
 
-use anyhow::Result;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 
-use super::{Host, KeyPair, Lab, WireGuard, lose};
+use anyhow::{Context as _, Result};
+
+use super::{Host, KeyPair, Lab, Relay, WireGuard, lose};
+
+/// Where a relay receives.
+const RELAY_PORT: u16 = 52000;
 
 /// A region: a gateway, Pods behind it, a tunnel to every other region.
 #[derive(Debug)]
@@ -60,6 +66,16 @@ impl Region {
         format!("198.18.{}.2", self.index)
     }
 
+    /// The address of the router that connects it.
+    fn router(&self) -> String {
+        format!("198.18.{}.1", self.index)
+    }
+
+    /// Where its tunnel to another region receives.
+    const fn port(other: &Self) -> u16 {
+        51820 + other.index
+    }
+
     /// Its address in the tunnel to another region.
     #[must_use]
     pub fn tunnel(&self, other: &Self) -> String {
@@ -102,7 +118,8 @@ impl Region {
 pub struct Mesh {
     internet: Host,
     gateways: Vec<(&'static Region, Host)>,
-    tunnels: Vec<WireGuard>,
+    /// By whose it is, and to whom.
+    tunnels: BTreeMap<(u16, u16), WireGuard>,
 }
 
 impl Mesh {
@@ -114,7 +131,7 @@ impl Mesh {
         let mut mesh = Self {
             internet: lab.host("internet")?,
             gateways: Vec::new(),
-            tunnels: Vec::new(),
+            tunnels: BTreeMap::new(),
         };
         for region in &REGIONS {
             let gateway = mesh.gateway(lab, region)?;
@@ -133,7 +150,7 @@ impl Mesh {
     /// How many tunnel interfaces there are, and whether the kernel runs all of them.
     #[must_use]
     pub fn tunnels(&self) -> (usize, bool) {
-        let in_kernel = self.tunnels.iter().all(WireGuard::in_kernel);
+        let in_kernel = self.tunnels.values().all(WireGuard::in_kernel);
         (self.tunnels.len(), in_kernel)
     }
 
@@ -160,16 +177,38 @@ impl Mesh {
         lose(&self.internet, &[(&from, &to, there), (&to, &from, back)])
     }
 
+    /// Has what goes between two regions pass through a relay, which can make it late.
+    ///
+    /// # Errors
+    /// `wg` refuses, or there is one already.
+    pub fn relay(&self, from: &Region, to: &Region, seed: u32) -> Result<Relay> {
+        let at = |address: String, port| -> Result<SocketAddr> {
+            Ok(SocketAddr::new(address.parse::<IpAddr>()?, port))
+        };
+        let side = |region: &Region, other: &Region| -> Result<_> {
+            let inner = at(region.router(), RELAY_PORT)?;
+            Ok((inner, at(region.public(), Region::port(other))?))
+        };
+        let (near, far) = (side(from, to)?, side(to, from)?);
+        let relay = Relay::start(&self.internet, near, far, seed)?;
+        for (region, other, (inner, _)) in [(from, to, near), (to, from, far)] {
+            let tunnel = self.tunnels.get(&(region.index, other.index));
+            let tunnel = tunnel.context("no such tunnel")?;
+            tunnel.redirect(&inner.to_string())?;
+        }
+        Ok(relay)
+    }
+
     /// Lets it run on when this value is gone.
     pub(super) fn detach(self) {
-        self.tunnels.into_iter().for_each(WireGuard::detach);
+        self.tunnels.into_values().for_each(WireGuard::detach);
     }
 
     fn gateway(&self, lab: &Lab, region: &Region) -> Result<Host> {
         let host = lab.host(region.name)?;
         let interface = format!("to-{}", region.code);
         lab.link((&host, "eth0"), (&self.internet, &interface))?;
-        let router = format!("198.18.{}.1", region.index);
+        let router = region.router();
         self.internet.address(&interface, &format!("{router}/30"))?;
         host.address("eth0", &format!("{}/30", region.public()))?;
         host.ip(&format!("route add 198.18.0.0/16 via {router}"))?;
@@ -188,16 +227,17 @@ impl Mesh {
                     continue;
                 }
                 let tunnel = WireGuard::create(lab, host, &region.device(other))?;
-                let endpoint = format!("{}:{}", other.public(), 51820 + region.index);
+                let endpoint = format!("{}:{}", other.public(), Region::port(region));
                 let address = format!("{}/24", region.tunnel(other));
                 let link_local = format!("fe80::{}/64", region.index);
                 tunnel.connect(
                     own,
-                    51820 + other.index,
+                    Region::port(other),
                     (theirs, &endpoint),
                     &[&address, &link_local],
                 )?;
-                self.tunnels.push(tunnel);
+                let ends = (region.index, other.index);
+                self.tunnels.insert(ends, tunnel);
             }
         }
         Ok(())

@@ -123,6 +123,18 @@ impl WireGuard {
         .map(drop)
     }
 
+    /// Its one peer is to be reached elsewhere.
+    ///
+    /// # Errors
+    /// `wg` refuses.
+    pub fn redirect(&self, endpoint: &str) -> Result<()> {
+        let interface = &self.interface;
+        let peer = self.wg(&format!("show {interface} peers"))?;
+        let peer = peer.trim();
+        self.wg(&format!("set {interface} peer {peer} endpoint {endpoint}"))
+            .map(drop)
+    }
+
     /// The AllowedIPs of a peer, sorted.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ pub use report::{Entry, Report};
 pub use verdict::{Timeline, Verdict, judge};
 
 use crate::lab::mesh::{Mesh, REGIONS};
-use crate::lab::{Echo, Host, Lab};
+use crate::lab::{Echo, Host, Lab, Late, Relay};
 
 /// What all the daemons need.
 pub const PROGRAMS: [&str; 6] = ["ip", "wg", "nft", "bird", "/usr/lib/frr/bgpd", "babeld"];
@@ -37,10 +37,46 @@ pub struct Impairment {
     pub loss: (u8, u8),
     /// It loses all of them in bursts and none between: of such and such mean length.
     pub bursts: Option<(Duration, Duration)>,
+    /// It loses nothing, and packets are late there and back.
+    pub late: Option<Lateness>,
     /// How long.
     pub bad: Duration,
     /// How long it is whole afterwards, at most.
     pub whole: Duration,
+}
+
+/// When packets are late.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lateness {
+    /// All the time, in such a way. Traffic has to go another way if all of them are.
+    Always(Late),
+    /// All packets, by so much, for so long, as often as this.
+    Spikes {
+        /// They are so late,
+        by: Duration,
+        /// for so long,
+        lasting: Duration,
+        /// from the beginning of one spike to that of the next.
+        every: Duration,
+    },
+}
+
+impl Impairment {
+    /// Whether echoes have to go another way, and replies: what chance or a moment holds up is no reason.
+    const fn forbids(&self) -> (bool, bool) {
+        match self.late {
+            Some(Lateness::Always(late)) => (late.percent >= 100, late.percent >= 100),
+            Some(Lateness::Spikes { .. }) => (false, false),
+            None => (self.loss.0 > 0, self.loss.1 > 0),
+        }
+    }
+}
+
+const fn late(name: &'static str, late: Lateness) -> Impairment {
+    Impairment {
+        late: Some(late),
+        ..both(name, 0, 30)
+    }
 }
 
 const fn both(name: &'static str, percent: u8, bad: u64) -> Impairment {
@@ -48,13 +84,14 @@ const fn both(name: &'static str, percent: u8, bad: u64) -> Impairment {
         name,
         loss: (percent, percent),
         bursts: None,
+        late: None,
         bad: Duration::from_secs(bad),
         whole: Duration::from_secs(25),
     }
 }
 
 /// All that is tried.
-pub const IMPAIRMENTS: [Impairment; 7] = [
+pub const IMPAIRMENTS: [Impairment; 10] = [
     both("100", 100, 6),
     both("40", 40, 30),
     both("20", 20, 30),
@@ -68,6 +105,28 @@ pub const IMPAIRMENTS: [Impairment; 7] = [
         bursts: Some((Duration::from_millis(80), Duration::from_millis(400))),
         ..both("bursts", 100, 30)
     },
+    late(
+        "spikes",
+        Lateness::Spikes {
+            by: Duration::from_millis(60),
+            lasting: Duration::from_millis(200),
+            every: Duration::from_secs(2),
+        },
+    ),
+    late(
+        "reordered",
+        Lateness::Always(Late {
+            by: Duration::from_millis(25),
+            percent: 5,
+        }),
+    ),
+    late(
+        "late",
+        Lateness::Always(Late {
+            by: Duration::from_millis(30),
+            percent: 100,
+        }),
+    ),
 ];
 
 /// Runs every contestant `runs` times with every impairment, `at_once` labs at a time, and hands each outcome to `done`.
@@ -119,6 +178,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub fn trial(who: Contestant, impairment: &Impairment, seed: u32) -> Result<(Verdict, Sessions)> {
     let lab = Lab::new()?;
     let mesh = Mesh::new(&lab)?;
+    let relay = match impairment.late {
+        Some(_) => Some(mesh.relay(&REGIONS[0], &REGIONS[1], seed)?),
+        None => None,
+    };
     let mut pods = Vec::new();
     for (region, gateway) in mesh.gateways() {
         let (name, subnet) = (
@@ -143,7 +206,7 @@ pub fn trial(who: Contestant, impairment: &Impairment, seed: u32) -> Result<(Ver
     let echo = Echo::start((near, near_address), (far, far_address))?;
     std::thread::sleep(Duration::from_secs(1));
 
-    let bad = impair(&mesh, impairment, &echo, seed)?;
+    let bad = impair((&mesh, relay.as_ref()), impairment, &echo, seed)?;
     let sessions = daemons.sessions()?;
     mesh.lose(&REGIONS[0], &REGIONS[1], 0, 0)?;
     let whole = echo.now();
@@ -152,11 +215,12 @@ pub fn trial(who: Contestant, impairment: &Impairment, seed: u32) -> Result<(Ver
         std::thread::sleep(LOOK_EVERY);
     }
     std::thread::sleep(Duration::from_secs(1));
+    let (there, back) = impairment.forbids();
     let at = Timeline {
         bad,
         whole,
-        there: impairment.loss.0 > 0,
-        back: impairment.loss.1 > 0,
+        there,
+        back,
     };
     let verdict = judge(&echo.finish()?, at);
     let sessions = Sessions {
@@ -167,9 +231,18 @@ pub fn trial(who: Contestant, impairment: &Impairment, seed: u32) -> Result<(Ver
 }
 
 /// Makes the link between the first two regions bad for as long as it is to be. Returns since when it is.
-fn impair(mesh: &Mesh, how: &Impairment, echo: &Echo, seed: u32) -> Result<Duration> {
+fn impair(
+    (mesh, relay): (&Mesh, Option<&Relay>),
+    how: &Impairment,
+    echo: &Echo,
+    seed: u32,
+) -> Result<Duration> {
     let lose = |(there, back)| mesh.lose(&REGIONS[0], &REGIONS[1], there, back);
     let bad = echo.now();
+    if let (Some(relay), Some(late)) = (relay, how.late) {
+        hold_up(relay, late, how.bad);
+        return Ok(bad);
+    }
     let Some((burst, pause)) = how.bursts else {
         lose(how.loss)?;
         std::thread::sleep(how.bad);
@@ -183,6 +256,26 @@ fn impair(mesh: &Mesh, how: &Impairment, echo: &Echo, seed: u32) -> Result<Durat
         }
     }
     Ok(bad)
+}
+
+/// Makes packets late for so long.
+fn hold_up(relay: &Relay, late: Lateness, time: Duration) {
+    match late {
+        Lateness::Always(late) => {
+            relay.set(late);
+            std::thread::sleep(time);
+        }
+        Lateness::Spikes { by, lasting, every } => {
+            let start = Instant::now();
+            while start.elapsed() < time {
+                relay.set(Late { by, percent: 100 });
+                std::thread::sleep(lasting);
+                relay.set(Late::NEVER);
+                std::thread::sleep(every.saturating_sub(lasting));
+            }
+        }
+    }
+    relay.set(Late::NEVER);
 }
 
 /// A time that is exponentially distributed about its mean, six times that at most.

@@ -32,6 +32,10 @@ pub struct Verdict {
     pub outage: Duration,
     /// The share of echoes lost as long as the link was bad, 0 to 1.
     pub lost: f64,
+    /// The longest time from an echo to its reply, as long as the link was bad.
+    pub slowest: Duration,
+    /// Replies that came after one to a later echo, meanwhile.
+    pub overtaken: u32,
     /// How often the path changed meanwhile, both directions together.
     pub changes: u32,
     /// Whether a direction changed that had no reason to.
@@ -40,6 +44,8 @@ pub struct Verdict {
     pub returned: Option<Duration>,
     /// Echoes lost after the link had become whole.
     pub lost_then: u32,
+    /// How often the path changed then, both directions together.
+    pub changes_then: u32,
 }
 
 /// Judges a stream.
@@ -69,11 +75,18 @@ pub fn judge(samples: &[Sample], at: Timeline) -> Verdict {
         .map(|s| s.sent)
         .max();
     let ended_direct = whole.last().is_some_and(|sample| !is_away(sample));
-    let [there, back] = changes(&bad);
+    let [there, back] = changes(&bad, [DIRECT; 2]);
+    let then = changes(&whole, ended(&bad));
     Verdict {
         settled: Some(settled).filter(|settled| *settled + CALM < at.whole.saturating_sub(at.bad)),
         outage: outage(samples, at),
         lost: ratio(lost, bad.len()),
+        slowest: bad
+            .iter()
+            .filter_map(|s| taken(s))
+            .max()
+            .unwrap_or_default(),
+        overtaken: overtaken(&bad),
         changes: there + back,
         needless: (!at.there && there > 0) || (!at.back && back > 0),
         returned: ended_direct
@@ -82,6 +95,7 @@ pub fn judge(samples: &[Sample], at: Timeline) -> Verdict {
             .iter()
             .filter(|sample| sample.reply.is_none())
             .fold(0, |count, _| count + 1),
+        changes_then: then.iter().sum(),
     }
 }
 
@@ -104,10 +118,30 @@ fn outage(samples: &[Sample], at: Timeline) -> Duration {
     longest
 }
 
-/// How often each direction took another number of routers.
-fn changes(samples: &[&Sample]) -> [u32; 2] {
+fn taken(sample: &Sample) -> Option<Duration> {
+    Some(sample.reply?.came.saturating_sub(sample.sent))
+}
+
+fn overtaken(samples: &[&Sample]) -> u32 {
+    let came = samples.iter().filter_map(|s| Some(s.reply?.came));
+    let (mut earliest, mut count) = (Duration::MAX, 0);
+    for came in came.rev() {
+        count += u32::from(came > earliest);
+        earliest = earliest.min(came);
+    }
+    count
+}
+
+/// Over how many routers each direction went last.
+fn ended(samples: &[&Sample]) -> [u8; 2] {
+    let last = samples.iter().rev().find_map(|sample| sample.reply);
+    last.map_or([DIRECT; 2], |reply| [reply.there, reply.back])
+}
+
+/// How often each direction took another number of routers than before, which were at first these.
+fn changes(samples: &[&Sample], mut last: [u8; 2]) -> [u32; 2] {
     let replies = samples.iter().filter_map(|sample| sample.reply);
-    let (mut last, mut changes) = ([DIRECT; 2], [0; 2]);
+    let mut changes = [0; 2];
     for reply in replies {
         for ((last, changes), now) in last
             .iter_mut()

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use conformance::lab::{Host, Lab, Windrosed};
-use conformance::reroute::{Contestant, IMPAIRMENTS, Sessions, Verdict, trial};
+use conformance::reroute::{Contestant, IMPAIRMENTS, Impairment, Sessions, Verdict, trial};
 use serde_json::Value;
 
 /// As long as a loss may take to be found, a route to move or to come back.
@@ -229,19 +229,22 @@ fn loss_in_one_direction_moves_that_direction_alone() -> Result<()> {
 }
 
 /// A trial of windrosed over WireGuard, as `cargo xtask lab reroute` makes many of. `None`: something is missing here.
-fn over_wireguard(loss: &str) -> Result<Option<(Verdict, Sessions)>> {
+/// `bad`: for so long, if not for as long as there.
+fn over_wireguard(loss: &str, bad: Option<Duration>) -> Result<Option<(Verdict, Sessions)>> {
     let windrosed = Windrosed::program();
     if Lab::for_test(&[windrosed.as_str(), "wg", "wireguard-go", "nft"])?.is_none() {
         return Ok(None);
     }
     let impairment = IMPAIRMENTS.iter().find(|known| known.name == loss);
     let impairment = impairment.context("no such loss")?;
-    trial(Contestant::Windrosed, impairment, 1).map(Some)
+    let bad = bad.unwrap_or(impairment.bad);
+    let impairment = Impairment { bad, ..*impairment };
+    trial(Contestant::Windrosed, &impairment, 1).map(Some)
 }
 
 #[test]
 fn a_wireguard_link_that_is_cut_is_left_by_bfd_and_taken_again_without_a_loss() -> Result<()> {
-    let Some((verdict, sessions)) = over_wireguard("100")? else {
+    let Some((verdict, sessions)) = over_wireguard("100", None)? else {
         return Ok(());
     };
     ensure!(
@@ -269,7 +272,7 @@ fn a_wireguard_link_that_is_cut_is_left_by_bfd_and_taken_again_without_a_loss() 
 
 #[test]
 fn traffic_leaves_a_lossy_wireguard_link_once_and_no_session_is_lost() -> Result<()> {
-    let Some((verdict, sessions)) = over_wireguard("20")? else {
+    let Some((verdict, sessions)) = over_wireguard("20", None)? else {
         return Ok(());
     };
     ensure!(sessions == Sessions::default(), "{sessions:?}");
@@ -282,6 +285,51 @@ fn traffic_leaves_a_lossy_wireguard_link_once_and_no_session_is_lost() -> Result
     ensure!(verdict.returned.is_some(), "{verdict:?}");
     ensure!(
         verdict.changes == 2 && verdict.lost_then == 0,
+        "{verdict:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn what_is_late_for_a_moment_or_out_of_order_moves_no_traffic() -> Result<()> {
+    let bad = Some(Duration::from_secs(12));
+    for (loss, at_least) in [("spikes", 100), ("reordered", 25)] {
+        let Some((verdict, sessions)) = over_wireguard(loss, bad)? else {
+            return Ok(());
+        };
+        println!("{loss}: {verdict:?} {sessions:?}");
+        ensure!(
+            verdict.slowest >= Duration::from_millis(at_least),
+            "nothing was late: {verdict:?}"
+        );
+        ensure!(loss != "reordered" || verdict.overtaken > 10, "{verdict:?}");
+        ensure!(
+            verdict.changes == 0 && verdict.changes_then == 0,
+            "{verdict:?} {sessions:?}"
+        );
+        ensure!(sessions.bgp_lost == 0, "{sessions:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_link_that_stays_late_is_left_once_and_taken_again_once() -> Result<()> {
+    let bad = Some(Duration::from_secs(20));
+    let Some((verdict, sessions)) = over_wireguard("late", bad)? else {
+        return Ok(());
+    };
+    println!("{verdict:?}");
+    ensure!(sessions == Sessions::default(), "{sessions:?}");
+    ensure!(
+        verdict.settled.is_some() && verdict.returned.is_some(),
+        "{verdict:?}"
+    );
+    ensure!(
+        (verdict.changes, verdict.changes_then) == (2, 2),
+        "{verdict:?}"
+    );
+    ensure!(
+        verdict.lost < 0.002 && verdict.lost_then == 0,
         "{verdict:?}"
     );
     Ok(())

@@ -40,6 +40,7 @@ fn who_leaves_a_dead_link_at_once_was_out_for_that_long() {
     assert!((verdict.lost - 0.013).abs() < 1e-9, "{verdict:?}");
     assert_eq!((verdict.changes, verdict.needless), (2, false));
     assert_eq!(verdict.returned, Some(Duration::from_millis(3990)));
+    assert_eq!(verdict.changes_then, 2);
     assert_eq!(verdict.lost_then, 0);
 }
 
@@ -52,7 +53,7 @@ fn who_never_leaves_has_not_settled_and_who_never_comes_back_has_not_returned() 
     });
     let verdict = judge(&samples, timeline(true, true));
     assert_eq!((verdict.settled, verdict.returned), (None, None));
-    assert_eq!(verdict.changes, 0);
+    assert_eq!((verdict.changes, verdict.changes_then), (0, 1));
     assert!((verdict.lost - 0.2).abs() < 1e-9);
 }
 
@@ -69,6 +70,22 @@ fn when_one_way_is_bad_the_other_is_to_stay() {
     assert_eq!((verdict.changes, verdict.needless), (1, false));
     let verdict = judge(&one(3), timeline(true, false));
     assert_eq!((verdict.changes, verdict.needless), (2, true));
+}
+
+#[test]
+fn what_is_late_and_what_is_overtaken_is_counted() {
+    let mut samples = stream(2000, |_| Some((2, 2)));
+    for (place, late) in [(50, 90), (200, 25), (300, 80), (1500, 70)] {
+        let reply = samples[place].reply.as_mut().unwrap();
+        reply.came += Duration::from_millis(late);
+    }
+    let verdict = judge(&samples, timeline(false, false));
+    assert_eq!(verdict.slowest, Duration::from_millis(80));
+    assert_eq!(verdict.overtaken, 2);
+    assert_eq!(
+        (verdict.lost_then, verdict.changes, verdict.needless),
+        (0, 0, false)
+    );
 }
 
 #[test]
