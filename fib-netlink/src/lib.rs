@@ -88,7 +88,8 @@ pub struct Through {
     pub without: Option<Ways>,
 }
 
-/// Next hops that share the traffic by weight, 1..=255. Their order does not matter.
+/// Next hops that share the traffic by weight, 1..=255. Those with the weight 0 are spare: they are used while none of the
+/// others can be. Their order does not matter.
 pub type NextHops = SmallVec<[(NextHop, u8); 2]>;
 
 /// What the kernel shall do with packets to a prefix.
@@ -128,6 +129,16 @@ pub enum Input {
         /// Where in the kernel.
         at: Placement,
     },
+    /// A neighbor does not answer any more: next hops behind it are not used by routes that have a spare one, until
+    /// [`Input::Settled`]. That takes a message a pair of next hops, whatever the number of routes.
+    Suspect {
+        /// The next hop itself, or the gateway to it.
+        neighbor: IpAddr,
+        /// The device through which it is a gateway; `None`: any.
+        interface: Option<u32>,
+    },
+    /// All that follows from what [`Input::Suspect`] said has been told.
+    Settled,
     /// Another configuration. What is wanted is to be told again: that is where its defaults come in. When routes begin
     /// to be installed, [`Input::StartupDone`] is waited for as at start. The protocol number stays as it is.
     Configure(FibConfig),

@@ -4,6 +4,7 @@
 //! when a next hop is reached another way, one message moves all routes. Where the kernel has no such
 //! objects, an object here is the list of paths that a route carries itself.
 
+mod lean;
 mod objects;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,9 @@ struct Hop {
     paths: Paths,
     /// The kernel refused it; it waits.
     refused: bool,
+    /// Somebody says that its neighbor is gone, and what follows from that is not known yet: where there is another way, it
+    /// is not used.
+    suspect: bool,
     /// The objects of its paths, as far as they have one; the first one stays when no path is left.
     objects: SmallVec<[Option<usize>; 1]>,
 }
@@ -70,6 +74,8 @@ struct Set {
     target: Option<usize>,
     /// Routes that want it need a look.
     changed: bool,
+    /// Routes that want it lean on other objects: see [`Nexthops::leans`].
+    leaning: bool,
 }
 
 /// All of them. Bounded by what routes want and by what the kernel has.
@@ -151,6 +157,7 @@ impl Nexthops {
             group: None,
             target: None,
             changed: false,
+            leaning: false,
         });
         self.by_members.insert(members, index);
         self.last = index;
@@ -225,6 +232,33 @@ impl Nexthops {
         self.hop_changed(index, resolver);
     }
 
+    /// Somebody says that neighbors are gone: the next hops that are behind them are not used where there is another way.
+    pub(crate) fn suspect(
+        &mut self,
+        is_behind: impl Fn(NextHop, &[(Path, u8)]) -> bool,
+        resolver: &Resolver,
+    ) {
+        let behind = |hop: &Hop| !hop.suspect && is_behind(hop.next_hop, &hop.paths);
+        self.set_suspect(behind, true, resolver);
+    }
+
+    /// What followed from that is known by now.
+    pub(crate) fn trust_all(&mut self, resolver: &Resolver) {
+        self.set_suspect(|hop| hop.suspect, false, resolver);
+    }
+
+    fn set_suspect(&mut self, which: impl Fn(&Hop) -> bool, suspect: bool, resolver: &Resolver) {
+        let hops = self.hops.iter_mut().filter(|(_, hop)| which(hop));
+        let mark = |(index, hop): (usize, &mut Hop)| {
+            hop.suspect = suspect;
+            index
+        };
+        let hops: Vec<usize> = hops.map(mark).collect();
+        for hop in hops {
+            self.hop_changed(hop, resolver);
+        }
+    }
+
     /// A refusal's time is over: try again.
     pub(crate) fn retry_hop(&mut self, next_hop: NextHop, resolver: &Resolver) {
         let Some(&index) = self.by_next_hop.get(&next_hop) else {
@@ -284,6 +318,7 @@ impl Nexthops {
             sets: 1,
             paths,
             refused: false,
+            suspect: false,
             objects: SmallVec::new(),
         });
         self.by_next_hop.insert(next_hop, index);
@@ -331,7 +366,7 @@ impl Nexthops {
             return;
         };
         let before = set.target;
-        if before != target {
+        if before != target || set.leaning {
             set.changed = true;
             self.rows_concerned = true;
             self.aim(index, target);
@@ -374,6 +409,7 @@ impl Nexthops {
         if let ([(hop, _)], [_], None) = (hops.as_slice(), usable.as_slice(), group) {
             return Some(self.path_object(*hop, 0, present, resolver));
         }
+        let group = self.keep_upright(index, group, &usable);
         let adopted = group.or_else(|| self.adopt_group(&usable, present));
         for usable in &usable {
             self.path_object(usable.hop, usable.at, None, resolver);
@@ -394,11 +430,26 @@ impl Nexthops {
         usable.map(|usable| (usable.path, usable.weight)).collect()
     }
 
-    /// Of a set's next hops, the paths that can be used. The share of a next hop is shared by its paths.
+    /// Of a set's next hops, the paths that can be used: of those with a weight; of the others, when there is none.
     fn usable(&self, hops: &[(usize, u8)]) -> SmallVec<[Usable; 4]> {
-        let each = hops.iter().filter_map(|(index, weight)| {
-            let hop = self.hops.get(*index)?;
-            Some((*index, *weight, hop.usable()))
+        let weighted = hops.iter().copied().filter(|(_, weight)| *weight > 0);
+        let spare = hops.iter().filter(|(_, weight)| *weight == 0);
+        let trusted = |(hop, _): &(usize, u8)| self.hops.get(*hop).is_some_and(|hop| !hop.suspect);
+        let mut usable = self.usable_of(weighted.clone().filter(trusted));
+        if usable.is_empty() {
+            usable = self.usable_of(spare.map(|(hop, _)| (*hop, 1)).filter(trusted));
+        }
+        if usable.is_empty() {
+            usable = self.usable_of(weighted);
+        }
+        usable
+    }
+
+    /// The paths of next hops. The share of a next hop is shared by its paths.
+    fn usable_of(&self, hops: impl Iterator<Item = (usize, u8)>) -> SmallVec<[Usable; 4]> {
+        let each = hops.filter_map(|(index, weight)| {
+            let hop = self.hops.get(index)?;
+            Some((index, weight, hop.usable()))
         });
         let mut usable: SmallVec<[Usable; 4]> = SmallVec::new();
         let mut shares: SmallVec<[u64; 4]> = SmallVec::new();

@@ -20,6 +20,7 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use crate::nexthops::Nexthops;
+use crate::op::Path;
 use crate::resolve::Resolver;
 use crate::retry::{Retries, Subject};
 use crate::source::{SourceId, Sources};
@@ -111,6 +112,8 @@ pub struct Fib {
     nexthop_objects: bool,
     /// Routes are not installed any more: what is there goes.
     retiring: bool,
+    /// Neighbors are said to be gone, and what follows from it has not been told.
+    suspects: bool,
     /// When the queues are to be looked at, if something is in them.
     look_at: Option<Instant>,
     /// When next hops are to be resolved again, if routes of ours that may lead to them changed.
@@ -194,6 +197,7 @@ impl Fib {
             sources: Sources::default(),
             nexthop_objects: true,
             retiring: false,
+            suspects: false,
             look_at: None,
             resolve_at: None,
             totals: Totals::default(),
@@ -212,6 +216,11 @@ impl Fib {
                 self.want(now, prefix, route, at, out);
                 self.lead(now, prefix);
             }
+            Input::Suspect {
+                neighbor,
+                interface,
+            } => self.suspect(now, neighbor, interface),
+            Input::Settled => self.trust_all(now),
             Input::Configure(config) => self.configure(now, config, out),
             Input::Track(next_hop) => self.track(next_hop, out),
             Input::Untrack(next_hop) => self.untrack(next_hop),
@@ -344,6 +353,27 @@ impl Fib {
         self.want_at(now, key, wanted, source);
         if self.table.is_spread() {
             self.want_only(now, key);
+        }
+    }
+
+    /// Where there is another way, next hops behind a neighbor are not used until [`Input::Settled`].
+    fn suspect(&mut self, now: Instant, neighbor: IpAddr, interface: Option<u32>) {
+        let through = |(path, _): &(Path, u8)| {
+            let device = interface.is_none_or(|index| index == path.interface);
+            path.gateway == Some(neighbor) && device
+        };
+        let is_behind = |next_hop: NextHop, paths: &[(Path, u8)]| {
+            next_hop.address == neighbor || !paths.is_empty() && paths.iter().all(through)
+        };
+        self.suspects = true;
+        self.nexthops.suspect(is_behind, &self.resolver);
+        self.look_by(now);
+    }
+
+    fn trust_all(&mut self, now: Instant) {
+        if std::mem::take(&mut self.suspects) {
+            self.nexthops.trust_all(&self.resolver);
+            self.look_by(now);
         }
     }
 

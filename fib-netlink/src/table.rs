@@ -107,6 +107,8 @@ impl Marks {
     const SEEN: u8 = 2;
     /// It was found in the kernel at start, and was not wanted so far.
     const ADOPTED: u8 = 4;
+    /// It is among those that can wait.
+    const IDLE: u8 = 8;
 
     const fn has(self, mark: u8) -> bool {
         self.0 & mark != 0
@@ -294,6 +296,35 @@ impl Table {
         None
     }
 
+    /// The row goes the right way, though not as it shall: it is looked at when nothing else is to be done.
+    pub(crate) fn defer(&mut self, key: Key) {
+        let Some(rooms) = self.places.get_mut(usize::from(key.place.0)) else {
+            return;
+        };
+        match key.prefix {
+            IpNet::V4(_) => rooms.ipv4.defer(key.prefix),
+            IpNet::V6(_) => rooms.ipv6.defer(key.prefix),
+        }
+    }
+
+    /// Takes out a row of those that can wait.
+    pub(crate) fn next_idle(&mut self) -> Option<(Key, Row)> {
+        for (index, rooms) in self.places.iter_mut().enumerate() {
+            let idle = rooms.ipv4.next_idle();
+            if let Some((prefix, row)) = idle.or_else(|| rooms.ipv6.next_idle()) {
+                let place = place_id(index);
+                return Some((Key { prefix, place }, row));
+            }
+        }
+        None
+    }
+
+    /// Whether rows are there that can wait.
+    pub(crate) fn has_idle(&self) -> bool {
+        let mut rooms = self.places.iter();
+        rooms.any(|rooms| !rooms.ipv4.idle.is_empty() || !rooms.ipv6.idle.is_empty())
+    }
+
     /// How many rows wait to be looked at.
     pub(crate) fn queued(&self) -> usize {
         self.places.iter().map(Rooms::queued).sum()
@@ -329,6 +360,8 @@ struct Rows<P> {
     rows: HashMap<P, Row, FixedState>,
     changes: VecDeque<P>,
     removals: Vec<P>,
+    /// Each at most once.
+    idle: VecDeque<P>,
     /// The state of the order of removals.
     chance: u64,
 }
@@ -374,6 +407,33 @@ impl<P: Prefix + Hash> Rows<P> {
         self.taken(prefix)
     }
 
+    fn defer(&mut self, prefix: IpNet) {
+        let Some(prefix) = P::from_net(prefix) else {
+            return;
+        };
+        if let Some(row) = self.rows.get_mut(&prefix)
+            && !row.marks.has(Marks::IDLE)
+        {
+            row.marks.set(Marks::IDLE, true);
+            self.idle.push_back(prefix);
+        }
+    }
+
+    /// What waits in another queue too is looked at from there.
+    fn next_idle(&mut self) -> Option<(IpNet, Row)> {
+        let prefix = self.idle.pop_front()?;
+        if self.idle.is_empty() {
+            self.idle = VecDeque::new();
+        }
+        let row = self.rows.get_mut(&prefix)?;
+        row.marks.set(Marks::IDLE, false);
+        let taken = *row;
+        if is_empty(row) {
+            self.rows.remove(&prefix);
+        }
+        Some((prefix.into(), taken))
+    }
+
     fn taken(&mut self, prefix: P) -> Option<(IpNet, Row)> {
         let row = self.rows.get_mut(&prefix)?;
         row.marks.set(Marks::DIRTY, false);
@@ -405,6 +465,7 @@ impl<P> Default for Rows<P> {
             rows: HashMap::default(),
             changes: VecDeque::new(),
             removals: Vec::new(),
+            idle: VecDeque::new(),
             chance: 0,
         }
     }
@@ -422,6 +483,7 @@ fn is_empty(row: &Row) -> bool {
     row.wanted == Slot::NOTHING
         && row.actual == Slot::NOTHING
         && !row.is_dirty()
+        && !row.marks.has(Marks::IDLE)
         && row.flight == Flight::None
 }
 

@@ -1036,6 +1036,77 @@ fn a_hundred_thousand_routes_go_in_and_out() {
     });
 }
 
+/// A neighbor that is gone: all its routes go another way with one message, IPv4 and IPv6, and come back with one.
+#[test]
+fn what_is_spare_takes_over_a_hundred_thousand_routes_at_once() {
+    in_namespace(|| {
+        const ROUTES: u32 = 100_000;
+        let prefix = |n: u32| format!("{}.{}.{}.0/24", 20 + n / 65_536, n / 256 % 256, n % 256);
+        let spare = |used: &str, spare: &str| via(&[(used, 1), (spare, 0)]);
+        let mut rig = Rig::new(FibConfig::default());
+        rig.input(Input::StartupDone);
+        // Both neighbors are in use.
+        rig.want("192.0.2.0/24", via(&[("10.0.2.2", 1)]));
+        rig.want("2001:db8:2::/48", via(&[("fd00:2::2", 1)]));
+        for n in 0..ROUTES {
+            rig.want(&prefix(n), spare("10.0.1.2", "10.0.2.2"));
+        }
+        rig.want("2001:db8::/48", spare("fd00:1::2", "fd00:2::2"));
+        rig.settle();
+        let goes = |gateway: &str| {
+            for n in [0, 1, ROUTES / 2, ROUTES - 1] {
+                let address = prefix(n).replace(".0/24", ".1");
+                let found = ip(&format!("route get {address}"));
+                assert!(found.contains(&format!("via {gateway} ")), "{found}");
+            }
+        };
+        goes("10.0.1.2");
+        let suspect = |rig: &mut Rig, neighbor: &str| {
+            let (before, start) = (rig.ops, Instant::now());
+            rig.input(Input::Suspect {
+                neighbor: neighbor.parse().unwrap(),
+                interface: None,
+            });
+            rig.until("the answer", |rig| rig.flying == 0);
+            println!(
+                "{neighbor} is gone: {} changes in {:?}",
+                rig.ops - before,
+                start.elapsed()
+            );
+            assert_eq!(rig.ops - before, 1);
+        };
+        suspect(&mut rig, "10.0.1.2");
+        goes("10.0.2.2");
+        suspect(&mut rig, "fd00:1::2");
+        let found = ip("-6 route get 2001:db8::1");
+        assert!(found.contains("via fd00:2::2 "), "{found}");
+        rig.input(Input::Settled);
+        rig.until("the way back", |rig| rig.flying == 0);
+        goes("10.0.1.2");
+        // It is gone indeed: that each route says so changes nothing until all do.
+        suspect(&mut rig, "10.0.1.2");
+        let before = rig.ops;
+        for n in 0..ROUTES {
+            rig.want(&prefix(n), via(&[("10.0.2.2", 1)]));
+        }
+        rig.quiet();
+        assert!(rig.ops <= before + 1, "{}", rig.ops - before);
+        goes("10.0.2.2");
+        rig.input(Input::Settled);
+        rig.settle();
+        rig.until("all is written", |rig| rig.ops >= before + ROUTES as usize);
+        rig.settle();
+        goes("10.0.2.2");
+        // IPv4's only object, and those of IPv6: two paths and a group.
+        assert_eq!(
+            ip("nexthop show").lines().count(),
+            4,
+            "{}",
+            ip("nexthop show")
+        );
+    });
+}
+
 fn at(table: Option<u32>, metric: Option<u32>, prefsrc: Option<&str>) -> Placement {
     Placement {
         table,

@@ -19,7 +19,8 @@ use crate::table::{Flags, Path};
 /// What is to happen to packets for a prefix.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Forwarding {
-    /// They go by these next hops, with their weights; sorted, none twice, at least one.
+    /// They go by these next hops, with their weights; sorted, none twice, at least one. The weight 0: it is spare, for when
+    /// the other one is lost; only where there is but one other ([`Rib::tell_spares`]).
     Via(SmallVec<[(NextHopKey, u8); 2]>),
     /// They are dropped silently.
     Blackhole,
@@ -120,22 +121,58 @@ impl<P: Prefix> Plane<P> {
         wanted: &mut dyn FnMut(IpNet, Option<(Forwarding, Placement)>),
     ) -> bool {
         let mut said = Said::default();
+        let mut left = max;
         let Some(mut reader) = self.fib.take() else {
             return false;
         };
-        let more = self.read(&mut reader, max, |net| {
-            if let Some(prefix) = self.table.net(net).map(|n| n.prefix.into()) {
-                let forwarding = self.forwarding(core, net);
+        let mut tell = |plane: &Self, net| {
+            if let Some(prefix) = plane.table.net(net).map(|n| n.prefix.into()) {
+                let forwarding = plane.with_spare(core, net);
                 let placed = forwarding.and_then(|forwarding| {
-                    let placement = self.placement(core, net, &mut said)?;
+                    let placement = plane.placement(core, net, &mut said)?;
                     Some((forwarding, placement))
                 });
                 wanted(prefix, placed);
             }
+        };
+        let more = self.read(&mut reader, max, |net| {
+            left = left.saturating_sub(1);
+            tell(self, net);
         });
         self.fib = Some(reader);
+        // What changes the way comes first.
+        while !more && left > 0 {
+            let Some(net) = self.next_spare() else { break };
+            left -= 1;
+            tell(self, net);
+            self.free_if_forgotten(net);
+        }
         self.trim();
-        more
+        more || self.spares.has_news()
+    }
+
+    /// The same as [`Plane::forwarding`], with what is spare.
+    fn with_spare(&self, core: &Core, net: u32) -> Option<Forwarding> {
+        let mut forwarding = self.forwarding(core, net)?;
+        if let Forwarding::Via(hops) = &mut forwarding
+            && let [(only, _)] = hops.as_slice()
+            && let Some(spare) = self.spare(core, net, *only)
+        {
+            hops.push((spare, 0));
+            hops.sort_unstable();
+        }
+        Some(forwarding)
+    }
+
+    /// The next hop of a path that has one, and drops nothing.
+    pub(crate) fn only_next_hop(core: &Core, prefix: P, path: &Path) -> Option<NextHopKey> {
+        match of_path(core, prefix.into(), path)? {
+            Forwarding::Via(hops) => match hops.as_slice() {
+                [(key, _)] => Some(*key),
+                _ => None,
+            },
+            Forwarding::Blackhole | Forwarding::Unreachable | Forwarding::Prohibit => None,
+        }
     }
 
     /// What the kernel is to do for a net; `None`: it is not the kernel's.

@@ -24,9 +24,11 @@ mod known;
 pub(crate) mod member;
 mod reader;
 mod several;
+mod spare;
 
 use member::Member;
 pub(crate) use reader::Reader;
+pub(crate) use spare::Spares;
 
 /// Entries that all have heard may stay in the journal until there are so many more.
 const TRIM_STEP: usize = if cfg!(test) { 4 } else { 64 };
@@ -40,6 +42,7 @@ pub(crate) struct Plane<P> {
     /// By the peer's number.
     pub(crate) members: Vec<Option<Member>>,
     pub(crate) fib: Option<Reader>,
+    pub(crate) spares: Spares,
     pub(crate) watchers: Vec<Option<Reader>>,
     pub(crate) aggregates: Option<Box<Aggregates<P>>>,
     pub(crate) packer: Packer<P>,
@@ -74,6 +77,7 @@ impl<P: Prefix> Plane<P> {
                 next: 1,
                 walk: None,
             }),
+            spares: Spares::default(),
             watchers: Vec::new(),
             aggregates: None,
             packer: Packer::new(seed),
@@ -317,9 +321,12 @@ impl<P: Prefix> Plane<P> {
         let multipath = core.config.multipath;
         if !best.is_some_and(|best| stays_best(&best, &candidate, multipath)) {
             self.decide(core, net, false);
-        } else if self.table.is_numbered() {
+            return;
+        }
+        if self.table.is_numbered() {
             self.note_others(core, net);
         }
+        self.note_spare(net);
     }
 
     /// A path is another one from now on. False: it is as it was.
@@ -379,6 +386,9 @@ impl<P: Prefix> Plane<P> {
         if !harmless {
             self.decide(core, net, matters);
         }
+        if !matters {
+            self.note_spare(net);
+        }
         self.free_if_forgotten(net);
     }
 
@@ -401,7 +411,7 @@ impl<P: Prefix> Plane<P> {
         let Some((old, first)) = self.table.net(net).map(|n| (n.best, n.first)) else {
             return;
         };
-        let only = self.table.path(first).filter(|p| p.next == NONE);
+        let only = self.table.path(first).copied().filter(|p| p.next == NONE);
         let new = if first == NONE {
             NONE
         } else if let Some(only) = only.filter(|p| !p.flags().has(Flags::MULTIPATH)) {
@@ -420,9 +430,13 @@ impl<P: Prefix> Plane<P> {
         }
         if changed {
             self.note(core, net);
-        } else if self.table.is_numbered() {
-            // Where several paths are told, those that are not chosen count too.
+            return;
+        }
+        if self.table.is_numbered() {
             self.note_others(core, net);
+        }
+        if only.is_none() {
+            self.note_spare(net);
         }
     }
 
@@ -537,22 +551,12 @@ impl<P: Prefix> Plane<P> {
         self.trim_at = 2 * self.journal.len() + TRIM_STEP;
     }
 
-    fn free_if_forgotten(&mut self, net: u32) {
-        let forgotten = |n: &crate::table::Net<P>| n.live && n.first == NONE && n.version == 0;
+    pub(crate) fn free_if_forgotten(&mut self, net: u32) {
+        let forgotten =
+            |n: &crate::table::Net<P>| n.live && n.first == NONE && n.version == 0 && !n.spare_due;
         if self.table.net(net).is_some_and(forgotten) {
             self.table.free_net(net);
         }
-    }
-
-    fn heard_by_all(&self) -> Version {
-        let members = self.members.iter().flatten().map(Member::hold);
-        let readers = self.watchers.iter().flatten().chain(&self.fib);
-        let readers = readers.chain(self.aggregates.iter().map(|a| &a.reader));
-        let waves = self.groups.iter().flatten().filter_map(|g| g.wave.as_ref());
-        let all = members
-            .chain(readers.map(|reader| reader.next))
-            .chain(waves.map(|wave| wave.start));
-        all.min().unwrap_or_else(|| self.journal.end())
     }
 
     /// Compacts the journal. First the groups take in all of it, so that no stale entry has a meaning for anybody:

@@ -368,16 +368,18 @@ impl Rib {
             .fib
             .as_ref()
             .is_some_and(|r| self.ipv4.has_news(r));
-        v4 || self
+        let v6 = self
             .ipv6
             .fib
             .as_ref()
-            .is_some_and(|r| self.ipv6.has_news(r))
+            .is_some_and(|r| self.ipv6.has_news(r));
+        v4 || v6 || self.ipv4.spares.has_news() || self.ipv6.spares.has_news()
     }
 
     /// The FIB starts over: it is given all there is, then what changes. Routes that it has and is not given are gone.
     pub fn fib_resync(&mut self) {
         both!(self, |plane, _core| {
+            plane.forget_spares();
             plane.fib = Some(plane.reader());
         });
     }
@@ -385,6 +387,7 @@ impl Rib {
     /// There is no FIB any more that is given anything.
     pub fn fib_stop(&mut self) {
         both!(self, |plane, _core| {
+            plane.forget_spares();
             plane.fib = None;
             plane.trim();
         });

@@ -26,6 +26,8 @@ pub(crate) struct Net<P> {
     pub(crate) prefix: P,
     /// Not a free slot.
     pub(crate) live: bool,
+    /// The FIB has to hear what is spare for it.
+    pub(crate) spare_due: bool,
     pub(crate) first: u32,
     pub(crate) best: u32,
     /// Its last entry in the journal that somebody has yet to hear; zero: none.
@@ -206,6 +208,7 @@ impl<P: Prefix> Table<P> {
         let net = self.nets.insert(Net {
             prefix,
             live: true,
+            spare_due: false,
             first: NONE,
             best: NONE,
             version: 0,

@@ -103,6 +103,7 @@ impl Speaker {
     pub(crate) fn reconfigure_fib(&mut self, now: Instant, old: &Fib, out: &mut Vec<Effect>) {
         self.fib_input(now, Input::Configure(fib_config(&self.config)), out);
         let installs = self.config.fib.install;
+        self.rib.tell_spares(has_spares(&self.config));
         if installs {
             self.rib.fib_resync();
         } else {
@@ -137,6 +138,11 @@ impl Speaker {
             link_local: global.and(link_local),
         }
     }
+}
+
+/// Whether routes have spare next hops: where they point to nexthop objects, one message puts these in place of others.
+pub(crate) const fn has_spares(config: &Config) -> bool {
+    config.fib.writes() && config.fib.nexthop_groups
 }
 
 pub(crate) const fn next_hop(key: NextHopKey) -> NextHop {

@@ -156,10 +156,51 @@ impl Speaker {
         let Some(reason) = report.failed else { return };
         watch.failures += 1;
         watch.last_failure = Some(reason);
-        for id in watch.users.clone() {
-            if self.peers.get(id).is_some_and(Peer::is_established) {
-                self.drive(now, id, Input::Stop(Stop::BfdDown), out);
+        let users = watch.users.clone();
+        let relies = |id: &PeerId| self.peers.get(*id).is_some_and(Peer::is_established);
+        if !users.iter().any(relies) {
+            return;
+        }
+        self.failed.push(report.path.clone());
+        // The kernel's next hops come first: to end sessions takes as long as they have routes.
+        if !self.suspect(now, &report.path, out) {
+            self.follow_failures(now, out);
+        }
+    }
+
+    /// Has the FIB use what is spare instead of next hops behind a path. Says whether that is under way.
+    fn suspect(&mut self, now: Instant, path: &Path, out: &mut Vec<Effect>) -> bool {
+        let index = |name: &String| self.fib.interface(name);
+        let interface = path.interface.as_ref().and_then(index);
+        let neighbor = path.remote;
+        let before = out.len();
+        let input = fib_netlink::Input::Suspect {
+            neighbor,
+            interface,
+        };
+        self.fib_input(now, input, out);
+        self.fib_suspects = true;
+        let kernel = |effect: &Effect| matches!(effect, Effect::Kernel(_));
+        out.iter().skip(before).any(kernel)
+    }
+
+    /// The sessions that rely on paths that failed end.
+    pub(crate) fn follow_failures(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        for path in std::mem::take(&mut self.failed) {
+            let users = self.watches.paths.get(&path).map(|w| w.users.clone());
+            for id in users.into_iter().flatten() {
+                if self.peers.get(id).is_some_and(Peer::is_established) {
+                    self.drive(now, id, Input::Stop(Stop::BfdDown), out);
+                }
             }
+        }
+    }
+
+    /// The FIB heard all that follows from failures.
+    pub(crate) fn settle_failures(&mut self, now: Instant, out: &mut Vec<Effect>) {
+        let done = self.failed.is_empty() && (!self.fib_behind || self.is_restarting());
+        if done && std::mem::take(&mut self.fib_suspects) {
+            self.fib_input(now, fib_netlink::Input::Settled, out);
         }
     }
 

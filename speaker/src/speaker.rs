@@ -16,7 +16,7 @@ use crate::command::{PeerName, Refusal};
 use crate::config::{Config, PeerRange};
 use crate::drain::Draining;
 use crate::event::{ConnId, Effect, Event};
-use crate::fib::fib_config;
+use crate::fib::{fib_config, has_spares};
 use crate::foreign::Foreign;
 use crate::inject::Injections;
 use crate::links::Links;
@@ -71,6 +71,10 @@ pub struct Speaker {
     pub(crate) fib_begins: bool,
     /// Aggregates have not seen all changes of the RIB yet.
     pub(crate) aggregates_behind: bool,
+    /// Paths that failed: what the FIB does at once is done, what follows from it is not.
+    pub(crate) failed: Vec<bfd::Path>,
+    /// The FIB waits for what follows.
+    pub(crate) fib_suspects: bool,
     /// After a shutdown, the kernel is as it shall stay.
     pub(crate) fib_ended: bool,
     /// What our OPENs say of our own restart.
@@ -124,6 +128,8 @@ impl Speaker {
             fib_behind: false,
             fib_begins: false,
             aggregates_behind: false,
+            failed: Vec::new(),
+            fib_suspects: false,
             fib_ended: false,
             restart: Restart::default(),
             deferral: Deferral::None,
@@ -133,6 +139,7 @@ impl Speaker {
         };
         speaker.rib.set_policies(Arc::clone(&speaker.policies));
         speaker.use_fib_policy();
+        speaker.rib.tell_spares(has_spares(&speaker.config));
         for (source, route) in [
             (ORIGINATE, RouteSource::Originate),
             (STATIC, RouteSource::Static),
@@ -170,6 +177,7 @@ impl Speaker {
 
     /// Takes in what happened at `now`, and pushes what follows from it.
     pub fn handle(&mut self, now: Instant, event: Event, out: &mut Vec<Effect>) {
+        self.follow_failures(now, out);
         let Some(event) = self.station_event(now, event, out) else {
             return self.settle(now, out);
         };
@@ -269,6 +277,7 @@ impl Speaker {
         self.follow_aggregates();
         self.check_restart(now, out);
         self.feed_fib(now, out);
+        self.settle_failures(now, out);
         self.check_stations(now, out);
         self.check_life(now, out);
     }
@@ -406,7 +415,8 @@ impl Speaker {
     fn is_behind(&self) -> bool {
         // While a restart is under way, the FIB hears nothing.
         let fib = self.fib_behind && !self.is_restarting();
-        fib || self.aggregates_behind || self.foreign.has_changes() || self.configured.is_behind()
+        let rest = self.aggregates_behind || self.foreign.has_changes();
+        fib || rest || self.configured.is_behind() || !self.failed.is_empty()
     }
 
     /// When the routes of an earlier life may go: once all that was heard of the kernel and of the peers has led to

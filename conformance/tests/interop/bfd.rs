@@ -11,14 +11,14 @@ use crate::star::{ROUTER, Star, bird, frr, peer};
 const FRR: &str = "/usr/lib/frr/bgpd";
 
 /// A profile for windrosed.
-fn profile(name: &str, ms: u32, more: &str) -> String {
+pub fn profile(name: &str, ms: u32, more: &str) -> String {
     format!(
         "\n[bfd.profile.{name}]\ntransmit = \"{ms}ms\"\nreceive = \"{ms}ms\"\nmultiplier = 3\n{more}\n"
     )
 }
 
 /// BIRD on link `n` with BFD at that pace; `more` are further statements of its interface.
-fn bird_with_bfd(n: u16, asn: u32, ms: u32, more: &str, routes: &[&str]) -> String {
+pub fn bird_with_bfd(n: u16, asn: u32, ms: u32, more: &str, routes: &[&str]) -> String {
     let bfd = format!(
         "protocol bfd bfd1 {{ interface \"eth0\" {{ interval {ms} ms; multiplier 3; {more} }}; \
          multihop {{ interval {ms} ms; multiplier 3; }}; }}\n"
@@ -45,14 +45,14 @@ fn session(windrosed: &Windrosed, neighbor: &str) -> Result<Value> {
 }
 
 /// Succeeds when it is up.
-fn is_up(windrosed: &Windrosed, neighbor: &str) -> Result<()> {
+pub fn is_up(windrosed: &Windrosed, neighbor: &str) -> Result<()> {
     let session = session(windrosed, neighbor)?;
     ensure!(session["state"] == "up", "{session}");
     Ok(())
 }
 
 /// Drops all that comes to a host and all that it sends, as a path does that fails without a word.
-fn black_hole(host: &Host, interface: &str) -> Result<()> {
+pub fn black_hole(host: &Host, interface: &str) -> Result<()> {
     host.run("nft add table inet hole")?;
     for (hook, side) in [("input", "iifname"), ("output", "oifname")] {
         host.run(&format!(

@@ -22,6 +22,7 @@ mod birdc;
 mod bmp;
 mod containers;
 mod drain;
+mod failover;
 mod icmp;
 mod injection;
 mod kernel;

@@ -43,7 +43,7 @@ pub(super) enum Owner {
 pub(super) struct Object {
     id: u32,
     owner: Owner,
-    presence: Presence,
+    pub(super) presence: Presence,
     /// Rows whose actual is this object, groups in the kernel that contain it, and sets that aim at a list of paths.
     uses: u32,
     /// The dump that is under way told of it.
@@ -55,6 +55,14 @@ pub(super) struct Object {
     adopted: bool,
     /// It went, and with it the routes that pointed to it.
     pub(super) lost: bool,
+    /// Routes point to it that are to point elsewhere, and wait.
+    pub(super) leaned_on: bool,
+}
+
+impl Object {
+    pub(super) const fn id(&self) -> u32 {
+        self.id
+    }
 }
 
 /// One change to an object.
@@ -120,6 +128,7 @@ impl Nexthops {
             in_flight: 0,
             adopted: false,
             lost: false,
+            leaned_on: false,
         });
         self.by_paths.insert(paths, index);
         index
@@ -286,6 +295,7 @@ impl Nexthops {
             in_flight: 0,
             adopted: false,
             lost: false,
+            leaned_on: false,
         };
         let index = self.objects.insert(object);
         self.by_id.insert(id, index);
@@ -301,7 +311,7 @@ impl Nexthops {
         }
     }
 
-    fn should_be(&self, index: usize) -> Option<Content> {
+    pub(super) fn should_be(&self, index: usize) -> Option<Content> {
         match self.objects.get(index)?.owner {
             Owner::Hop(hop, at) => {
                 let (path, _) = self.hops.get(hop)?.usable().get(at)?;

@@ -123,7 +123,8 @@ impl Fib {
     fn leading(&self, prefix: IpNet) -> Option<OurRoute> {
         let mut rows = self.table.rows_of(prefix);
         rows.find_map(|(key, row)| {
-            let hops = self.nexthops.members(row.wanted.index()?)?.clone();
+            let hops = self.nexthops.members(row.wanted.index()?)?.iter();
+            let hops = hops.filter(|(_, weight)| *weight > 0).copied().collect();
             let place = self.table.place_of(key.place)?;
             let counts = place.table == self.config.table
                 || self.config.resolve_tables.contains(&place.table);

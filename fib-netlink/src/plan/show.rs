@@ -129,7 +129,11 @@ impl Fib {
         }
         let source = row.wanted.index().map(|_| row.wanted_source);
         let source = source.map_or(SourceId::NONE, |id| self.sources.at_hand(id));
-        let same = target == Some(row.actual)
+        let leans = || {
+            let objects = target.and_then(Slot::index).zip(row.actual.index());
+            objects.is_some_and(|(target, actual)| self.nexthops.leans(actual, target))
+        };
+        let same = (target == Some(row.actual) || leans())
             && row.actual != Slot::NOTHING
             && source == row.actual_source;
         if same && row.flight == Flight::None {
@@ -165,7 +169,8 @@ impl Fib {
             return constant_text(slot);
         };
         let mut text = String::new();
-        for (next_hop, weight) in self.nexthops.members(set)? {
+        let used = self.nexthops.members(set)?.iter();
+        for (next_hop, weight) in used.filter(|(_, weight)| *weight > 0) {
             let _ = write!(text, "{}via {}", separator(&text), next_hop.address);
             if let Some(index) = next_hop.interface {
                 let _ = write!(text, " dev {}", self.device(index));

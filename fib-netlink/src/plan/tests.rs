@@ -13,6 +13,7 @@ use crate::{NextHops, RouteState, Status};
 
 mod foreign;
 mod recursive;
+mod spare;
 
 const OURS: u8 = 186;
 const THEIRS: u8 = 4;
@@ -495,6 +496,13 @@ impl World {
     fn flush_nexthop(&mut self, id: u32) {
         let told = self.kernel.drop_nexthop(id);
         self.input(Input::Kernel(told));
+    }
+
+    fn suspect(&mut self, neighbor: &str) {
+        self.input(Input::Suspect {
+            neighbor: neighbor.parse().unwrap(),
+            interface: None,
+        });
     }
 
     fn link(&mut self, index: u32, up: bool) {
@@ -1182,12 +1190,14 @@ enum Event {
     KernelPart(usize),
     Pass(u64),
     StartupDone,
+    Suspect(u8),
+    Settled,
 }
 
 fn event() -> impl Strategy<Value = Event> {
     let prefix = 0..12_u8;
     prop_oneof![
-        6 => (prefix.clone(), proptest::collection::vec((1..=6_u8, 1..4_u8), 1..4), 0..12_u8)
+        6 => (prefix.clone(), proptest::collection::vec((1..=6_u8, 0..4_u8), 1..4), 0..12_u8)
             .prop_map(|(p, hops, at)| Event::Want(p, hops, at)),
         2 => prefix.clone().prop_map(Event::Withdraw),
         1 => (prefix.clone(), 0..12_u8).prop_map(|(p, at)| Event::Constant(p, at)),
@@ -1201,6 +1211,8 @@ fn event() -> impl Strategy<Value = Event> {
         6 => Just(Event::KernelStep),
         3 => (0..3000_u64).prop_map(Event::Pass),
         1 => Just(Event::StartupDone),
+        1 => (1..=6_u8).prop_map(Event::Suspect),
+        1 => Just(Event::Settled),
     ]
 }
 
@@ -1307,6 +1319,8 @@ impl World {
             Event::KernelPart(count) => self.kernel_part(count),
             Event::Pass(ms) => self.pass(Duration::from_millis(ms)),
             Event::StartupDone => self.input(Input::StartupDone),
+            Event::Suspect(n) => self.suspect(&gateway(n)),
+            Event::Settled => self.input(Input::Settled),
         }
     }
 
@@ -1328,6 +1342,12 @@ impl World {
                         .filter(|(h, _)| self.kernel.up[&u32::from(h % 3 + 1)])
                     {
                         *expected.entry(gateway(*h)).or_default() += weight;
+                    }
+                    // The spare ones count when there is no other.
+                    if expected.values().any(|weight| *weight > 0) {
+                        expected.retain(|_, weight| *weight > 0);
+                    } else {
+                        expected.values_mut().for_each(|weight| *weight = 1);
                     }
                     let distinct: BTreeSet<u8> = hops.iter().map(|(h, _)| *h).collect();
                     if distinct.len() == 1 && !self.kernel.no_objects {
@@ -1379,6 +1399,7 @@ fn live_through(events: &[Event], no_objects: bool, lives: u32) {
             world.event(event, &mut model);
         }
         world.input(Input::StartupDone);
+        world.input(Input::Settled);
         world.kernel.refuse = 0;
         world.run_for(Duration::from_secs(600));
         world.check(&model);

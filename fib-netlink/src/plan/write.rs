@@ -56,8 +56,9 @@ impl Fib {
         while draft.has_room()
             && let Some((key, row)) = self.table.next_to_look_at()
         {
-            self.look(now, key, row, &mut draft);
+            self.look(now, key, row, false, &mut draft);
         }
+        self.look_at_idle(now, &mut draft);
         self.remove_objects(&mut draft);
         if draft.ops.is_empty() {
             return None;
@@ -111,7 +112,25 @@ impl Fib {
         false
     }
 
-    fn look(&mut self, now: Instant, key: Key, row: Row, draft: &mut Draft) {
+    /// Rows that go the right way already: a batch at a time, when there is nothing else to do and all is said.
+    fn look_at_idle(&mut self, now: Instant, draft: &mut Draft) {
+        let busy = !draft.ops.is_empty() || !self.flights.is_empty();
+        let unsaid = self.suspects || self.phase == Phase::Starting;
+        if busy || unsaid || !self.table.has_idle() {
+            return;
+        }
+        while draft.has_room()
+            && let Some((key, row)) = self.table.next_idle()
+        {
+            self.look(now, key, row, true, draft);
+        }
+        if !self.table.has_idle() {
+            self.nexthops.upright();
+        }
+    }
+
+    /// `idle`: there is nothing else to do, so what could wait need not.
+    fn look(&mut self, now: Instant, key: Key, row: Row, idle: bool, draft: &mut Draft) {
         if row.flight != RowFlight::None {
             self.set_flight(key, RowFlight::SentLookAgain);
             return;
@@ -134,6 +153,11 @@ impl Fib {
         if wanted == NOTHING && self.table.is_spread() && self.is_moving(key) {
             return;
         }
+        if !idle && self.can_wait(row, wanted) {
+            self.table.defer(key);
+            self.settled(key);
+            return;
+        }
         if !self.put_objects(draft) || !draft.has_room() {
             // Its object comes first, in the next batch.
             self.table.update(key, |_| true);
@@ -146,6 +170,18 @@ impl Fib {
             row.flight = RowFlight::Sent;
             false
         });
+    }
+
+    /// Whether a row goes the right way already, though it is to point to another object.
+    fn can_wait(&mut self, row: Row, wanted: (Slot, SourceId)) -> bool {
+        let (Some(actual), Some(target)) = (row.actual.index(), wanted.0.index()) else {
+            return false;
+        };
+        let waits = row.actual_source == wanted.1 && self.nexthops.leans(actual, target);
+        if let Some(set) = row.wanted.index().filter(|_| waits) {
+            self.nexthops.lean(set, actual);
+        }
+        waits
     }
 
     /// What is in doubt and may be a stranger's counts as not there: it is not removed, and ours is made only if there is

@@ -3,7 +3,7 @@
 use bgp_core::Prefix;
 
 use crate::journal::Version;
-use crate::plane::Plane;
+use crate::plane::{Member, Plane};
 
 /// A reader of the journal that remembers nothing of what it was told: the FIB, a watcher.
 #[derive(Debug)]
@@ -67,5 +67,17 @@ impl<P: Prefix> Plane<P> {
     /// Whether there is something for the reader.
     pub(crate) fn has_news(&self, reader: &Reader) -> bool {
         reader.walk.is_some() || reader.next < self.journal.end()
+    }
+
+    /// Before which entries all are heard.
+    pub(super) fn heard_by_all(&self) -> Version {
+        let members = self.members.iter().flatten().map(Member::hold);
+        let readers = self.watchers.iter().flatten().chain(&self.fib);
+        let readers = readers.chain(self.aggregates.iter().map(|a| &a.reader));
+        let waves = self.groups.iter().flatten().filter_map(|g| g.wave.as_ref());
+        let all = members
+            .chain(readers.map(|reader| reader.next))
+            .chain(waves.map(|wave| wave.start));
+        all.min().unwrap_or_else(|| self.journal.end())
     }
 }

@@ -171,7 +171,7 @@ impl World {
             let most = ledger.most_probes;
             // A link that turns to the other kind of probes sends one more.
             let all = (budget + budget / SWITCHES) as f64 * elapsed + more as f64;
-            if most > budget + more || ledger.all_probes as f64 > all {
+            if most > budget + more + PROBE_BITS || ledger.all_probes as f64 > all {
                 let sum = ledger.all_probes;
                 let what = format!(
                     "sent {most} bits of probes in a second and {sum} in {elapsed} s, with {budget} bit/s"

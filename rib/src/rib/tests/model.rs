@@ -211,6 +211,7 @@ impl World {
         };
         let policies = Arc::new(policies());
         let mut rib = Rib::new(config);
+        rib.tell_spares(true);
         rib.set_policies(Arc::clone(&policies));
         Self {
             seed,
@@ -740,21 +741,22 @@ impl World {
         if chosen.first()?.0 == 100 {
             return None;
         }
-        let mut hops: SmallVec<[(NextHopKey, u8); 2]> = chosen
-            .iter()
-            .map(|(_, _, a, _)| {
-                (
-                    NextHopKey {
-                        address: ip(a.next_hop),
-                        interface: None,
-                        direct: false,
-                    },
-                    1,
-                )
-            })
-            .collect();
+        let key = |route: &Route<'_>| NextHopKey {
+            address: ip(route.2.next_hop),
+            interface: None,
+            direct: false,
+        };
+        let mut hops: SmallVec<[(NextHopKey, u8); 2]> =
+            chosen.iter().map(|route| (key(route), 1)).collect();
         hops.sort_unstable();
         hops.dedup();
+        // What would be chosen if the next hop were lost; of our own, there is none.
+        if let [(only, _)] = hops.as_slice() {
+            let mut others = self.eligible(prefix);
+            others.retain(|route| route.0 != 100 && key(route) != *only);
+            hops.extend(self.chosen_of(others).first().map(|spare| (key(spare), 0)));
+            hops.sort_unstable();
+        }
         Some(Forwarding::Via(hops))
     }
 

@@ -218,3 +218,72 @@ fn several_hops_are_watched_as_such() {
     };
     assert_eq!(orders(&mut net)[0].path, expected);
 }
+
+/// What the kernel was asked for, by the names of the changes and what groups got; forgets the rest.
+fn changes(net: &mut Net) -> Vec<String> {
+    let mut changes = Vec::new();
+    for (_, effect) in net.done.drain(..) {
+        let Effect::Kernel(fib_netlink::Output::Send(batch)) = effect else {
+            continue;
+        };
+        let name = |op: fib_netlink::Op| match op {
+            fib_netlink::Op::PutPath { path, .. } => format!("path {}", path.gateway.unwrap()),
+            fib_netlink::Op::PutGroup {
+                members, replace, ..
+            } => format!("group of {} {replace}", members.len()),
+            fib_netlink::Op::RemoveNexthop { .. } => "remove".to_owned(),
+            fib_netlink::Op::PutRoute {
+                prefix, replace, ..
+            } => format!("route {prefix} {replace}"),
+            fib_netlink::Op::RemoveRoute { prefix, .. } => format!("no route {prefix}"),
+        };
+        changes.extend(batch.ops.into_iter().map(name));
+    }
+    changes
+}
+
+/// Whatever a failure leads to, the kernel's next hops come first, in a batch of their own: routes, however many, follow.
+#[test]
+fn the_kernel_leaves_a_path_that_fails_before_anything_follows_from_it() {
+    let mut ours = watching(0, &[1, 2], false);
+    ours.fib.install = true;
+    let theirs = |host| Config {
+        originate: vec![originate("198.51.100.0/24")],
+        ..config(host, &[0])
+    };
+    let mut net = Net::new(vec![ours, theirs(1), theirs(2)]);
+    net.facts(0, dump(address(0)));
+    net.run(30);
+    net.assert_up(0, 1);
+    net.assert_up(0, 2);
+    changes(&mut net);
+    let report = BfdReport {
+        path: path(1),
+        state: bfd::State::Down,
+        failed: Some(Reason::DetectionTimeExpired),
+    };
+    net.with(0, |s, now, out| s.handle(now, Event::Bfd(report), out));
+    let done = changes(&mut net);
+    assert_eq!(done.last().map(String::as_str), Some("group of 1 true"));
+    assert!(
+        !done.iter().any(|change| change.contains("route")),
+        "{done:?}"
+    );
+    assert_eq!(net.peer(0, 1).state, State::Established);
+    // The session ends with whatever comes next, at once.
+    assert!(net.speakers[0].deadline().unwrap() <= net.now);
+    net.settle();
+    assert_ne!(net.peer(0, 1).state, State::Established);
+    net.run(1);
+    let mut done = changes(&mut net);
+    done.retain(|change| change != "remove");
+    assert_eq!(done, ["route 198.51.100.0/24 true"]);
+    // Nobody relies on it: nothing is to be done.
+    let report = BfdReport {
+        path: path(1),
+        state: bfd::State::Down,
+        failed: Some(Reason::NeighborDown),
+    };
+    net.with(0, |s, now, out| s.handle(now, Event::Bfd(report), out));
+    assert!(changes(&mut net).is_empty());
+}
