@@ -200,25 +200,57 @@ fn echo_over_ipv6_needs_no_privilege_where_our_group_may_ping() -> Result<()> {
     })
 }
 
+/// Another windrosed; `more` are keys of its peer, us.
+fn neighbor(more: &str) -> String {
+    let router = "[router]\nasn = 65002\nrouter-id = \"192.0.1.2\"\n";
+    router.to_owned() + &peer("192.0.1.1", 65001, more)
+}
+
+/// Silence is loss for a minute; then the peer is asked, and is there. The session knows nothing of all that.
+#[test]
+fn a_peer_that_loses_its_reflector_is_measured_by_echo_after_a_minute() -> Result<()> {
+    let Some(star) = Star::new(&[], 1)? else {
+        return Ok(());
+    };
+    let spoke = Windrosed::start(&star.lab, &star.spokes[0], &neighbor("probe = true"))?;
+    let config = HUB.to_owned() + &peer("192.0.1.2", 65002, "probe = true");
+    let windrosed = star.windrosed(&config)?;
+    star.soon("STAMP", || is(&windrosed, "192.0.1.2", "stamp", "good"))?;
+    spoke.reload(&neighbor(""))?;
+    let gone = Instant::now();
+    star.soon("silence", || is(&windrosed, "192.0.1.2", "stamp", "silent"))?;
+    star.lab
+        .throughout("silence", Duration::from_secs(55), || {
+            let row = is(&windrosed, "192.0.1.2", "stamp", "silent")?;
+            ensure!(cost(&row) > 5_000_000, "{row}");
+            undisturbed(&windrosed, "192.0.1.2")
+        })?;
+    star.lab.eventually("echo", WITHIN, || {
+        let row = is(&windrosed, "192.0.1.2", "icmp", "good")?;
+        ensure!(cost(&row) < 20_000, "{row}");
+        Ok(())
+    })?;
+    println!(
+        "a good link again {:?} after its reflector went",
+        gone.elapsed()
+    );
+    undisturbed(&windrosed, "192.0.1.2")
+}
+
 /// A peer that gets a reflector is measured by it from then on, in each direction by itself.
 #[test]
 fn a_peer_that_begins_to_answer_stamp_is_measured_by_it() -> Result<()> {
     let Some(star) = Star::new(&["nft"], 1)? else {
         return Ok(());
     };
-    let other = |more: &str| {
-        let router = "[router]\nasn = 65002\nrouter-id = \"192.0.1.2\"\n";
-        router.to_owned() + &peer("192.0.1.1", 65001, more)
-    };
-    let without = other("");
-    let spoke = Windrosed::start(&star.lab, &star.spokes[0], &without)?;
+    let spoke = Windrosed::start(&star.lab, &star.spokes[0], &neighbor(""))?;
     let config = HUB.to_owned() + &peer("192.0.1.2", 65002, "probe = true");
     let windrosed = star.windrosed(&config)?;
     star.lab.eventually("echo", WITHIN, || {
         is(&windrosed, "192.0.1.2", "icmp", "good")
     })?;
     ensure!(sockets(&star.hub, "icmp")? == 1);
-    spoke.reload(&other("probe = true"))?;
+    spoke.reload(&neighbor("probe = true"))?;
     star.soon("STAMP", || is(&windrosed, "192.0.1.2", "stamp", "good"))?;
     lose(&star.hub, "eth1", 30)?;
     star.soon("loss on the way back alone", || {
