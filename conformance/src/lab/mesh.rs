@@ -177,10 +177,11 @@ impl Mesh {
         lose(&self.internet, &[(&from, &to, there), (&to, &from, back)])
     }
 
-    /// Has what goes between two regions pass through a relay, which can make it late.
+    /// Has what goes between two regions pass through a relay, which can make it late. No other way is open to it:
+    /// WireGuard sends to where packets last came from.
     ///
     /// # Errors
-    /// `wg` refuses, or there is one already.
+    /// `wg` or `nft` refuse, or there is one already.
     pub fn relay(&self, from: &Region, to: &Region, seed: u32) -> Result<Relay> {
         let at = |address: String, port| -> Result<SocketAddr> {
             Ok(SocketAddr::new(address.parse::<IpAddr>()?, port))
@@ -191,6 +192,7 @@ impl Mesh {
         };
         let (near, far) = (side(from, to)?, side(to, from)?);
         let relay = Relay::start(&self.internet, near, far, seed)?;
+        self.lose(from, to, 100, 100)?;
         for (region, other, (inner, _)) in [(from, to, near), (to, from, far)] {
             let tunnel = self.tunnels.get(&(region.index, other.index));
             let tunnel = tunnel.context("no such tunnel")?;

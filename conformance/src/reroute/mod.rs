@@ -62,6 +62,15 @@ pub enum Lateness {
 }
 
 impl Impairment {
+    /// How late a packet is that is.
+    const fn delay(&self) -> Duration {
+        match self.late {
+            Some(Lateness::Always(late)) => late.by,
+            Some(Lateness::Spikes { by, .. }) => by,
+            None => Duration::ZERO,
+        }
+    }
+
     /// Whether echoes have to go another way, and replies: what chance or a moment holds up is no reason.
     const fn forbids(&self) -> (bool, bool) {
         match self.late {
@@ -208,7 +217,9 @@ pub fn trial(who: Contestant, impairment: &Impairment, seed: u32) -> Result<(Ver
 
     let bad = impair((&mesh, relay.as_ref()), impairment, &echo, seed)?;
     let sessions = daemons.sessions()?;
-    mesh.lose(&REGIONS[0], &REGIONS[1], 0, 0)?;
+    if relay.is_none() {
+        mesh.lose(&REGIONS[0], &REGIONS[1], 0, 0)?;
+    }
     let whole = echo.now();
     let start = Instant::now();
     while start.elapsed() < impairment.whole && direct(&mesh).is_err() {
@@ -223,6 +234,10 @@ pub fn trial(who: Contestant, impairment: &Impairment, seed: u32) -> Result<(Ver
         back,
     };
     let verdict = judge(&echo.finish()?, at);
+    ensure!(
+        verdict.slowest >= impairment.delay(),
+        "nothing was late: {verdict:?}"
+    );
     let sessions = Sessions {
         bfd_downs: sessions.bfd_downs.saturating_sub(before.bfd_downs),
         bgp_lost: sessions.bgp_lost.saturating_sub(before.bgp_lost),
