@@ -64,6 +64,9 @@ enum Task {
     Sim {
         /// The seed that a failure printed.
         seed: u64,
+        /// A world of so many gateways with BFD and probes, in regions of two, with route reflectors.
+        #[arg(long)]
+        gateways: Option<usize>,
     },
 }
 
@@ -87,12 +90,25 @@ fn run() -> Result<ExitCode> {
         Task::Lab { name, .. } => test::lab(&name),
         Task::Bench { words } => bench::run(&words),
         Task::Tidy { write } => tidy::run(write),
-        Task::Sim { seed } => {
-            let words = ["run", "-p", "conformance", "--bin", "sim", "--"];
-            execute(cargo(words).arg(seed.to_string()))
-        }
+        Task::Sim { seed, gateways } => sim(seed, gateways),
     };
     done.map(|()| ExitCode::SUCCESS)
+}
+
+fn sim(seed: u64, gateways: Option<usize>) -> Result<()> {
+    let mut command = cargo(["run", "-p", "conformance", "--bin", "sim"]);
+    if let Some(gateways) = gateways {
+        command.args([
+            "--profile",
+            "lab",
+            "--",
+            "--gateways",
+            &gateways.to_string(),
+        ]);
+    } else {
+        command.arg("--");
+    }
+    execute(command.arg(seed.to_string()))
 }
 
 fn demo(keep: bool) -> Result<()> {

@@ -55,6 +55,16 @@ fn gateways_on_bad_links_move_for_a_reason_only_and_come_to_rest_on_the_best_way
     all_end_well(MESH);
 }
 
+/// The same with route reflectors, regions of two, and more links. A thousand: `cargo xtask sim --gateways 1000 1`.
+#[test]
+fn eighty_gateways_come_to_rest_on_the_best_ways() {
+    let outcome = sim::run_large(1, 80, Instant::now());
+    assert_eq!(outcome.fault, None, "{}", outcome.summary);
+    // What was to go wrong did, and was seen.
+    let figures = &outcome.figures;
+    assert!(figures.regions > 3 && figures.alarms > 100, "{figures:?}");
+}
+
 /// Worlds that cannot come to rest are seen to be such, and do once nobody prefers anything.
 #[test]
 fn routes_that_oscillate_come_to_rest_without_preferences() {

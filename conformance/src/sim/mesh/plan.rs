@@ -19,6 +19,8 @@ use crate::sim::net::Chance;
 const AS: u32 = 65_000;
 /// Gateways of a region.
 const PAIR: usize = 2;
+/// From so many gateways on, trouble takes ten minutes, and three with fewer.
+const MANY: usize = 1000;
 /// What a gateway's clock says at first, since 1970.
 pub(super) const CLOCK: Duration = Duration::from_secs(1_795_000_000);
 
@@ -173,9 +175,10 @@ impl Plan {
             bfd: Some(bfd_config(Duration::from_secs(1))),
             multipath: 16,
             times: Times {
-                start: Duration::from_secs(200),
-                trouble: Duration::from_secs(600),
-                pause: Duration::from_secs(1),
+                start: Duration::from_secs(90),
+                trouble: Duration::from_secs(if count < MANY { 180 } else { 600 }),
+                // As often a link, whatever their number; of many, ten minutes bring six hundred.
+                pause: Duration::from_secs_f64((MANY as f64 / count as f64).min(3.0)),
                 calm: Duration::from_secs(420),
                 still: Duration::from_secs(60),
             },
