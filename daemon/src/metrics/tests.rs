@@ -75,7 +75,7 @@ fn link() -> LinkView {
         interface: Some("wg0".into()),
     };
     let (now, id) = (Instant::now(), path_score::LinkId(1));
-    let mut node = path_score::Node::new(now, path_score::node::Config::default(), Duration::ZERO);
+    let mut node = path_score::Node::new(path_score::node::Config::default(), Duration::ZERO);
     let link = path_score::node::LinkConfig {
         peer: path.remote,
         admin: path_score::Cost::default(),
