@@ -4,6 +4,7 @@
 //! answers about next hops and notices go out. [`kernel`] is the only module that touches the kernel.
 
 pub mod fact;
+mod fill;
 #[cfg(feature = "kernel")]
 pub mod kernel;
 mod nexthops;
@@ -17,6 +18,7 @@ pub mod view;
 pub mod wireguard;
 
 pub use fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, Rank, RouteKind, RouteVia};
+pub use fill::Fill;
 pub use op::{Batch, Failure, Op, Path, Target};
 pub use plan::{Fib, FibConfig};
 pub use view::{FibRow, RouteState, Status};

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use fib_netlink::{Fact, KernelRoute, RouteKind, RouteVia};
+use fib_netlink::{Fact, Fill, KernelRoute, RouteKind, RouteVia};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
@@ -15,7 +15,7 @@ pub(crate) const FOREIGN_MAX: usize = if cfg!(test) { 64 } else { 262_144 };
 /// `RTPROT_BGP`: what BGP installed is never told as something else, whoever's it is.
 const PROTOCOL_BGP: u8 = 186;
 /// After the store was full, the kernel is asked again for what had no room once so many are left.
-const ROOM_AGAIN: usize = FOREIGN_MAX / 8 * 7;
+const ROOM_AGAIN: usize = Fill::room_again(FOREIGN_MAX);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -35,16 +35,6 @@ pub(crate) struct Foreign {
     /// Counts the kernel's dumps: what an earlier one told, and the last one did not, is gone.
     dump: u32,
     fill: Fill,
-}
-
-/// How full the store is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Fill {
-    #[default]
-    Room,
-    /// Something had no room, and nobody was told.
-    Full,
-    Said,
 }
 
 #[derive(Debug)]
@@ -135,20 +125,12 @@ impl Foreign {
 
     /// True once after something had no room.
     pub(crate) fn take_full(&mut self) -> bool {
-        let full = self.fill == Fill::Full;
-        if full {
-            self.fill = Fill::Said;
-        }
-        full
+        self.fill.take_full()
     }
 
     /// True once when there is room again for what had none: the kernel is to be asked for it.
     pub(crate) fn take_room(&mut self) -> bool {
-        let room = self.fill == Fill::Said && self.count <= ROOM_AGAIN;
-        if room {
-            self.fill = Fill::Room;
-        }
-        room
+        self.fill.take_room(self.count <= ROOM_AGAIN)
     }
 
     /// Takes in a fact.
@@ -343,8 +325,8 @@ impl Foreign {
 
     fn has_room(&mut self) -> bool {
         let room = self.count < FOREIGN_MAX;
-        if !room && self.fill == Fill::Room {
-            self.fill = Fill::Full;
+        if !room {
+            self.fill.overflow();
         }
         room
     }

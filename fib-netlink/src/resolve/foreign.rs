@@ -6,13 +6,14 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use crate::fact::{KernelRoute, Rank};
+use crate::fill::Fill;
 
 /// Routes of others that are kept, at most: two full tables. What else there is leads to no next hop, and a notice says so.
 pub(crate) const FOREIGN_MAX: usize = if cfg!(test) { 64 } else { 2_000_000 };
 /// Beyond those, for routes that matter most.
 const RESERVE: usize = if cfg!(test) { 8 } else { 65_536 };
 /// After the store was full, the kernel is asked again for what had no room once so many are left.
-const ROOM_AGAIN: usize = FOREIGN_MAX / 8 * 7;
+const ROOM_AGAIN: usize = Fill::room_again(FOREIGN_MAX);
 /// Routes to one prefix with the same table and metric that are kept, at most. When one of so many goes, the kernel is asked
 /// for those behind.
 pub(crate) const TWINS_MAX: usize = if cfg!(test) { 4 } else { 64 };
@@ -29,16 +30,6 @@ pub(super) struct Foreign {
     fill: Fill,
     /// There may be twins behind those that are kept.
     twins_behind: bool,
-}
-
-/// How full the store is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Fill {
-    #[default]
-    Room,
-    /// Something had no room, and nobody was told.
-    Full,
-    Said,
 }
 
 impl Foreign {
@@ -88,9 +79,7 @@ impl Foreign {
                 Some(_) => self.left_out.saturating_add(1),
                 None => self.left_out.max(1),
             };
-            if self.fill == Fill::Room {
-                self.fill = Fill::Full;
-            }
+            self.fill.overflow();
             return;
         }
         let routes = self.by_prefix.entry(route.prefix).or_default();
@@ -153,19 +142,12 @@ impl Foreign {
 
     /// True once after something had no room.
     pub(super) fn take_full(&mut self) -> bool {
-        let full = self.fill == Fill::Full;
-        if full {
-            self.fill = Fill::Said;
-        }
-        full
+        self.fill.take_full()
     }
 
     /// True once when there is room again for what had none: the kernel is to be asked for it.
     pub(super) fn take_room(&mut self) -> bool {
-        let room = self.fill == Fill::Said && self.kept <= ROOM_AGAIN;
-        if room {
-            self.fill = Fill::Room;
-        }
+        let room = self.fill.take_room(self.kept <= ROOM_AGAIN);
         std::mem::take(&mut self.twins_behind) || room && self.left_out > 0
     }
 }
