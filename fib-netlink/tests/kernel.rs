@@ -10,6 +10,8 @@
     clippy::indexing_slicing
 )]
 
+mod common;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::process::Command;
@@ -23,7 +25,8 @@ use fib_netlink::{
 use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::mpsc::error::TryRecvError;
+
+use common::{hop, ip, net, via};
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,39 +54,6 @@ fn in_namespace(test: impl FnOnce() + Send + 'static) {
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
     }
-}
-
-fn ip(arguments: &str) -> String {
-    let output = Command::new("ip")
-        .args(arguments.split_whitespace())
-        .output()
-        .expect("iproute2");
-    assert!(
-        output.status.success(),
-        "ip {arguments}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn net(text: &str) -> IpNet {
-    text.parse().unwrap()
-}
-
-fn hop(address: &str) -> NextHop {
-    NextHop {
-        address: address.parse().unwrap(),
-        interface: None,
-        direct: false,
-    }
-}
-
-fn via(hops: &[(&str, u8)]) -> Option<Wanted> {
-    let hops: NextHops = hops
-        .iter()
-        .map(|(address, weight)| (hop(address), *weight))
-        .collect();
-    Some(Wanted::Unicast(hops))
 }
 
 /// What the daemon does, in small.
@@ -159,35 +129,21 @@ impl Rig {
         let start = Instant::now();
         loop {
             assert!(start.elapsed() < PATIENCE, "{what}: {:?}", self.untold);
-            match self.inputs.try_recv() {
-                Ok(input) => {
-                    let found = matches!(&input, Input::Kernel(facts) if facts.iter().any(&sought));
-                    self.untold.push_back(input);
-                    if found {
-                        return;
-                    }
-                }
-                Err(TryRecvError::Empty) => std::thread::sleep(Duration::from_micros(200)),
-                Err(TryRecvError::Disconnected) => panic!("the netlink thread ended"),
+            let Some(input) = common::told(&mut self.inputs) else {
+                continue;
+            };
+            let found = matches!(&input, Input::Kernel(facts) if facts.iter().any(&sought));
+            self.untold.push_back(input);
+            if found {
+                return;
             }
         }
     }
 
     fn step(&mut self) {
-        if let Some(input) = self.untold.pop_front() {
+        let next = || common::next(&mut self.inputs, self.fib.deadline());
+        if let Some(input) = self.untold.pop_front().or_else(next) {
             self.input(input);
-            return;
-        }
-        match self.inputs.try_recv() {
-            Ok(input) => self.input(input),
-            Err(TryRecvError::Empty) => {
-                if self.fib.deadline().is_some_and(|at| at <= Instant::now()) {
-                    self.input(Input::Timeout);
-                } else {
-                    std::thread::sleep(Duration::from_micros(200));
-                }
-            }
-            Err(TryRecvError::Disconnected) => panic!("the netlink thread ended"),
         }
     }
 

@@ -11,6 +11,8 @@
     clippy::indexing_slicing
 )]
 
+mod common;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
 use std::path::PathBuf;
@@ -24,11 +26,12 @@ use fib_netlink::kernel::{
     self, AllowedIpsConfig, Board, Handle, KernelConfig, Manages, Wireguard,
 };
 use fib_netlink::wireguard::{self, CHANGE_MAX, Change, Peer, PeerKey};
-use fib_netlink::{Fib, FibConfig, Input, NextHop, NextHops, Notice, Output, Placement, Wanted};
+use fib_netlink::{Fib, FibConfig, Input, Notice, Output, Placement};
 use ipnet::IpNet;
 use nix::sched::{CloneFlags, unshare};
 use tokio::sync::mpsc::Receiver;
-use tokio::sync::mpsc::error::TryRecvError;
+
+use common::{ip, net, run, via};
 
 /// Longer than anything here takes, also where a program plays the processor.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -72,22 +75,6 @@ fn succeeds(program: &str, arguments: &str) -> bool {
     output.expect(program).status.success()
 }
 
-fn run(program: &str, arguments: &str) -> String {
-    let mut command = Command::new(program);
-    let output = command.args(arguments.split_whitespace()).output();
-    let output = output.expect(program);
-    assert!(
-        output.status.success(),
-        "{program} {arguments}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn ip(arguments: &str) -> String {
-    run("ip", arguments)
-}
-
 fn wg(arguments: &str) -> String {
     run("wg", arguments)
 }
@@ -106,10 +93,6 @@ fn removes() -> bool {
         release.trim()
     );
     removes
-}
-
-fn net(text: &str) -> IpNet {
-    text.parse().unwrap()
 }
 
 fn nets(texts: &[&str]) -> Vec<IpNet> {
@@ -603,15 +586,8 @@ impl Rig {
     }
 
     /// Through this next hop; `None`: no more.
-    fn want(&mut self, prefix: &str, via: Option<&str>) {
-        let route = via.map(|address| {
-            let hop = NextHop {
-                address: address.parse().unwrap(),
-                interface: None,
-                direct: false,
-            };
-            Wanted::Unicast(NextHops::from_slice(&[(hop, 1)]))
-        });
+    fn want(&mut self, prefix: &str, by: Option<&str>) {
+        let route = by.and_then(|address| via(&[(address, 1)]));
         let at = Placement::default();
         let prefix = net(prefix);
         self.input(Input::Wanted { prefix, route, at });
@@ -628,16 +604,8 @@ impl Rig {
                 self.told,
                 self.board.status()
             );
-            match self.inputs.try_recv() {
-                Ok(input) => self.input(input),
-                Err(TryRecvError::Empty) => {
-                    if self.fib.deadline().is_some_and(|at| at <= Instant::now()) {
-                        self.input(Input::Timeout);
-                    } else {
-                        std::thread::sleep(Duration::from_millis(5));
-                    }
-                }
-                Err(TryRecvError::Disconnected) => panic!("the netlink thread ended"),
+            if let Some(input) = common::next(&mut self.inputs, self.fib.deadline()) {
+                self.input(input);
             }
         }
     }
