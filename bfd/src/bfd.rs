@@ -391,7 +391,7 @@ impl Entry {
             Said::Changed(change) => {
                 self.since = now;
                 self.ups += u64::from(change.to == State::Up);
-                self.failures += u64::from(change.from == State::Up && change.reason.is_failure());
+                self.failures += u64::from(change.is_failure());
                 let path = self.path.clone();
                 Output::Changed { path, change }
             }

@@ -75,6 +75,14 @@ pub struct Change {
     pub reason: Reason,
 }
 
+impl Change {
+    /// It was up, and the path does not carry packets any more.
+    #[must_use]
+    pub fn is_failure(self) -> bool {
+        self.from == State::Up && self.reason.is_failure()
+    }
+}
+
 /// Why a session's state changed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reason {

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio::task::{spawn_local, yield_now};
 
 use crate::gate;
-use crate::liveness::{self, News};
+use crate::liveness;
 use conn::Conn;
 
 /// Most bytes taken from the speaker for a connection at a time. What is taken no longer follows changes.
@@ -354,10 +354,7 @@ impl Driver {
     async fn hear_liveness(self: Rc<Self>, ear: liveness::Ear) {
         loop {
             for news in ear.news().await {
-                self.event(match news {
-                    News::Bfd(report) => Event::Bfd(report),
-                    News::Link(report) => Event::Link(report),
-                });
+                self.event(news);
             }
         }
     }

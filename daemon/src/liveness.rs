@@ -13,9 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use grpc_api::{BfdSession, BoxFuture, LinkView, Liveness};
+use speaker::Event;
 use speaker::config::Probe;
-use speaker::links::{LinkOrder, LinkReport};
-use speaker::liveness::{BfdOrder, BfdReport};
+use speaker::links::LinkOrder;
+use speaker::liveness::BfdOrder;
 use tokio::sync::{Notify, oneshot};
 
 use desk::Desk;
@@ -56,14 +57,6 @@ impl Shared {
         // A full pipe wakes as well.
         let _ = (&self.wake).write(&[0]);
     }
-}
-
-/// News of the thread.
-pub(crate) enum News {
-    /// A BFD session changed.
-    Bfd(BfdReport),
-    /// A link costs something else, or there is something to know.
-    Link(LinkReport),
 }
 
 impl Handle {
@@ -135,9 +128,9 @@ pub(crate) struct Ear(Arc<Shared>);
 
 impl Ear {
     /// Waits for news; all that there is.
-    pub(crate) async fn news(&self) -> Vec<News> {
+    pub(crate) async fn news(&self) -> Vec<Event> {
         loop {
-            let news = self.0.desk().collect();
+            let news = self.0.desk().reports.take();
             if !news.is_empty() {
                 return news;
             }

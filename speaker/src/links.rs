@@ -27,6 +27,15 @@ pub struct LinkPath {
     pub interface: Option<String>,
 }
 
+impl LinkPath {
+    /// Whether BFD watches the same way: to the same neighbor, over the same device if both name one.
+    #[must_use]
+    pub fn is_watched_by(&self, path: &bfd::Path) -> bool {
+        let (ours, theirs) = (self.interface.as_ref(), path.interface.as_ref());
+        self.remote == path.remote && (ours.is_none() || theirs.is_none() || ours == theirs)
+    }
+}
+
 /// Whether a link is to be measured.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct LinkOrder {

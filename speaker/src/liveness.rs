@@ -3,6 +3,8 @@
 //! The sessions themselves live where a full table cannot delay them: the driver keeps a [`bfd::Bfd`], opens and closes
 //! its sessions as [`Effect::Bfd`] says, and reports with [`Event::Bfd`](crate::Event::Bfd).
 
+mod reports;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -14,6 +16,8 @@ use crate::command::PeerName;
 use crate::event::Effect;
 use crate::peer::Peer;
 use crate::{Notice, Speaker};
+
+pub use reports::{NOTICES_MAX, Reports};
 
 /// Whether a session is to be there, and how.
 #[derive(Clone, Debug, Eq, PartialEq)]

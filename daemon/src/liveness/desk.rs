@@ -5,19 +5,14 @@ use std::collections::BTreeMap;
 
 use bfd::Path;
 use grpc_api::{BfdSession, LinkView};
-use path_score::judge::Change;
-use path_score::{Direction, LinkId, Method};
+use path_score::LinkId;
 use speaker::config::Probe;
-use speaker::links::{LinkOrder, LinkReport};
-use speaker::liveness::BfdReport;
+use speaker::links::LinkOrder;
+use speaker::liveness::Reports;
 use tokio::sync::oneshot;
-
-use super::News;
 
 /// Questions that wait for an answer, at most.
 const QUESTIONS_MAX: usize = 16;
-/// Notices about links that wait to be collected, at most; further ones are dropped.
-const NOTICES_MAX: usize = 64;
 
 /// See the module.
 #[derive(Default)]
@@ -28,10 +23,8 @@ pub(super) struct Desk {
     pub(super) closed: bool,
     /// There is a thread that answers.
     pub(super) running: bool,
-    reports: BTreeMap<Path, BfdReport>,
-    changes: BTreeMap<(LinkId, Direction), Change>,
-    methods: BTreeMap<LinkId, Method>,
-    notices: Vec<LinkReport>,
+    /// What waits to be collected.
+    pub(super) reports: Reports,
     sessions_asked: Vec<oneshot::Sender<Vec<BfdSession>>>,
     links_asked: Vec<oneshot::Sender<Vec<LinkView>>>,
 }
@@ -57,47 +50,6 @@ impl Desk {
             closed: self.closed,
             sessions_asked: std::mem::take(&mut self.sessions_asked),
             links_asked: std::mem::take(&mut self.links_asked),
-        }
-    }
-
-    /// All that waits to be collected.
-    pub(super) fn collect(&mut self) -> Vec<News> {
-        let reports = std::mem::take(&mut self.reports).into_values();
-        let changes = std::mem::take(&mut self.changes).into_values();
-        let notices = std::mem::take(&mut self.notices).into_iter();
-        let changes = changes.map(LinkReport::Cost);
-        let methods = std::mem::take(&mut self.methods).into_iter();
-        let methods = methods.map(|(link, method)| LinkReport::Measured(link, method));
-        let links = methods.chain(changes).chain(notices);
-        reports
-            .map(News::Bfd)
-            .chain(links.map(News::Link))
-            .collect()
-    }
-
-    /// A failure is not undone by what comes after it.
-    pub(super) fn report(&mut self, report: BfdReport) {
-        let before = self.reports.get(&report.path);
-        let failed = before.and_then(|before| before.failed).or(report.failed);
-        let report = BfdReport { failed, ..report };
-        self.reports.insert(report.path.clone(), report);
-    }
-
-    /// Two changes in a row are one.
-    pub(super) fn change(&mut self, change: Change) {
-        let key = (change.link, change.direction);
-        let before = self.changes.get(&key).map_or(change.before, |c| c.before);
-        self.changes.insert(key, Change { before, ..change });
-    }
-
-    /// The last one counts.
-    pub(super) fn measured(&mut self, link: LinkId, method: Method) {
-        self.methods.insert(link, method);
-    }
-
-    pub(super) fn notice(&mut self, notice: LinkReport) {
-        if self.notices.len() < NOTICES_MAX {
-            self.notices.push(notice);
         }
     }
 

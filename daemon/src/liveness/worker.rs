@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bfd::{Arrival, Bfd, Hops, Packet, State};
+use bfd::{Arrival, Bfd, Hops, Packet};
 use grpc_api::{BfdSession, LinkView};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use path_score::node::{self, LinkConfig, Node};
@@ -17,7 +17,6 @@ use path_score::stamp::{Datagram, Key};
 use path_score::{Cost, LinkId, Method};
 use speaker::config::{Probe, Secret};
 use speaker::links::{LinkPath, LinkReport};
-use speaker::liveness::BfdReport;
 
 use super::Shared;
 use super::measured::{ECHO_FIRST, Measured, STAMP_FIRST};
@@ -389,12 +388,7 @@ impl Worker {
             match output {
                 bfd::Output::Send { session, octets } => self.send(session, octets.as_ref()),
                 bfd::Output::Changed { path, change } => {
-                    let failed = change.from == State::Up && change.reason.is_failure();
-                    self.shared.desk().report(BfdReport {
-                        path,
-                        state: change.to,
-                        failed: failed.then_some(change.reason),
-                    });
+                    self.shared.desk().reports.session(path, change);
                     self.shared.news.notify_one();
                 }
                 bfd::Output::Missing { path } => self.missed(&path),
@@ -406,15 +400,9 @@ impl Worker {
 
     /// BFD misses packets on a path that is probed too.
     fn missed(&mut self, path: &bfd::Path) {
-        let is_there = |link: &&Measured| {
-            let (ours, theirs) = (link.path.interface.as_deref(), path.interface.as_deref());
-            link.path.remote == path.remote
-                && (ours.is_none() || theirs.is_none() || ours == theirs)
-        };
-        let links = self.links.iter().filter(|(_, link)| is_there(link));
-        let links: Vec<LinkId> = links.map(|(id, _)| *id).collect();
-        for link in links {
-            let input = node::Input::Missed(link);
+        let links = self.links.iter();
+        for (link, _) in links.filter(|(_, link)| link.path.is_watched_by(path)) {
+            let input = node::Input::Missed(*link);
             self.node.handle(now(), input, &mut self.node_outputs);
         }
     }
@@ -443,14 +431,14 @@ impl Worker {
                     }
                 }
                 node::Output::Cost(change) => {
-                    self.shared.desk().change(change);
+                    self.shared.desk().reports.cost(change);
                     self.shared.news.notify_one();
                 }
                 node::Output::Measured { link, method } => {
                     if let (Some(measured), Method::Stamp) = (self.links.get_mut(&link), method) {
                         measured.close_echo();
                     }
-                    self.shared.desk().measured(link, method);
+                    self.shared.desk().reports.measured(link, method);
                     self.shared.news.notify_one();
                 }
                 node::Output::Notice(notice) => self.notice(LinkReport::Notice(notice)),
@@ -466,7 +454,7 @@ impl Worker {
     }
 
     fn notice(&self, notice: LinkReport) {
-        self.shared.desk().notice(notice);
+        self.shared.desk().reports.notice(notice);
         self.shared.news.notify_one();
     }
 

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use speaker::bfd::{self, Arrival, Bfd, Hops, Octets, State};
+use speaker::bfd::{self, Arrival, Bfd, Hops, Octets};
 use speaker::config::Probe;
 use speaker::event::Event;
 use speaker::links::{LinkOrder, LinkPath, LinkReport};
-use speaker::liveness::{BfdOrder, BfdReport};
+use speaker::liveness::{BfdOrder, Reports};
 use speaker::path_score::judge::Change;
 use speaker::path_score::node::{self, LinkConfig, Node};
 use speaker::path_score::stamp;
-use speaker::path_score::{Cost, Direction, LinkId, Method};
+use speaker::path_score::{Cost, LinkId, Method};
 
 /// The socket of link 0.
 const FIRST_PORT: u16 = 49_152;
@@ -59,17 +59,9 @@ pub(super) struct Liveness {
     links: BTreeMap<LinkId, LinkPath>,
     ssid: u64,
     seed: u64,
-    desk: Desk,
+    reports: Reports,
     bfd_outputs: Vec<bfd::Output>,
     node_outputs: Vec<node::Output>,
-}
-
-/// What waits for the speaker: a later report joins an earlier one.
-#[derive(Debug, Default)]
-struct Desk {
-    reports: BTreeMap<bfd::Path, BfdReport>,
-    changes: BTreeMap<(LinkId, Direction), Change>,
-    notices: Vec<LinkReport>,
 }
 
 impl Liveness {
@@ -80,7 +72,7 @@ impl Liveness {
             links: BTreeMap::new(),
             ssid: seed,
             seed,
-            desk: Desk::default(),
+            reports: Reports::default(),
             bfd_outputs: Vec::new(),
             node_outputs: Vec::new(),
         }
@@ -200,13 +192,7 @@ impl Liveness {
 
     /// What lies on the desk, for the speaker.
     pub(super) fn collect(&mut self) -> Vec<Event> {
-        let desk = std::mem::take(&mut self.desk);
-        let changes = desk.changes.into_values().map(LinkReport::Cost);
-        let notices = desk.notices.into_iter();
-        let reports = desk.reports.into_values().map(Event::Bfd);
-        reports
-            .chain(changes.chain(notices).map(Event::Link))
-            .collect()
+        self.reports.take()
     }
 
     /// Until neither engine has anything to say.
@@ -226,15 +212,10 @@ impl Liveness {
                     out.extend(path.map(|p| Said::Send(p.remote, Datagram::Bfd(octets))));
                 }
                 bfd::Output::Changed { path, change } => {
-                    let failed = change.from == State::Up && change.reason.is_failure();
-                    if failed {
+                    if change.is_failure() {
                         out.push(Said::Failed(path.remote));
                     }
-                    self.desk.report(BfdReport {
-                        path,
-                        state: change.to,
-                        failed: failed.then_some(change.reason),
-                    });
+                    self.reports.session(path, change);
                     out.push(Said::News);
                 }
                 bfd::Output::Missing { path } => self.missed(now, &path),
@@ -247,7 +228,7 @@ impl Liveness {
     /// BFD misses packets on a path that is probed too.
     fn missed(&mut self, now: Instant, path: &bfd::Path) {
         let links = self.links.iter();
-        let links = links.filter(|(_, link)| link.remote == path.remote);
+        let links = links.filter(|(_, link)| link.is_watched_by(path));
         for (link, _) in links {
             let input = node::Input::Missed(*link);
             self.node.handle(now, input, &mut self.node_outputs);
@@ -284,37 +265,20 @@ impl Liveness {
                 node::Output::Cost(change) => {
                     let remote = self.links.get(&change.link).map(|path| path.remote);
                     out.extend(remote.map(|remote| Said::Cost(remote, change)));
-                    self.desk.change(change);
+                    self.reports.cost(change);
                     out.push(Said::News);
                 }
                 node::Output::Measured { link, method } => {
-                    self.desk.notices.push(LinkReport::Measured(link, method));
+                    self.reports.measured(link, method);
                     out.push(Said::News);
                 }
                 node::Output::Notice(notice) => {
-                    self.desk.notices.push(LinkReport::Notice(notice));
+                    self.reports.notice(LinkReport::Notice(notice));
                     out.push(Said::News);
                 }
                 node::Output::Stalled(_) => out.push(Said::Wrong("probes were late")),
             }
         }
         self.node_outputs = outputs;
-    }
-}
-
-impl Desk {
-    /// A failure is not undone by what comes after it.
-    fn report(&mut self, report: BfdReport) {
-        let before = self.reports.get(&report.path);
-        let failed = before.and_then(|before| before.failed).or(report.failed);
-        let report = BfdReport { failed, ..report };
-        self.reports.insert(report.path.clone(), report);
-    }
-
-    /// Two changes in a row are one.
-    fn change(&mut self, change: Change) {
-        let key = (change.link, change.direction);
-        let before = self.changes.get(&key).map_or(change.before, |c| c.before);
-        self.changes.insert(key, Change { before, ..change });
     }
 }
