@@ -534,23 +534,6 @@ impl<P: Prefix> Plane<P> {
         nets
     }
 
-    /// Lets go of journal entries that all have heard, and of nets without paths among them.
-    pub(crate) fn trim(&mut self) {
-        if self.journal.len() < self.trim_at {
-            return;
-        }
-        let heard = self.heard_by_all();
-        while let Some((version, net)) = self.journal.pop_before(heard) {
-            if let Some(slot) = self.table.net_mut(net)
-                && slot.version == version
-            {
-                slot.version = 0;
-                self.free_if_forgotten(net);
-            }
-        }
-        self.trim_at = 2 * self.journal.len() + TRIM_STEP;
-    }
-
     pub(crate) fn free_if_forgotten(&mut self, net: u32) {
         let forgotten =
             |n: &crate::table::Net<P>| n.live && n.first == NONE && n.version == 0 && !n.spare_due;

@@ -3,7 +3,7 @@
 use bgp_core::Prefix;
 
 use crate::journal::Version;
-use crate::plane::{Member, Plane};
+use crate::plane::{Member, Plane, TRIM_STEP};
 
 /// A reader of the journal that remembers nothing of what it was told: the FIB, a watcher.
 #[derive(Debug)]
@@ -69,8 +69,25 @@ impl<P: Prefix> Plane<P> {
         reader.walk.is_some() || reader.next < self.journal.end()
     }
 
+    /// Lets go of journal entries that all have heard, and of nets without paths among them.
+    pub(crate) fn trim(&mut self) {
+        if self.journal.len() < self.trim_at {
+            return;
+        }
+        let heard = self.heard_by_all();
+        while let Some((version, net)) = self.journal.pop_before(heard) {
+            if let Some(slot) = self.table.net_mut(net)
+                && slot.version == version
+            {
+                slot.version = 0;
+                self.free_if_forgotten(net);
+            }
+        }
+        self.trim_at = 2 * self.journal.len() + TRIM_STEP;
+    }
+
     /// Before which entries all are heard.
-    pub(super) fn heard_by_all(&self) -> Version {
+    fn heard_by_all(&self) -> Version {
         let members = self.members.iter().flatten().map(Member::hold);
         let readers = self.watchers.iter().flatten().chain(&self.fib);
         let readers = readers.chain(self.aggregates.iter().map(|a| &a.reader));
