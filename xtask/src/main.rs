@@ -6,6 +6,7 @@ mod cargo;
 mod count;
 mod guest;
 mod kernels;
+mod micro;
 mod packages;
 mod test;
 mod tidy;
@@ -48,9 +49,10 @@ enum Task {
         words: Vec<String>,
     },
     /// Windrosed beside BIRD, FRR, OpenBGPD and GoBGP, as medians and ratios; `bench load`: a full table
-    /// through windrosed alone while 200 idle peers keep their sessions. Needs root.
+    /// through windrosed alone while 200 idle peers keep their sessions. Both need root. `bench micro`: the instructions
+    /// that each engine takes for a route or a message, under valgrind.
     Bench {
-        /// What `bench --help` and `bench load --help` list.
+        /// What `bench --help`, `bench load --help` and `bench micro --help` list.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
@@ -88,6 +90,9 @@ fn run() -> Result<ExitCode> {
         Task::Lab { name, words } if name == "reroute" => reroute(&words),
         Task::Lab { name, .. } if name == "kernels" => return test::kernels(),
         Task::Lab { name, .. } => test::lab(&name),
+        Task::Bench { words } if words.first().is_some_and(|word| word == "micro") => {
+            micro::run(&words)
+        }
         Task::Bench { words } => bench::run(&words),
         Task::Tidy { write } => tidy::run(write),
         Task::Sim { seed, gateways } => sim(seed, gateways),

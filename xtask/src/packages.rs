@@ -54,6 +54,9 @@ pub(crate) const LOAD: &[Needed] = &[
     ("strip", "binutils"),
 ];
 
+/// What counts instructions.
+pub(crate) const COUNT: &[Needed] = &[("valgrind", "valgrind")];
+
 /// What benchmarks run: the others.
 pub(crate) const BENCH: &[Needed] = &[
     ("ip", "iproute2"),
