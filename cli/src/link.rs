@@ -175,6 +175,8 @@ struct LinkRow {
     loss_in_60s: Option<f64>,
     rejected: u64,
     peers: Vec<String>,
+    /// What it can carry, in bit/s; null: nobody said.
+    capacity: Option<u64>,
     /// The last changes of its cost, the newest last; of `link show` only.
     history: Vec<MoveRow>,
     /// Of `link show` only; null: no WireGuard device.
@@ -268,6 +270,7 @@ impl From<Link> for LinkRow {
             interval_us: link.interval_us,
             rejected: link.rejected,
             peers: link.peers,
+            capacity: link.capacity,
             history: link.moves.into_iter().map(MoveRow::from).collect(),
             tunnel: link.tunnel.map(TunnelRow::from),
         }
@@ -388,6 +391,7 @@ impl LinkRow {
                 all([self.loss_in_1s, self.loss_in, self.loss_in_60s]),
             ),
             ("measured by", self.probe_words().into()),
+            ("capacity", self.capacity.map(text::rate).into()),
             ("cost out", time(self.cost).into()),
             ("cost in", time(self.cost_in).into()),
             ("cost since", text::age(self.since_s).into()),

@@ -26,6 +26,19 @@ pub(crate) fn parse_duration(s: &str) -> Result<Duration, String> {
         .ok_or_else(wrong)
 }
 
+/// Bits a second, as the configuration has them: `1gbit`, `2500mbit`.
+pub(crate) fn rate(bits: u64) -> String {
+    let units = [
+        ("gbit", 1_000_000_000),
+        ("mbit", 1_000_000),
+        ("kbit", 1_000),
+    ];
+    let mut units = units.into_iter();
+    let fits = units.find(|(_, factor)| bits >= *factor && bits.is_multiple_of(*factor));
+    let (unit, factor) = fits.unwrap_or(("bit", 1));
+    format!("{}{unit}", bits / factor)
+}
+
 /// How long something has been: `42s`, `5m12s`, `3h05m`, `4d07h`.
 pub(crate) fn age(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);

@@ -90,6 +90,15 @@ pub struct Through {
     pub without: Option<Ways>,
 }
 
+/// What is known of the link that a way to a next hop takes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct LinkQuality {
+    /// What it can carry, in bit/s, if anybody said.
+    pub capacity: Option<u64>,
+    /// The packets that arrive, in percent: 0..=100.
+    pub delivered: u8,
+}
+
 /// Next hops that share the traffic by weight, 1..=255. Those with the weight 0 are spare: they are used while none of the
 /// others can be. Their order does not matter.
 pub type NextHops = SmallVec<[(NextHop, u8); 2]>;
@@ -149,6 +158,18 @@ pub enum Input {
     Track(NextHop),
     /// The opposite of [`Input::Track`].
     Untrack(NextHop),
+    /// What the links carry by which a next hop is reached: all that is known of it, in place of what was said before.
+    /// Forgotten when nobody tracks the next hop any more.
+    ///
+    /// Next hops that share traffic share it by the weights of their routes and by the packets that arrive over their links;
+    /// where the weights are equal and the capacity of each link is known, by the capacities too. That takes a message a
+    /// group of next hops, whatever the number of routes.
+    Links {
+        /// Which.
+        next_hop: NextHop,
+        /// The ways of its last [`Resolution`] whose links are measured.
+        links: SmallVec<[(Path, LinkQuality); 1]>,
+    },
     /// The kernel's facts, in the order it told them.
     Kernel(Vec<Fact>),
     /// Facts, or answers to batches, were lost: the kernel's buffer ran over.

@@ -6,6 +6,7 @@
 
 mod lean;
 mod objects;
+mod shares;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,11 +16,12 @@ use slab::Slab;
 use smallvec::SmallVec;
 
 use crate::op::Path;
-use crate::resolve::{Resolver, weights};
+use crate::resolve::Resolver;
 use crate::{NextHop, NextHops, Resolution};
 
 pub(crate) use objects::{Content, Presence, Step};
 use objects::{FIRST_ID, Object, Owner};
+pub(crate) use shares::Qualities;
 
 /// Ids and weights of a group, in the order of ids.
 pub(crate) type Members = SmallVec<[(u32, u8); 4]>;
@@ -89,6 +91,8 @@ pub(crate) struct Nexthops {
     pub(crate) rows_concerned: bool,
     hops: Slab<Hop>,
     by_next_hop: BTreeMap<NextHop, usize>,
+    /// What is known of the links to next hops, wanted here or not.
+    qualities: BTreeMap<NextHop, Qualities>,
     sets: Slab<Set>,
     by_members: HashMap<NextHops, usize, FixedState>,
     /// The set that was wanted last: most routes in a row want the same.
@@ -113,6 +117,7 @@ impl Nexthops {
             rows_concerned: false,
             hops: Slab::new(),
             by_next_hop: BTreeMap::new(),
+            qualities: BTreeMap::new(),
             sets: Slab::new(),
             by_members: HashMap::default(),
             last: 0,
@@ -444,43 +449,7 @@ impl Nexthops {
         }
         usable
     }
-
-    /// The paths of next hops. The share of a next hop is shared by its paths.
-    fn usable_of(&self, hops: impl Iterator<Item = (usize, u8)>) -> SmallVec<[Usable; 4]> {
-        let each = hops.filter_map(|(index, weight)| {
-            let hop = self.hops.get(index)?;
-            Some((index, weight, hop.usable()))
-        });
-        let mut usable: SmallVec<[Usable; 4]> = SmallVec::new();
-        let mut shares: SmallVec<[u64; 4]> = SmallVec::new();
-        let mut several = false;
-        for (hop, weight, paths) in each {
-            several |= paths.len() > 1;
-            let whole: u64 = paths.iter().map(|(_, weight)| u64::from(*weight)).sum();
-            for (at, (path, share)) in paths.iter().enumerate() {
-                let path = *path;
-                usable.push(Usable {
-                    hop,
-                    at,
-                    path,
-                    weight,
-                });
-                shares.push(FINE * u64::from(weight) * u64::from(*share) / whole.max(1));
-            }
-        }
-        if several {
-            let weights = weights(shares.iter().copied());
-            for (usable, weight) in usable.iter_mut().zip(weights) {
-                usable.weight = weight;
-            }
-            usable.truncate(MEMBERS_MAX);
-        }
-        usable
-    }
 }
-
-/// Divisible by what paths mostly are many.
-const FINE: u64 = 2_520;
 
 /// The paths of an answer.
 fn paths(answer: Option<&Resolution>) -> Paths {

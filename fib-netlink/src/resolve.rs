@@ -19,7 +19,7 @@ pub(crate) use foreign::FOREIGN_MAX;
 use foreign::Foreign;
 pub(crate) use ours::OurRoute;
 use ours::Ours;
-pub(crate) use walk::weights;
+pub(crate) use walk::{gcd, weights};
 
 /// `RTPROT_KERNEL`: what is connected.
 const PROTOCOL_KERNEL: u8 = 2;

@@ -12,6 +12,7 @@ use proto::v1::link_service_server::LinkService;
 use speaker::Notice;
 use speaker::check;
 use speaker::command::PeerName;
+use speaker::links::LinkUse;
 use speaker::path_score::LinkId;
 use speaker::view::RouteQuery;
 use tokio::sync::broadcast;
@@ -33,19 +34,19 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Links(pub(crate) Core);
 
 impl Links {
-    /// All links, each with the names of its peers.
-    async fn all(core: &Core) -> Result<(Instant, Vec<(LinkView, Vec<PeerName>)>), Status> {
+    /// All links, and whose they are.
+    async fn all(core: &Core) -> Result<(Instant, Vec<(LinkView, LinkUse)>), Status> {
         let links = core.liveness.links().await;
         let ids: Vec<LinkId> = links.iter().map(|link| link.view.link).collect();
-        let (now, mut names) = core
+        let (now, mut uses) = core
             .ask(move |speaker, now, _| {
-                let names = ids.into_iter().map(|id| speaker.link_peers(id));
-                (now, names.collect::<Vec<_>>())
+                let uses = ids.into_iter().map(|id| speaker.link_use(id));
+                (now, uses.collect::<Vec<_>>())
             })
             .await?;
-        let mut names = names.drain(..);
-        let with_names = |link| (link, names.next().unwrap_or_default());
-        Ok((now, links.into_iter().map(with_names).collect()))
+        let mut uses = uses.drain(..);
+        let with_use = |link| (link, uses.next().unwrap_or_default());
+        Ok((now, links.into_iter().map(with_use).collect()))
     }
 }
 
@@ -69,7 +70,7 @@ impl LinkService for Links {
         let next = first.saturating_add(size);
         Ok(Response::new(v1::ListLinksResponse {
             links: rows
-                .map(|(link, peers)| convert::link(&link, &peers, now, false))
+                .map(|(link, of)| convert::link(&link, &of, now, false))
                 .collect(),
             next_page_token: if next < count {
                 next.to_string()
@@ -86,9 +87,9 @@ impl LinkService for Links {
         let name = convert::peer_name("peer", &request.into_inner().peer);
         let name = name.map_err(convert::status)?;
         let (now, all) = Self::all(&self.0).await?;
-        let found = all.iter().find(|(_, peers)| peers.contains(&name));
-        let (link, peers) = found.ok_or_else(|| convert::no_link(&name))?;
-        let mut row = convert::link(link, peers, now, true);
+        let found = all.iter().find(|(_, of)| of.peers.contains(&name));
+        let (link, of) = found.ok_or_else(|| convert::no_link(&name))?;
+        let mut row = convert::link(link, of, now, true);
         if let Some(device) = link.path.interface.clone() {
             let peer = self.0.checks.tunnel(device, link.path.remote).await;
             row.tunnel = peer.map(|peer| convert::tunnel(&peer, (self.0.clock)()));
@@ -215,8 +216,8 @@ impl Watch {
     async fn compare(&mut self) -> Result<(), Status> {
         let (now, all) = Links::all(&self.core).await?;
         let before = std::mem::take(&mut self.told);
-        for (link, peers) in all.iter().rev() {
-            let row = convert::link(link, peers, now, false);
+        for (link, of) in all.iter().rev() {
+            let row = convert::link(link, of, now, false);
             let told = (row.state(), row.cost_out_us, row.cost_in_us);
             if before.get(&link.view.link) != Some(&told) {
                 self.changed.push(row);

@@ -89,6 +89,8 @@ pub struct Change {
     pub before: Cost,
     /// to this.
     pub cost: Cost,
+    /// What the cost counts as lost: a share of the packets, 0 to 1.
+    pub loss: f64,
     /// What for.
     pub why: Why,
     /// The direction as it was measured then.
@@ -161,7 +163,7 @@ struct Judged {
 /// What is thought of one direction.
 #[derive(Debug)]
 struct Verdict {
-    cost: Cost,
+    level: Level,
     measured: bool,
     standing: Standing,
     hold_down: Duration,
@@ -186,14 +188,33 @@ enum Standing {
     },
 }
 
-/// The costs that the windows make.
-struct Costs {
-    short: Cost,
-    long: Cost,
+/// A cost, and the loss that it counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Level {
+    cost: Cost,
+    loss: f64,
+}
+
+impl Level {
+    /// The dearer one.
+    fn max(self, other: Self) -> Self {
+        if other.cost > self.cost { other } else { self }
+    }
+
+    /// The cheaper one.
+    fn min(self, other: Self) -> Self {
+        if other.cost < self.cost { other } else { self }
+    }
+}
+
+/// What the windows make.
+struct Levels {
+    short: Level,
+    long: Level,
     /// What is certain, over ten seconds and over a minute.
-    calm: [Cost; 2],
+    calm: [Level; 2],
     /// Over a second and over ten: what chance alone makes of the usual loss is none.
-    hopeful: Cost,
+    hopeful: Level,
 }
 
 impl Judge {
@@ -229,7 +250,7 @@ impl Judge {
     #[must_use]
     pub fn cost(&self, link: LinkId, direction: Direction) -> Option<Cost> {
         let judged = self.links.get(&link)?;
-        Some(judged.verdict(direction).cost)
+        Some(judged.verdict(direction).level.cost)
     }
 
     /// Whether more than half of the links look bad at once.
@@ -259,13 +280,14 @@ impl Judge {
         let was = std::mem::replace(&mut judged.admin, admin);
         for direction in Direction::BOTH {
             let verdict = judged.verdict_mut(direction);
-            let before = verdict.cost;
-            verdict.cost = before - was + admin;
+            let before = verdict.level.cost;
+            verdict.level.cost = before - was + admin;
             out.push(Output::CostChanged(Change {
                 link,
                 direction,
                 before,
-                cost: verdict.cost,
+                cost: verdict.level.cost,
+                loss: verdict.level.loss,
                 why: Why::Configured,
                 way: Way::default(),
                 rtt: None,
@@ -329,21 +351,21 @@ impl Judge {
         let admin = judged.admin;
         let verdict = judged.verdict_mut(direction);
         let way = report.way(direction);
-        let Some(costs) = costs(config, admin, way, report) else {
+        let Some(levels) = levels(config, admin, way, report) else {
             return;
         };
-        let Some((cost, why)) = verdict.wants(now, &costs, config) else {
+        let Some((level, why)) = verdict.wants(now, &levels, config) else {
             return;
         };
-        let counts = cost != verdict.cost && why != Why::Measured;
+        let (before, cost) = (verdict.level.cost, level.cost);
+        let counts = cost != before && why != Why::Measured;
         if counts && !self.moves.take(now) {
             if self.moves.say_exhausted() {
                 out.push(Output::Notice(Notice::Exhausted));
             }
             return;
         }
-        let before = verdict.cost;
-        verdict.accept(now, cost, why);
+        verdict.accept(now, level, why);
         if before == cost && why != Why::Measured {
             return;
         }
@@ -352,6 +374,7 @@ impl Judge {
             direction,
             before,
             cost,
+            loss: level.loss,
             why,
             way: *way,
             rtt: report.rtt_long,
@@ -383,7 +406,7 @@ impl Judged {
 impl Verdict {
     const fn new(cost: Cost, hold_down: Duration) -> Self {
         Self {
-            cost,
+            level: Level { cost, loss: 0.0 },
             measured: false,
             standing: Standing::Good { better: None },
             hold_down,
@@ -446,14 +469,14 @@ impl Verdict {
     }
 
     /// The cost that it should have now, if that is another one.
-    fn wants(&mut self, now: Instant, costs: &Costs, config: &Config) -> Option<(Cost, Why)> {
-        let worst = costs.short.max(costs.long);
-        let [calm, calm_minute] = costs.calm;
+    fn wants(&mut self, now: Instant, levels: &Levels, config: &Config) -> Option<(Level, Why)> {
+        let worst = levels.short.max(levels.long);
+        let [calm, calm_minute] = levels.calm;
         if !self.measured {
             return Some((calm.max(calm_minute), Why::Measured));
         }
-        let (cost, hold_down) = (self.cost, self.hold_down);
-        let worse = |than: Cost| exceeds(than, cost, config);
+        let (present, hold_down) = (self.level, self.hold_down);
+        let worse = |than: Level| exceeds(than, present, config);
         let held = |since: &mut Option<Instant>, good: bool, hold_down: Duration| {
             if !good {
                 *since = None;
@@ -464,17 +487,17 @@ impl Verdict {
             (held >= hold_down).then_some(Why::Recovered { held })
         };
         match &mut self.standing {
-            Standing::Owed(why) => Some((if worse(worst) { worst } else { cost }, *why)),
+            Standing::Owed(why) => Some((if worse(worst) { worst } else { present }, *why)),
             Standing::Bad { good, cut, .. } => {
-                let level = costs.short.min(calm);
+                let level = levels.short.min(calm);
                 if worse(level) {
                     return Some((level, Why::Worse));
                 }
                 // A link that was cut is whole again or it is not; one that is lossy may only seem to be better.
                 let hold_down = if *cut { hold_down / 2 } else { hold_down };
-                let why = held(good, exceeds(cost, costs.hopeful, config), hold_down)?;
+                let why = held(good, exceeds(present, levels.hopeful, config), hold_down)?;
                 // While the longer window still goes down there is no level yet.
-                let settled = !exceeds(costs.long, costs.short, config);
+                let settled = !exceeds(levels.long, levels.short, config);
                 settled.then_some((calm, why))
             }
             Standing::Good { better } => {
@@ -483,15 +506,15 @@ impl Verdict {
                     return Some((level, Why::Worse));
                 }
                 let level = calm.max(calm_minute);
-                let better_now = exceeds(cost, level.max(costs.hopeful), config);
+                let better_now = exceeds(present, level.max(levels.hopeful), config);
                 let why = held(better, better_now, hold_down)?;
                 Some((level, why))
             }
         }
     }
 
-    fn accept(&mut self, now: Instant, cost: Cost, why: Why) {
-        self.cost = cost;
+    fn accept(&mut self, now: Instant, level: Level, why: Why) {
+        self.level = level;
         self.measured = true;
         let bad = matches!(self.standing, Standing::Bad { .. });
         self.standing = match why {
@@ -513,22 +536,26 @@ impl Verdict {
 }
 
 /// Whether `more` is more than `less` by the margin, relative and absolute.
-fn exceeds(more: Cost, less: Cost, config: &Config) -> bool {
-    let (more, less) = (f64::from(more.micros()), f64::from(less.micros()));
+fn exceeds(more: Level, less: Level, config: &Config) -> bool {
+    let micros = |level: Level| f64::from(level.cost.micros());
+    let (more, less) = (micros(more), micros(less));
     let by = more - less;
     by >= f64::from(config.margin_least.micros()) && by >= config.margin * more
 }
 
-fn costs(config: &Config, admin: Cost, way: &Way, report: &Report) -> Option<Costs> {
+fn levels(config: &Config, admin: Cost, way: &Way, report: &Report) -> Option<Levels> {
     let long = report.rtt_long.or(report.rtt_short);
     if way.minute.probes < FIRST && !way.alarm {
         return None;
     }
     let rtt = long.unwrap_or_default();
-    let cost = |rtt, loss| config.weights.cost(rtt, loss, admin);
+    let level = |rtt, loss| Level {
+        cost: config.weights.cost(rtt, loss, admin),
+        loss,
+    };
     if report.silent {
-        let none = cost(rtt, 1.0);
-        return Some(Costs {
+        let none = level(rtt, 1.0);
+        return Some(Levels {
             short: none,
             long: none,
             calm: [none; 2],
@@ -536,11 +563,11 @@ fn costs(config: &Config, admin: Cost, way: &Way, report: &Report) -> Option<Cos
         });
     }
     let rtt_short = report.rtt_short.unwrap_or(rtt);
-    Some(Costs {
-        hopeful: cost(rtt_short, unusual(way.short)).max(cost(rtt, unusual(way.long))),
-        short: cost(rtt_short, way.short.ratio()),
-        long: cost(rtt, way.long.ratio()),
-        calm: [way.long, way.minute].map(|loss| cost(rtt, certain(loss))),
+    Some(Levels {
+        hopeful: level(rtt_short, unusual(way.short)).max(level(rtt, unusual(way.long))),
+        short: level(rtt_short, way.short.ratio()),
+        long: level(rtt, way.long.ratio()),
+        calm: [way.long, way.minute].map(|loss| level(rtt, certain(loss))),
     })
 }
 

@@ -53,6 +53,7 @@ fn session(number: u32) -> PeerSession {
         allow_local_as: 0,
         as_path: rib::peer::AsPathRules::default(),
         aigp: false,
+        link_bandwidth: false,
         role: None,
         drain: Drain::None,
         long_lived: false,

@@ -227,6 +227,11 @@ impl AttributeStore {
         self.next_hops.cost_of(self.facts(id)?.next_hop, prefix)
     }
 
+    /// What arrives over the links to the next hop, see [`NextHops::rate`].
+    pub(crate) fn rate(&self, id: AttrId) -> Option<u64> {
+        self.next_hops.rate(self.facts(id)?.next_hop)
+    }
+
     /// Whether it has AIGP to which each prefix adds another cost.
     pub(crate) fn aigp_depends(&self, id: AttrId) -> bool {
         let facts = self.facts(id).filter(|facts| facts.has(Has::Aigp));

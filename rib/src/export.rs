@@ -4,9 +4,10 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use bgp_core::attributes::{Community, NextHop};
+use bgp_core::attributes::{Community, ExtendedCommunity, NextHop};
 use bgp_core::capability::Role;
 use bgp_core::header::{MAX, MAX_EXTENDED};
+use bgp_core::open::AS_TRANS;
 use bgp_core::update::EncodeContext;
 use bgp_core::{Attributes, Family};
 use ipnet::IpNet;
@@ -49,6 +50,7 @@ pub(crate) struct View {
     local: LocalAddresses,
     extended_next_hop: bool,
     aigp: bool,
+    link_bandwidth: bool,
     role: Option<Role>,
     drain: Drain,
     long_lived: bool,
@@ -56,6 +58,15 @@ pub(crate) struct View {
     /// The peer and its group as policies see them, if they look.
     peer: Option<(IpAddr, Option<Arc<str>>)>,
     pub(crate) encode: EncodeContext,
+}
+
+/// What it takes to get to the next hop of a route, and what gets there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct WayThere {
+    /// The interior cost.
+    pub(crate) cost: u64,
+    /// See [`Resolved::rate`](crate::Resolved).
+    pub(crate) rate: Option<u64>,
 }
 
 impl View {
@@ -88,6 +99,7 @@ impl View {
             local: session.local,
             extended_next_hop: session.extended_next_hop,
             aigp: session.aigp,
+            link_bandwidth: session.link_bandwidth,
             role: session.role,
             drain: session.drain,
             long_lived: session.long_lived,
@@ -125,6 +137,7 @@ impl View {
             local: LocalAddresses::default(),
             extended_next_hop: true,
             aigp: true,
+            link_bandwidth: false,
             role: None,
             drain: Drain::None,
             long_lived: true,
@@ -217,8 +230,10 @@ impl View {
         attributes: &mut Attributes,
         source: &Source,
         chosen: NextHop,
-        cost: u64,
+        way: WayThere,
     ) -> bool {
+        let mut bandwidths = attributes.ext_communities.iter();
+        let heard = bandwidths.find_map(|c| c.as_link_bandwidth());
         if self.internal {
             self.for_internal(attributes, source);
         } else {
@@ -247,9 +262,29 @@ impl View {
             attributes.aigp = None;
         } else if attributes.next_hop != chosen {
             // RFC 7311 §3.4: who makes itself the next hop adds its own cost.
-            attributes.aigp = attributes.aigp.map(|aigp| aigp.saturating_add(cost));
+            attributes.aigp = attributes.aigp.map(|aigp| aigp.saturating_add(way.cost));
+        }
+        if let Some(rate) = way.rate.filter(|_| self.link_bandwidth)
+            && attributes.next_hop != chosen
+        {
+            self.tell_bandwidth(attributes, heard.map(|(_, rate)| rate), rate);
         }
         true
+    }
+
+    /// Draft-ietf-idr-link-bandwidth §2: the link's bandwidth in octets a second, with our AS number if it fits. Traffic that
+    /// comes to us does not get through wider than before.
+    fn tell_bandwidth(&self, attributes: &mut Attributes, heard: Option<f32>, rate: u64) {
+        let all = &mut attributes.ext_communities;
+        all.retain(|c| c.as_link_bandwidth().is_none());
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "IEEE single precision is what is told"
+        )]
+        let ours = (rate / 8) as f32;
+        let least = heard.map_or(ours, |heard| heard.min(ours));
+        let asn = u16::try_from(self.local_asn).unwrap_or(AS_TRANS);
+        all.push(ExtendedCommunity::link_bandwidth(asn, least));
     }
 
     fn for_internal(&self, attributes: &mut Attributes, source: &Source) {

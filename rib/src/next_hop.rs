@@ -58,6 +58,8 @@ pub struct Resolved {
     /// Routes of ours lead to it: what it would cost without each of them is what counts for paths to the same prefix, so
     /// that none depends on itself (RFC 4271 §9.1.2.1).
     pub without: Vec<(IpNet, Option<u64>)>,
+    /// What arrives over the links to it when they are full, in bit/s, if that is known.
+    pub rate: Option<u64>,
 }
 
 impl From<Option<u64>> for Resolved {
@@ -65,6 +67,7 @@ impl From<Option<u64>> for Resolved {
         Self {
             cost,
             without: Vec::new(),
+            rate: None,
         }
     }
 }
@@ -76,6 +79,8 @@ pub(crate) struct Concerned {
     pub(crate) hops: SmallVec<[HopId; 2]>,
     /// The paths to these prefixes.
     pub(crate) prefixes: Vec<IpNet>,
+    /// All paths by these, as far as anybody is told what their links carry.
+    pub(crate) rated: SmallVec<[HopId; 2]>,
 }
 
 /// Refers to a next hop in the table.
@@ -148,8 +153,13 @@ impl Rib {
             let concerned = self.core.store.next_hops.set(key, resolved.into());
             all.hops.extend(concerned.hops);
             all.prefixes.extend(concerned.prefixes);
+            all.rated.extend(concerned.rated);
         }
-        let Concerned { mut hops, prefixes } = all;
+        let Concerned {
+            mut hops,
+            prefixes,
+            mut rated,
+        } = all;
         let core = &mut self.core;
         for net in prefixes {
             if let Some(prefix) = Ipv4Prefix::from_net(net) {
@@ -162,6 +172,11 @@ impl Rib {
             hops.sort_unstable();
             self.ipv4.next_hops_changed(core, &hops);
             self.ipv6.next_hops_changed(core, &hops);
+        }
+        if !rated.is_empty() && core.peers.any_told_bandwidth() {
+            rated.sort_unstable();
+            self.ipv4.rates_changed(core, &rated);
+            self.ipv6.rates_changed(core, &rated);
         }
     }
 }
@@ -312,6 +327,11 @@ impl NextHops {
         }
     }
 
+    /// What arrives over the links to it when they are full, in bit/s, if that is known.
+    pub(crate) fn rate(&self, id: HopId) -> Option<u64> {
+        self.targets.get(&self.key(id)?)?.resolved.as_ref()?.rate
+    }
+
     /// Whether its cost may be another one for each prefix.
     pub(crate) fn depends(&self, id: HopId) -> bool {
         self.glance(id) == Glance::DEPENDS
@@ -352,6 +372,9 @@ impl NextHops {
             concerned.prefixes.extend(differs(&resolved, before));
             concerned.prefixes.sort_unstable();
             concerned.prefixes.dedup();
+        }
+        if before.and_then(|before| before.rate) != resolved.rate {
+            concerned.rated = target.entries.iter().map(|entry| HopId(*entry)).collect();
         }
         target.resolved = Some(resolved);
         for entry in &target.entries {

@@ -14,7 +14,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 use crate::attribute_store::{AttrId, Has};
-use crate::export::{View, mark};
+use crate::export::{View, WayThere, mark};
 use crate::group::Segment;
 use crate::peer::PeerId;
 use crate::policy::Verdict;
@@ -344,8 +344,11 @@ pub(crate) fn exported<P: Prefix>(
         // RFC 9494 §4.3: policy cannot take it off.
         mark(&mut attributes, Community::LLGR_STALE);
     }
-    let cost = core.store.cost(attrs, prefix).unwrap_or_default();
-    let has_next_hop = view.after_policy(&mut attributes, &source, chosen, cost);
+    let way = WayThere {
+        cost: core.store.cost(attrs, prefix).unwrap_or_default(),
+        rate: core.store.rate(attrs),
+    };
+    let has_next_hop = view.after_policy(&mut attributes, &source, chosen, way);
     // RFC 9774 §3: nobody is told a path with an AS_SET.
     (has_next_hop && !attributes.as_path.has_set()).then_some(attributes)
 }

@@ -128,6 +128,8 @@ pub struct PeerSession {
     pub as_path: AsPathRules,
     /// AIGP goes both ways (RFC 7311 §3.1).
     pub aigp: bool,
+    /// It is told what our links carry, where we are the next hop (draft-ietf-idr-link-bandwidth).
+    pub link_bandwidth: bool,
     /// What we are to it (RFC 9234 §4.1).
     pub role: Option<Role>,
     /// Whether we are about to leave.
@@ -197,6 +199,12 @@ pub(crate) struct Peer {
 pub(crate) struct Peers(Vec<Option<Peer>>);
 
 impl Peers {
+    /// Whether a session tells what our links carry.
+    pub(crate) fn any_told_bandwidth(&self) -> bool {
+        let mut sessions = self.0.iter().flatten().filter_map(|p| p.session.as_ref());
+        sessions.any(|session| session.link_bandwidth)
+    }
+
     pub(crate) fn up(&mut self, id: PeerId, session: PeerSession) {
         let kind = match (session.is_internal(), session.rr_client) {
             (false, _) => Kind::External,

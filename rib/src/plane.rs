@@ -219,6 +219,17 @@ impl<P: Prefix> Plane<P> {
         }
     }
 
+    /// What was told of the links to these next hops, which are sorted, is no more true.
+    pub(crate) fn rates_changed(&mut self, core: &mut Core, hops: &[HopId]) {
+        let by_hop = |attrs: AttrId| {
+            let facts = core.store.facts(attrs);
+            facts.is_some_and(|f| hops.binary_search(&f.next_hop).is_ok())
+        };
+        for net in self.nets_told(|attrs, _| by_hop(attrs)) {
+            self.say_again(core, net);
+        }
+    }
+
     /// Decides again on one prefix: its paths cost something else, and no others do.
     pub(crate) fn decide_prefix(&mut self, core: &mut Core, prefix: P) {
         let Some(net) = self.table.find(prefix) else {

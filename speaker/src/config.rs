@@ -215,6 +215,10 @@ pub struct PeerOptions {
     pub probe: bool,
     /// In the authenticated mode, with this secret (§4.4); not an empty one.
     pub probe_key: Option<Secret>,
+    /// What its link can carry, in bit/s.
+    pub capacity: Option<u64>,
+    /// It is told what our links carry, where we are the next hop (draft-ietf-idr-link-bandwidth).
+    pub link_bandwidth: bool,
     /// BFD watches the path to it (RFC 5882).
     pub bfd: Option<Bfd>,
     /// The limit on prefixes.
@@ -570,6 +574,8 @@ impl Default for PeerOptions {
             export: None,
             probe: false,
             probe_key: None,
+            capacity: None,
+            link_bandwidth: false,
             bfd: None,
             max_prefixes: None,
             role: None,

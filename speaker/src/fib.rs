@@ -20,14 +20,14 @@ impl Speaker {
         self.fib_inputs(now, [input], out);
     }
 
-    fn fib_inputs(
+    pub(crate) fn fib_inputs(
         &mut self,
         now: Instant,
         inputs: impl IntoIterator<Item = Input>,
         out: &mut Vec<Effect>,
     ) {
         let mut outputs = std::mem::take(&mut self.fib_outputs);
-        let mut next_hops = Vec::new();
+        let (mut next_hops, mut links) = (Vec::new(), Vec::new());
         for input in inputs {
             self.fib.handle(now, input, &mut outputs);
         }
@@ -40,7 +40,7 @@ impl Speaker {
                 } => {
                     let key = key_of(next_hop);
                     self.reached_anew(key);
-                    let mut resolved = self.way_cost(key, resolution);
+                    let mut resolved = self.way_cost(key, resolution, &mut links);
                     if !self.config.fib.install {
                         // Who installs nothing, as a reflector, need not know the way to what it tells.
                         resolved.cost = resolved.cost.or(Some(0));
@@ -55,6 +55,9 @@ impl Speaker {
         // All at once: the tables are looked through once, however many next hops a link takes with it.
         self.rib.set_next_hops(next_hops);
         self.fib_outputs = outputs;
+        if !links.is_empty() {
+            self.fib_inputs(now, links, out);
+        }
     }
 
     /// Has the next hops of new routes resolved, and forgets those of none.

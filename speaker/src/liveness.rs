@@ -106,7 +106,7 @@ impl Speaker {
         if !std::mem::take(&mut self.watches.stale) {
             return;
         }
-        self.measure_links(out);
+        self.measure_links(now, out);
         let mut wanted: BTreeMap<Path, (bfd::Config, BTreeSet<PeerId>)> = BTreeMap::new();
         for peer in self.peers.iter().filter(|peer| peer.enabled) {
             let (Some(path), Some(options)) = (peer.watched_path(), &peer.options.bfd) else {

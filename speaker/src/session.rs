@@ -67,6 +67,7 @@ impl Speaker {
             allow_local_as: options.allow_local_as,
             as_path: as_path_rules(peer, self.config.router.asn, internal),
             aigp: options.aigp,
+            link_bandwidth: options.link_bandwidth,
             role: options.role,
             drain: self.draining.stage(),
             long_lived: knows_long_lived(session),

@@ -193,7 +193,7 @@ impl Speaker {
             Event::Closed { conn } => self.closed(now, conn, None, out),
             Event::Kernel(input) => self.kernel_input(now, input, out),
             Event::Bfd(report) => self.bfd_report(now, &report, out),
-            Event::Link(report) => self.link_report(&report, out),
+            Event::Link(report) => self.link_report(now, &report, out),
             Event::Shutdown => self.shutdown(now, out),
         }
         self.settle(now, out);

@@ -49,6 +49,8 @@ pub struct NextHop {
     pub gateway: Option<String>,
     /// The interface.
     pub device: String,
+    /// Its share among the others.
+    pub weight: u32,
 }
 
 impl Host {
@@ -213,6 +215,7 @@ struct IpHop {
     gateway: Option<String>,
     via: Option<IpVia>,
     dev: Option<String>,
+    weight: Option<u32>,
 }
 
 /// A gateway of the other family (RFC 8950).
@@ -233,6 +236,7 @@ struct IpNexthop {
 #[derive(Deserialize)]
 struct IpMember {
     id: u32,
+    weight: Option<u32>,
 }
 
 impl IpRoute {
@@ -261,6 +265,7 @@ impl IpHop {
         Some(NextHop {
             gateway: self.gateway.clone().or(via),
             device: self.dev.clone()?,
+            weight: self.weight.unwrap_or(1),
         })
     }
 }
@@ -270,12 +275,15 @@ fn members(id: u32, nexthops: &[IpNexthop]) -> Vec<NextHop> {
     let Some(object) = nexthops.iter().find(|n| n.id == id) else {
         return Vec::new();
     };
-    let ids: Vec<u32> = object.group.iter().map(|member| member.id).collect();
-    let grouped = nexthops.iter().filter(|n| ids.contains(&n.id));
-    grouped
-        .chain([object])
-        .filter_map(|n| n.hop.next_hop())
-        .collect()
+    let member = |member: &IpMember| {
+        let object = nexthops.iter().find(|n| n.id == member.id)?;
+        Some(NextHop {
+            weight: member.weight.unwrap_or(1),
+            ..object.hop.next_hop()?
+        })
+    };
+    let grouped = object.group.iter().filter_map(member);
+    grouped.chain(object.hop.next_hop()).collect()
 }
 
 #[cfg(test)]

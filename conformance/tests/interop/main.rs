@@ -43,4 +43,5 @@ mod stamp;
 mod star;
 mod timers;
 mod vanishing;
+mod weights;
 mod wireguard;

@@ -19,6 +19,7 @@ use super::bmp;
 use super::options::{PRIVATE_AS, ROLES};
 use super::peers::show;
 use super::routes::SHADOW;
+use super::score::show_rate;
 use super::values::show_duration;
 use super::{DaemonConfig, LoadedConfig};
 
@@ -367,6 +368,8 @@ fn options(options: &PeerOptions, lines: &mut Lines) {
     lines.maybe("export", options.export.as_ref().map(list));
     lines.put("probe", options.probe);
     lines.secret("probe-password", options.probe_key.as_ref());
+    lines.maybe_text("capacity", options.capacity.map(show_rate));
+    lines.put("link-bandwidth", options.link_bandwidth);
     bfd(options, lines);
     max_prefixes(options, lines);
     let role = options

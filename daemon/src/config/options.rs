@@ -15,6 +15,7 @@ use speaker::config::{
 use super::bfd;
 use super::reader::{Reader, Wrong, names};
 use super::report::closest;
+use super::score;
 use super::secrets::{PASSWORDS, PROBE_PASSWORDS, password, probe_password, tcp_ao};
 use super::tree::{Node, Table, Value};
 use super::values::{self, Parsed, duration, explained, flag, number, text, word};
@@ -204,6 +205,8 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
         export: policies(reader, "export", names),
         probe: switch("probe", default.probe),
         probe_key: probe_password(reader),
+        capacity: reader.read("capacity", score::rate),
+        link_bandwidth: switch("link-bandwidth", default.link_bandwidth),
         bfd: bfd::of_peer(reader, names),
         max_prefixes: max_prefixes(reader),
         role,
@@ -215,6 +218,13 @@ pub(super) fn read(reader: &Reader<'_>, group: Option<String>, names: &Names) ->
 
 /// Options that do not go together.
 fn check(reader: &Reader<'_>, options: &PeerOptions) {
+    if options.capacity.is_some() && !options.probe {
+        reader.error(
+            "capacity",
+            "`capacity` is that of a link that is measured",
+            "add `probe = true`, or take `capacity` out",
+        );
+    }
     if options.idle_hold > options.idle_hold_max {
         let instead = "write a longer `idle-hold-max`, or a shorter `idle-hold`";
         reader.error(

@@ -56,7 +56,7 @@ fn score(reader: &Reader<'_>, node: &mut Config) {
 }
 
 /// `"1mbit"`, in bit/s.
-fn rate(node: &Node) -> Parsed<u64> {
+pub(super) fn rate(node: &Node) -> Parsed<u64> {
     let text = text(node)?;
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit());
     let number = text

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::contest::Verdict;
 use super::{Fib, GATHER, Knowledge};
+use crate::nexthops::Qualities;
 use crate::resolve::OurRoute;
 use crate::{NextHop, Notice, Output, Resolution};
 
@@ -37,14 +38,21 @@ impl Fib {
         });
     }
 
-    pub(super) fn untrack(&mut self, next_hop: NextHop) {
+    pub(super) fn untrack(&mut self, now: Instant, next_hop: NextHop) {
         if let Some(count) = self.tracked.get_mut(&next_hop) {
             *count -= 1;
             if *count == 0 {
                 self.tracked.remove(&next_hop);
+                self.links(now, next_hop, Qualities::new());
             }
             self.resolver.used_no_more(next_hop);
         }
+    }
+
+    /// What is known of the links to a next hop.
+    pub(super) fn links(&mut self, now: Instant, next_hop: NextHop, links: Qualities) {
+        self.nexthops.qualities(next_hop, links, &self.resolver);
+        self.look_by(now);
     }
 
     /// What is wanted for a prefix changed: it may lead to next hops.

@@ -9,10 +9,11 @@ use smallvec::SmallVec;
 use super::*;
 use crate::fact::{Fact, KernelNexthop, KernelRoute, NexthopKind, Rank, RouteKind, RouteVia};
 use crate::op::{Batch, Failure, Op, Path, Target};
-use crate::{NextHops, RouteState, Status};
+use crate::{LinkQuality, NextHops, RouteState, Status};
 
 mod foreign;
 mod recursive;
+mod shares;
 mod spare;
 
 const OURS: u8 = 186;
@@ -503,6 +504,21 @@ impl World {
             neighbor: neighbor.parse().unwrap(),
             interface: None,
         });
+    }
+
+    /// Of a neighbor on one of the links.
+    fn quality(&mut self, neighbor: &str, quality: LinkQuality) {
+        let next_hop = hop(neighbor);
+        let IpAddr::V4(address) = next_hop.address else {
+            panic!("{neighbor}")
+        };
+        let path = Path {
+            gateway: Some(next_hop.address),
+            interface: u32::from(address.octets()[2]),
+            onlink: false,
+        };
+        let links = SmallVec::from_elem((path, quality), 1);
+        self.input(Input::Links { next_hop, links });
     }
 
     fn link(&mut self, index: u32, up: bool) {
@@ -1192,6 +1208,7 @@ enum Event {
     StartupDone,
     Suspect(u8),
     Settled,
+    Quality(u8, LinkQuality),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -1213,6 +1230,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::StartupDone),
         1 => (1..=6_u8).prop_map(Event::Suspect),
         1 => Just(Event::Settled),
+        1 => (1..=6_u8, proptest::option::of(1..=4_u64), 0..=4_u8).prop_map(|(n, capacity, lost)| {
+            let delivered = 100 - 25 * lost;
+            Event::Quality(n, LinkQuality { capacity, delivered })
+        }),
     ]
 }
 
@@ -1230,6 +1251,47 @@ fn events_amid_batches() -> impl Strategy<Value = Vec<Event>> {
 #[derive(Default)]
 struct Model {
     wanted: BTreeMap<u8, (Vec<(u8, u8)>, Placement)>,
+    qualities: BTreeMap<u8, LinkQuality>,
+}
+
+impl Model {
+    /// How next hops share, by number and the weight of the route.
+    fn share(&self, hops: &BTreeMap<u8, u8>) -> BTreeMap<String, u8> {
+        let quality = |n: &u8| self.qualities.get(n).copied();
+        let capacity = |n: &u8| quality(n).and_then(|quality| quality.capacity);
+        let first = hops.values().next();
+        let by_capacity = hops.values().all(|weight| Some(weight) == first)
+            && hops.keys().all(|n| capacity(n).is_some());
+        let carries = |n: &u8| {
+            let delivered = quality(n).map_or(100, |quality| quality.delivered.max(1));
+            let capacity = capacity(n).filter(|_| by_capacity).unwrap_or(1);
+            u64::from(delivered) * capacity
+        };
+        let most = hops.keys().map(carries).max().unwrap_or(1);
+        if hops.keys().all(|n| carries(n) == most) {
+            return hops
+                .iter()
+                .map(|(n, weight)| (gateway(*n), *weight))
+                .collect();
+        }
+        let of = |(n, weight): (&u8, &u8)| (*n, u64::from(*weight) * carries(n));
+        let shares: Vec<(u8, u64)> = hops.iter().map(of).collect();
+        let divides = |d: &u64| shares.iter().all(|(_, share)| share % d == 0);
+        let common = (1..=most * 255).rfind(divides).unwrap();
+        let most = shares
+            .iter()
+            .map(|(_, share)| share / common)
+            .max()
+            .unwrap();
+        let scale = |share: u64| match most {
+            0..=255 => share / common,
+            _ => (share / common * 255 / most).max(1),
+        };
+        let shares = shares.into_iter();
+        shares
+            .map(|(n, share)| (gateway(n), u8::try_from(scale(share)).unwrap()))
+            .collect()
+    }
 }
 
 /// Half of all routes are in the usual place.
@@ -1321,6 +1383,10 @@ impl World {
             Event::StartupDone => self.input(Input::StartupDone),
             Event::Suspect(n) => self.suspect(&gateway(n)),
             Event::Settled => self.input(Input::Settled),
+            Event::Quality(n, quality) => {
+                self.quality(&gateway(n), quality);
+                model.qualities.insert(n, quality);
+            }
         }
     }
 
@@ -1337,18 +1403,20 @@ impl World {
                 }
                 Some((hops, _)) => {
                     source = at.prefsrc.filter(|source| *source == IpAddr::from(SOURCE));
+                    let mut usable: BTreeMap<u8, u8> = BTreeMap::new();
                     for (h, weight) in hops
                         .iter()
                         .filter(|(h, _)| self.kernel.up[&u32::from(h % 3 + 1)])
                     {
-                        *expected.entry(gateway(*h)).or_default() += weight;
+                        *usable.entry(*h).or_default() += weight;
                     }
                     // The spare ones count when there is no other.
-                    if expected.values().any(|weight| *weight > 0) {
-                        expected.retain(|_, weight| *weight > 0);
+                    if usable.values().any(|weight| *weight > 0) {
+                        usable.retain(|_, weight| *weight > 0);
                     } else {
-                        expected.values_mut().for_each(|weight| *weight = 1);
+                        usable.values_mut().for_each(|weight| *weight = 1);
                     }
+                    expected = model.share(&usable);
                     let distinct: BTreeSet<u8> = hops.iter().map(|(h, _)| *h).collect();
                     if distinct.len() == 1 && !self.kernel.no_objects {
                         expected.values_mut().for_each(|weight| *weight = 1);

@@ -193,7 +193,8 @@ pub(crate) fn weights(shares: impl Iterator<Item = u64> + Clone) -> SmallVec<[u8
     shares.map(weight).collect()
 }
 
-const fn gcd(a: u64, b: u64) -> u64 {
+/// The greatest common divisor.
+pub(crate) const fn gcd(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 

@@ -6,6 +6,7 @@ use proto::v1;
 use proto::v1::link::{Probe, State};
 use speaker::check::{Finding, Subject, Verdict};
 use speaker::command::{PeerName, Refusal};
+use speaker::links::LinkUse;
 use speaker::path_score::judge::{Change, FIRST, Why};
 use speaker::path_score::{Direction, Method, Report};
 use speaker::wireguard;
@@ -14,7 +15,7 @@ use super::answers::{age, name_text, status};
 use crate::core::LinkView;
 
 /// A link; with its history, or without.
-pub(crate) fn link(link: &LinkView, peers: &[PeerName], now: Instant, history: bool) -> v1::Link {
+pub(crate) fn link(link: &LinkView, of: &LinkUse, now: Instant, history: bool) -> v1::Link {
     let (path, view) = (&link.path, &link.view);
     let [out, back] = view.costs.map(|cost| u64::from(cost.micros()));
     let moves = view.history.iter().filter(|_| history);
@@ -30,8 +31,9 @@ pub(crate) fn link(link: &LinkView, peers: &[PeerName], now: Instant, history: b
         probes_sent: view.sent,
         rejected: view.rejected,
         moves: moves.map(|(at, change)| moved(now, *at, change)).collect(),
-        peers: peers.iter().map(name_text).collect(),
+        peers: of.peers.iter().map(name_text).collect(),
         tunnel: None,
+        capacity: of.capacity,
         probe: match view.method {
             None => Probe::None,
             Some(Method::Stamp) => Probe::Stamp,

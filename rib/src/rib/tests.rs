@@ -97,6 +97,7 @@ fn session(peer: u32, sort: Sort) -> PeerSession {
         allow_local_as: 0,
         as_path: AsPathRules::default(),
         aigp: true,
+        link_bandwidth: false,
         role: None,
         drain: Drain::None,
         long_lived: false,

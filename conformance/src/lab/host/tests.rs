@@ -14,14 +14,17 @@ fn hops(route: &str) -> Vec<String> {
     let route = route.resolve(&nexthops).unwrap();
     assert_eq!(route.protocol, 186);
     let hops = route.next_hops.into_iter();
-    hops.map(|hop| format!("{} {}", hop.gateway.unwrap_or_default(), hop.device))
-        .collect()
+    let text = |hop: NextHop| {
+        let gateway = hop.gateway.unwrap_or_default();
+        format!("{gateway} {} {}", hop.device, hop.weight)
+    };
+    hops.map(text).collect()
 }
 
 #[test]
 fn a_group_is_its_members() {
     let bare = r#"{"type":"1","dst":"10.1.0.0/16","nhid":10,"protocol":"186"}"#;
-    assert_eq!(hops(bare), ["192.0.2.2 v0", "192.0.2.3 v1"]);
+    assert_eq!(hops(bare), ["192.0.2.2 v0 1", "192.0.2.3 v1 5"]);
     let told = r#"{"dst":"10.1.0.0/16","nhid":10,"protocol":"186","nexthops":[
         {"gateway":"192.0.2.2","dev":"v0","weight":1},{"gateway":"192.0.2.3","dev":"v1","weight":5}]}"#;
     assert_eq!(hops(told), hops(bare));
@@ -30,7 +33,7 @@ fn a_group_is_its_members() {
 #[test]
 fn a_gateway_may_be_of_the_other_family() {
     let bare = r#"{"dst":"10.3.0.0/16","nhid":3,"protocol":"186"}"#;
-    assert_eq!(hops(bare), ["2001:db8::9 v0"]);
+    assert_eq!(hops(bare), ["2001:db8::9 v0 1"]);
     let told = r#"{"dst":"10.3.0.0/16","nhid":3,"protocol":"186","dev":"v0",
         "via":{"family":"inet6","host":"2001:db8::9"}}"#;
     assert_eq!(hops(told), hops(bare));

@@ -327,6 +327,66 @@ fn aigp_grows_by_our_cost_and_stays_where_it_is_enabled() {
     }
 }
 
+/// Draft-ietf-idr-link-bandwidth §2: octets a second, and our AS number, where we are the next hop and are to tell; no more
+/// than was told to us; and again when it changes.
+#[test]
+fn link_bandwidth_is_that_of_our_link_or_less() {
+    let of = |asn, octets| ExtendedCommunity::link_bandwidth(asn, octets);
+    let told = |kinds: (Sort, Sort), is_told, heard: Option<f32>, rates: &[Option<u64>]| {
+        let mut sent = route([65000]);
+        sent.ext_communities
+            .extend(heard.map(|octets| of(65000, octets)));
+        let (sender, mut to) = (session(0, kinds.0), session(1, kinds.1));
+        to.link_bandwidth = is_told;
+        let (mut rib, mut listener) = (Rib::new(config()), Listener::of(kinds.1));
+        rib.peer_up(PeerId(0), sender);
+        rib.peer_up(PeerId(1), to);
+        rib.receive(PeerId(0), &update(PREFIX, Some(&sent)))
+            .unwrap();
+        let key = NextHopKey {
+            address: Ipv4Addr::new(10, 1, 0, 1).into(),
+            interface: None,
+            direct: false,
+        };
+        let told = |rate: &Option<u64>| {
+            let resolved = Resolved {
+                rate: *rate,
+                ..Some(5).into()
+            };
+            rib.set_next_hop(key, resolved);
+            drain(&mut rib, 1, &mut listener);
+            listener
+                .routes
+                .values()
+                .next()
+                .unwrap()
+                .ext_communities
+                .clone()
+        };
+        rates.iter().map(told).collect::<Vec<_>>()
+    };
+    let ours = u16::try_from(OURS).unwrap();
+    let rates = [Some(8_000), Some(16_000), None];
+    let one = |octets| [of(ours, octets)].into_iter().collect();
+    let none = route([65000]).ext_communities;
+    let expected = [one(1000.0), one(2000.0), none.clone()];
+    assert_eq!(told(EBGP, true, None, &rates), expected);
+    assert_eq!(
+        told(EBGP, false, None, &rates),
+        [none.clone(), none.clone(), none.clone()]
+    );
+    // Not transitive: what another AS told stays with us, and yet no more than that gets through.
+    assert_eq!(
+        told(FROM_IBGP, true, Some(1500.0), &rates),
+        [one(1000.0), one(1500.0), none.clone()]
+    );
+    // The next hop is not ours.
+    assert_eq!(
+        told(TO_IBGP, true, None, &rates),
+        [none.clone(), none.clone(), none]
+    );
+}
+
 /// RFC 7311 §3.4.1: AIGP begins where the route does, in our own AS; never for what another AS told without it.
 #[test]
 fn what_begins_in_our_own_as_gets_aigp_where_it_is_enabled() {

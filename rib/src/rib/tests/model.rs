@@ -1,5 +1,7 @@
 //! The model: Adj-RIBs-In as a map, everything else computed anew each time, by brute force.
 
+use bgp_core::attributes::ExtendedCommunity;
+
 use super::station::Station;
 use super::*;
 use crate::PeerCounts;
@@ -281,6 +283,7 @@ impl World {
                 [usize::try_from(self.random.below(3)).unwrap()],
             override_peer: any(&mut self.random),
         };
+        session.link_bandwidth = any(&mut self.random);
         if session.is_internal() {
             session.as_path.inbound = None;
         }
@@ -415,7 +418,12 @@ impl World {
                 }
             }
         }
-        let resolved = Resolved { cost, without };
+        let rates = [None, None, Some(8_000), Some(80_000)];
+        let resolved = Resolved {
+            cost,
+            without,
+            rate: rates[usize::try_from(self.random.below(4)).unwrap()],
+        };
         self.costs.insert(address, resolved.clone());
         let key = NextHopKey {
             address,
@@ -732,6 +740,13 @@ impl World {
                 IpNet::V6(_) => NextHop::V6("2001:db8::1".parse().unwrap()),
             };
             told.aigp = told.aigp.map(|aigp| aigp + cost);
+            let resolved = self.costs.get(&ip(attributes.next_hop)).filter(|_| !local);
+            let rate = resolved.and_then(|resolved| resolved.rate);
+            if let Some(rate) = rate.filter(|_| listener.link_bandwidth) {
+                let asn = u16::try_from(OURS).unwrap();
+                let bandwidth = ExtendedCommunity::link_bandwidth(asn, (rate / 8) as f32);
+                told.ext_communities.push(bandwidth);
+            }
         }
         Some(told)
     }

@@ -34,6 +34,7 @@ fn resolved(without: &[(&str, Option<u64>)]) -> Resolved {
         without: without
             .map(|(prefix, cost)| (prefix.parse().unwrap(), *cost))
             .collect(),
+        rate: None,
     }
 }
 

@@ -21,6 +21,7 @@ fn change(link: u32, before: u32, cost: u32) -> Change {
         link: LinkId(link),
         direction: Direction::Forward,
         before: Cost::from_micros(before),
+        loss: 0.0,
         cost: Cost::from_micros(cost),
         why: Why::Alarm,
         way: Way::default(),

@@ -1,5 +1,6 @@
 //! Links that are measured, and what their cost does to routes.
 
+use fib_netlink::Op;
 use path_score::judge::{Change, Why};
 use path_score::link::Way;
 use path_score::{Cost, Direction, LinkId};
@@ -49,6 +50,7 @@ fn report(net: &mut Net, link: LinkId, direction: Direction, micros: u32) {
         direction,
         before: Cost::default(),
         cost: Cost::from_micros(micros),
+        loss: 0.0,
         why: Why::Alarm,
         way: Way::default(),
         rtt: None,
@@ -108,7 +110,7 @@ fn a_link_is_measured_while_its_peer_is_wanted() {
         }]
     );
     assert_eq!(net.speakers[0].link_of(&name(1)), Some(link));
-    assert_eq!(net.speakers[0].link_peers(link), [name(1)]);
+    assert_eq!(net.speakers[0].link_use(link).peers, [name(1)]);
     // Another secret makes no other link, but is told.
     let mut with_key = measuring(0, &[1]);
     let key = Some(Secret(b"open sesame".to_vec()));
@@ -181,4 +183,71 @@ fn a_device_with_one_neighbor_is_its_link() {
         report(&mut net, link, Direction::Forward, 335_000);
         assert_eq!(cost(&mut net), Some(expected), "{interface}");
     }
+}
+
+/// The groups that the kernel was told of since the last time, as the weights of their members.
+fn groups(net: &mut Net) -> Vec<Vec<u8>> {
+    let sent = net.done.iter().filter_map(|(_, effect)| match effect {
+        Effect::Kernel(fib_netlink::Output::Send(batch)) => Some(batch.ops.clone()),
+        _ => None,
+    });
+    let groups = sent.flatten().filter_map(|op| match op {
+        Op::PutGroup { members, .. } => {
+            let mut weights: Vec<u8> = members.iter().map(|(_, weight)| *weight).collect();
+            weights.sort_unstable();
+            Some(weights)
+        }
+        _ => None,
+    });
+    let groups = groups.collect();
+    net.done.clear();
+    groups
+}
+
+/// Traffic that is shared is shared by what links carry: their capacities, and the packets that arrive.
+#[test]
+fn paths_share_traffic_by_what_their_links_carry() {
+    let mut measures = measuring(0, &[1, 2]);
+    measures.fib.install = true;
+    for (peer, gbits) in measures.peers.iter_mut().zip([1, 4]) {
+        peer.options.capacity = Some(gbits * 1_000_000_000);
+    }
+    let tells = |host| {
+        let mut config = config(host, &[0]);
+        config.router.asn = asn(1);
+        config.originate.push(originate("198.51.100.0/24"));
+        config
+    };
+    for peer in &mut measures.peers {
+        peer.asn = asn(1);
+    }
+    let mut net = Net::new(vec![measures, tells(1), tells(2)]);
+    net.facts(0, dump(address(0)));
+    net.run(10);
+    assert_eq!(groups(&mut net).last(), Some(&vec![1, 4]));
+    // Both in one cost, so that both are used: a quarter of the packets is lost on the wide one.
+    let link = net.speakers[0].link_of(&name(2)).unwrap();
+    let cost = Cost::from_micros(u32::try_from(UNMEASURED).unwrap());
+    let change = Change {
+        link,
+        direction: Direction::Forward,
+        before: cost,
+        cost,
+        loss: 0.25,
+        why: Why::Alarm,
+        way: Way::default(),
+        rtt: None,
+    };
+    let report = LinkReport::Cost(change);
+    net.with(0, |s, now, out| s.handle(now, Event::Link(report), out));
+    net.run(1);
+    assert_eq!(groups(&mut net), [vec![1, 3]]);
+    // Nobody measures any more.
+    let mut without = net.speakers[0].config.clone();
+    for peer in &mut without.peers {
+        peer.options.probe = false;
+    }
+    net.configure(0, without);
+    net.run(1);
+    assert_eq!(groups(&mut net).last(), Some(&vec![1, 1]));
 }
