@@ -84,6 +84,7 @@ fn session(peer: u32) -> PeerSession {
         allow_local_as: 0,
         as_path: AsPathRules::default(),
         aigp: false,
+        link_bandwidth: false,
         role: None,
         drain: Drain::None,
         long_lived: false,
