@@ -1,11 +1,11 @@
-//! A link that is late: what goes between two UDP sockets passes through here, and waits as long as it is told to.
+//! A link that is late, or cut: what goes between two UDP sockets passes through here, waits as long as it is told to, or is lost.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -40,9 +40,18 @@ impl Late {
 /// Carries packets between two ends, each of which takes it for the other, until it is dropped.
 #[derive(Debug)]
 pub struct Relay {
-    late: Arc<Mutex<Late>>,
-    over: Arc<AtomicBool>,
+    link: Arc<Link>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// What becomes of packets.
+#[derive(Debug)]
+struct Link {
+    late: Mutex<Late>,
+    /// All are lost.
+    cut: AtomicBool,
+    /// Nobody needs it any more.
+    over: AtomicBool,
 }
 
 /// When it is to be sent, in which order of those that are to be sent then, and what it is.
@@ -69,8 +78,11 @@ impl Relay {
         };
         let (near_socket, far_socket) = (open(near.0)?, open(far.0)?);
         let mut relay = Self {
-            late: Arc::new(Mutex::new(Late::NEVER)),
-            over: Arc::new(AtomicBool::new(false)),
+            link: Arc::new(Link {
+                late: Mutex::new(Late::NEVER),
+                cut: AtomicBool::new(false),
+                over: AtomicBool::new(false),
+            }),
             threads: Vec::new(),
         };
         let (near_out, far_out) = (near_socket.try_clone()?, far_socket.try_clone()?);
@@ -81,13 +93,18 @@ impl Relay {
 
     /// From now on packets are so late, in both directions.
     pub fn set(&self, late: Late) {
-        *self.late.lock().unwrap_or_else(PoisonError::into_inner) = late;
+        *self.link.late() = late;
+    }
+
+    /// From now on all packets that come are lost, in both directions, or none.
+    pub fn cut(&self, cut: bool) {
+        self.link.cut.store(cut, Relaxed);
     }
 
     fn direction(&mut self, from: UdpSocket, out: UdpSocket, to: SocketAddr, chance: u64) {
         let (hand_over, waiting) = sync_channel(WAITING_MAX);
-        let (late, over) = (Arc::clone(&self.late), Arc::clone(&self.over));
-        let reads = move || receive(&from, &hand_over, &late, &over, chance);
+        let link = Arc::clone(&self.link);
+        let reads = move || receive(&from, &hand_over, &link, chance);
         self.threads.push(std::thread::spawn(reads));
         let sends = move || send(&out, to, &waiting);
         self.threads.push(std::thread::spawn(sends));
@@ -96,33 +113,36 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.over.store(true, Relaxed);
+        self.link.over.store(true, Relaxed);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
 }
 
-fn receive(
-    socket: &UdpSocket,
-    hand_over: &SyncSender<Waiting>,
-    late: &Mutex<Late>,
-    over: &AtomicBool,
-    mut chance: u64,
-) {
+impl Link {
+    fn late(&self) -> MutexGuard<'_, Late> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn receive(socket: &UdpSocket, hand_over: &SyncSender<Waiting>, link: &Link, mut chance: u64) {
     let mut octets = [0; OCTETS_MAX];
     // None of those that keep their order is sent before this.
     let mut in_order = Instant::now();
     for number in 0.. {
-        if over.load(Relaxed) {
+        if link.over.load(Relaxed) {
             return;
         }
         let Ok(length) = socket.recv(&mut octets) else {
             continue;
         };
+        if link.cut.load(Relaxed) {
+            continue;
+        }
         let packet = octets.get(..length).unwrap_or_default().to_vec();
         let now = Instant::now();
-        let Late { by, percent } = *late.lock().unwrap_or_else(PoisonError::into_inner);
+        let Late { by, percent } = *link.late();
         let at = if percent >= 100 {
             in_order = in_order.max(now + by);
             in_order

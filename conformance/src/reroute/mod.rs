@@ -187,9 +187,10 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub fn trial(who: Contestant, impairment: &Impairment, seed: u32) -> Result<(Verdict, Sessions)> {
     let lab = Lab::new()?;
     let mesh = Mesh::new(&lab)?;
-    let relay = match impairment.late {
-        Some(_) => Some(mesh.relay(&REGIONS[0], &REGIONS[1], seed)?),
-        None => None,
+    let by_relay = impairment.late.is_some() || impairment.bursts.is_some();
+    let relay = match by_relay {
+        true => Some(mesh.relay(&REGIONS[0], &REGIONS[1], seed)?),
+        false => None,
     };
     let mut pods = Vec::new();
     for (region, gateway) in mesh.gateways() {
@@ -258,18 +259,18 @@ fn impair(
         hold_up(relay, late, how.bad);
         return Ok(bad);
     }
-    let Some((burst, pause)) = how.bursts else {
-        lose(how.loss)?;
-        std::thread::sleep(how.bad);
-        return Ok(bad);
-    };
-    let mut chance = u64::from(seed) << 1 | 1;
-    while echo.now() < bad + how.bad {
-        for (loss, mean) in [(how.loss, burst), ((0, 0), pause)] {
-            lose(loss)?;
-            std::thread::sleep(exponential(&mut chance, mean));
+    if let (Some(relay), Some((burst, pause))) = (relay, how.bursts) {
+        let mut chance = u64::from(seed) << 1 | 1;
+        while echo.now() < bad + how.bad {
+            relay.cut(true);
+            std::thread::sleep(exponential(&mut chance, burst));
+            relay.cut(false);
+            std::thread::sleep(exponential(&mut chance, pause));
         }
+        return Ok(bad);
     }
+    lose(how.loss)?;
+    std::thread::sleep(how.bad);
     Ok(bad)
 }
 
