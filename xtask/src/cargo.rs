@@ -34,6 +34,7 @@ pub(crate) fn with_programs(command: &mut Command) {
     command.env("WINDROSED", folder.join("windrosed"));
     command.env("WINDROSE", folder.join("windrose"));
     command.env("STAMP_SUITE", crate::packages::stamp_suite());
+    command.env("NEWER_FRR", crate::packages::newer_frr());
     // Failures say what was waited for and how the logs end; where in the code is no news.
     command.env("RUST_LIB_BACKTRACE", "0");
 }

@@ -1,13 +1,13 @@
-//! Kernels of Debian's, for virtual machines: fetched and unpacked below `target/kernels`, and never installed.
+//! Kernels of Debian's, for virtual machines: below `target/kernels`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result};
 
-use crate::cargo::{execute, folder, output};
-use crate::packages::{self, is_there};
+use crate::cargo::{execute, folder};
+use crate::{debian, packages};
 
 /// A kernel, by what makes it worth a run.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +34,6 @@ pub(crate) const WANTED: [Wanted; 2] = [
 const NEWEST: &str = "linux-image-cloud-amd64";
 /// How the names of those begin: they have the kernel, or its modules, or both.
 const PARTS: [&str; 3] = ["linux-image-", "linux-binary-", "linux-modules-"];
-/// Which archive, if the machine's own sources name none of Debian's.
-const MIRROR: &str = "WINDROSE_DEBIAN_MIRROR";
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// A kernel that was fetched.
 #[derive(Clone, Debug)]
@@ -54,23 +51,15 @@ pub(crate) struct Kernel {
 /// Fetches a kernel, unless it is there.
 ///
 /// # Errors
-/// There is no apt-get, no archive, or no such kernel in it.
+/// It cannot be had, or has no image.
 pub(crate) fn fetch(wanted: &Wanted) -> Result<Kernel> {
-    ensure!(
-        std::env::consts::ARCH == "x86_64",
-        "the kernels are for x86_64"
-    );
     let folder = folder("kernels").join(wanted.suite);
-    let root = folder.join("root");
-    if !root.is_dir() {
-        ensure!(is_there("apt-get"), "no apt-get: kernels come from Debian");
-        let half_done = folder.join("half-done");
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(&half_done)?;
-        download(wanted.suite, &folder)?;
-        unpack(&folder, &half_done)?;
-        fs::rename(&half_done, &root)?;
-    }
+    let packages = debian::Wanted {
+        suite: wanted.suite,
+        package: NEWEST,
+        is_part,
+    };
+    let root = debian::unpacked(&packages, &folder, list_modules)?;
     let release = release(&root)?;
     let places = [
         root.join("boot").join(format!("vmlinuz-{release}")),
@@ -85,78 +74,14 @@ pub(crate) fn fetch(wanted: &Wanted) -> Result<Kernel> {
     })
 }
 
-/// Asks apt-get with lists and settings of its own: the machine's stay as they are.
-fn download(suite: &str, folder: &Path) -> Result<()> {
-    let mirror = mirror()?;
-    for part in ["lists/partial", "archives/partial", "none"] {
-        fs::create_dir_all(folder.join("apt").join(part))?;
-    }
-    let (apt, none) = (folder.join("apt"), folder.join("apt/none"));
-    fs::write(apt.join("status"), "")?;
-    let signed = format!("[arch=amd64 signed-by={KEYRING}]");
-    fs::write(
-        apt.join("sources.list"),
-        format!("deb {signed} {mirror} {suite} main\n"),
-    )?;
-    let (apt, none) = (apt.display(), none.display());
-    let settings = format!(
-        r#"Dir::State::lists "{apt}/lists"; Dir::State::status "{apt}/status"; Dir::Cache "{apt}";
-Dir::Etc::sourcelist "{apt}/sources.list"; Dir::Etc::sourceparts "{none}"; Dir::Etc::preferencesparts "{none}";
-Dir::Etc::preferences "{none}/preferences"; APT::Architecture "amd64"; APT::Architectures {{ "amd64"; }};
-APT::Sandbox::User "root"; Acquire::Languages "none";
-"#
-    );
-    let file = folder.join("apt/apt.conf");
-    fs::write(&file, settings)?;
-    let ask = |program: &str| {
-        let mut command = Command::new(program);
-        command.env("APT_CONFIG", &file).current_dir(folder);
-        command
-    };
-    execute(ask("apt-get").args(["-q", "update"]))?;
-    let only = ["recommends", "suggests", "conflicts", "breaks", "replaces"];
-    let only = only.map(|kind| format!("--no-{kind}"));
-    let said = output(
-        ask("apt-cache")
-            .args(["depends", "--recurse", "--no-enhances"])
-            .args(only)
-            .arg(NEWEST),
-    )?;
-    // `linux-image-6.1.0-50-cloud-amd64`, and not what is only another name for it.
-    let is_part = |name: &&str| {
-        let number = PARTS.iter().find_map(|part| name.strip_prefix(part));
-        number.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-    };
-    let parts: Vec<&str> = said.lines().map(str::trim).filter(is_part).collect();
-    ensure!(!parts.is_empty(), "{suite} has no {NEWEST}");
-    execute(ask("apt-get").args(["-q", "download"]).args(parts))
+/// `linux-image-6.1.0-50-cloud-amd64`, and not what is only another name for it.
+fn is_part(name: &str) -> bool {
+    let number = PARTS.iter().find_map(|part| name.strip_prefix(part));
+    number.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// The archive from which the machine itself has its packages.
-fn mirror() -> Result<String> {
-    if let Ok(mirror) = std::env::var(MIRROR) {
-        return Ok(mirror);
-    }
-    let mut ask = Command::new("apt-get");
-    ask.args(["indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)"]);
-    let said = output(&mut ask)?;
-    let main = said
-        .lines()
-        .find_map(|line| line.strip_prefix("Debian Debian "));
-    match main {
-        Some(uri) => Ok(uri.trim().to_owned()),
-        None => bail!("no source of Debian's in apt's lists: {MIRROR} names one"),
-    }
-}
-
-fn unpack(folder: &Path, root: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let package = entry?.path();
-        if package.extension().is_some_and(|kind| kind == "deb") {
-            execute(Command::new("dpkg-deb").arg("-x").arg(&package).arg(root))?;
-            fs::remove_file(&package)?;
-        }
-    }
+/// Makes the lists by which modprobe finds modules.
+fn list_modules(root: &Path) -> Result<()> {
     // depmod and modprobe look in `lib`, where newer packages have nothing.
     if !root.join("lib").exists() {
         std::os::unix::fs::symlink("usr/lib", root.join("lib"))?;

@@ -4,6 +4,7 @@
 mod bench;
 mod cargo;
 mod count;
+mod debian;
 mod guest;
 mod kernels;
 mod micro;

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use crate::cargo::{cargo, execute, folder, output};
+use crate::debian;
 
 /// A program, and the package that has it.
 type Needed = (&'static str, &'static str);
@@ -115,6 +116,9 @@ pub(crate) fn install(needed: &[Needed]) -> Result<()> {
     Ok(())
 }
 
+/// The suite whose FRR labs run beside that of this machine: it knows AIGP.
+const NEWER_FRR: &str = "trixie";
+
 /// A program of others that no package of Debian's has, and its version: another implementation of STAMP.
 const STAMP_SUITE: (&str, &str) = ("stamp-suite", "=1.0.0");
 
@@ -134,6 +138,29 @@ pub(crate) fn install_tools() -> Result<()> {
     let (name, version) = STAMP_SUITE;
     let install = ["install", "--locked", "--debug", name, "--version", version];
     execute(cargo(install).arg("--root").arg(folder("tools")))
+}
+
+/// Where [`fetch_newer_frr`] puts it.
+fn newer_frr_folder() -> PathBuf {
+    folder("frr").join(NEWER_FRR)
+}
+
+/// Where that is unpacked.
+pub(crate) fn newer_frr() -> PathBuf {
+    newer_frr_folder().join("root")
+}
+
+/// Fetches FRR of a newer Debian with the libraries that it needs, down to libc, unless it is there.
+///
+/// # Errors
+/// It cannot be had.
+pub(crate) fn fetch_newer_frr() -> Result<()> {
+    let wanted = debian::Wanted {
+        suite: NEWER_FRR,
+        package: "frr",
+        is_part: |name| name == "frr" || name.starts_with("lib"),
+    };
+    debian::unpacked(&wanted, &newer_frr_folder(), |_| Ok(())).map(drop)
 }
 
 /// # Errors

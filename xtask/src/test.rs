@@ -13,7 +13,15 @@ use crate::{guest, kernels, packages, tidy};
 /// Runs all; the exit code says whether anything failed.
 pub(crate) fn run() -> Result<ExitCode> {
     let mut report = Report::default();
-    report.packages();
+    report.fetched("packages", || {
+        packages::install(packages::DEMO)?;
+        packages::install(packages::TEST)?;
+        packages::install(packages::GUEST)?;
+        packages::install_tools()
+    });
+    if packages::is_root()? {
+        report.fetched("FRR of a newer Debian", packages::fetch_newer_frr);
+    }
     report.check("format", || {
         execute(&mut cargo(["fmt", "--all", "--check"]))
     });
@@ -33,6 +41,9 @@ pub(crate) fn lab(name: &str) -> Result<()> {
     packages::install(packages::DEMO)?;
     packages::install(packages::TEST)?;
     packages::install_tools()?;
+    if let Err(e) = packages::fetch_newer_frr() {
+        println!("no FRR of a newer Debian: {e:#}");
+    }
     build_programs()?;
     execute(&mut labs(&[name])?)
 }
@@ -136,17 +147,11 @@ impl Report {
         self.add(name, start, count);
     }
 
-    /// What cannot be installed is no failure where it may be missing: the labs that need it are skipped.
-    fn packages(&mut self) {
-        let install = || {
-            packages::install(packages::DEMO)?;
-            packages::install(packages::TEST)?;
-            packages::install(packages::GUEST)?;
-            packages::install_tools()
-        };
-        match install() {
-            Err(e) if std::env::var_os("CI").is_none() => self.skip("packages", &format!("{e:#}")),
-            done => self.check("packages", || done),
+    /// What cannot be had is no failure where it may be missing: the labs that need it are skipped.
+    fn fetched(&mut self, name: &str, fetch: impl FnOnce() -> Result<()>) {
+        match fetch() {
+            Err(e) if std::env::var_os("CI").is_none() => self.skip(name, &format!("{e:#}")),
+            done => self.check(name, || done),
         }
     }
 

@@ -1,4 +1,5 @@
-//! FRR: zebra, bgpd and, where BFD is asked for, bfdd, asked with `vtysh`.
+//! FRR: zebra, bgpd and, where BFD is asked for, bfdd, asked with `vtysh`; of a newer release also mgmtd, without which zebra
+//! is never idle.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path as FilePath, PathBuf};
@@ -11,8 +12,27 @@ use serde_json::Value;
 use super::path::{community_from, numbers};
 use super::{Host, Lab, Path, Process, run};
 
-/// Where Debian puts the daemons.
-const DAEMONS: &str = "/usr/lib/frr";
+/// Where Debian puts the daemons, and `vtysh`.
+const DAEMONS: &str = "usr/lib/frr";
+const VTYSH: &str = "usr/bin/vtysh";
+/// Where its libraries and FRR's own are, and its loader. A newer FRR is fetched for x86_64 alone.
+const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
+const LOADER: &str = "usr/lib64/ld-linux-x86-64.so.2";
+/// Names the folder in which packages of a newer release are unpacked.
+const NEWER_VARIABLE: &str = "NEWER_FRR";
+/// mgmtd has its sockets in /run/frr and reads configurations in /etc/frr, and no option says otherwise. For a script of `sh`
+/// and what it starts, the first is the folder it is given, and the second empty: what it mounts, its `ip netns exec` alone
+/// sees.
+const APART: &str = "mount -t tmpfs none /run && ln -s \"$0\" /run/frr && mount -t tmpfs none /etc/frr && exec \"$@\"";
+
+/// Which FRR, by where its programs are.
+#[derive(Clone, Debug)]
+pub enum FrrRelease {
+    /// The one that this machine's Debian has, installed.
+    Installed,
+    /// One of a newer Debian, unpacked in a folder with the libraries that it needs, down to libc.
+    Unpacked(PathBuf),
+}
 
 /// A running FRR. Its sockets are in the lab's folder: any number of them fit on a machine.
 #[derive(Debug)]
@@ -20,6 +40,47 @@ pub struct Frr {
     // bgpd before zebra: dropped in this order, bgpd withdraws its routes before zebra goes.
     processes: Vec<Process>,
     dir: PathBuf,
+    release: FrrRelease,
+}
+
+impl FrrRelease {
+    /// The newer one that `cargo xtask` fetches.
+    #[must_use]
+    pub fn newer() -> Self {
+        let root = std::env::var(NEWER_VARIABLE).unwrap_or_else(|_| NEWER_VARIABLE.to_owned());
+        Self::Unpacked(root.into())
+    }
+
+    /// Its bgpd: where that is, all of it is.
+    #[must_use]
+    pub fn bgpd(&self) -> String {
+        let bgpd = self.root().join(DAEMONS).join("bgpd");
+        bgpd.display().to_string()
+    }
+
+    fn root(&self) -> &FilePath {
+        match self {
+            Self::Installed => FilePath::new("/"),
+            Self::Unpacked(root) => root,
+        }
+    }
+
+    /// What starts one of its programs; `command` makes that of a path. One that is unpacked comes with the loader
+    /// that its libraries are for.
+    fn command(&self, program: &str, command: impl FnOnce(&str) -> Command) -> Command {
+        let within = |path: &str| self.root().join(path).display().to_string();
+        match self {
+            Self::Installed => command(&within(program)),
+            Self::Unpacked(_) => {
+                let libraries = within(LIBRARIES);
+                let mut command = command(&within(LOADER));
+                command.arg("--library-path");
+                command.arg(format!("{libraries}:{libraries}/frr"));
+                command.arg(within(program));
+                command
+            }
+        }
+    }
 }
 
 impl Frr {
@@ -29,6 +90,19 @@ impl Frr {
     /// # Errors
     /// A daemon does not start, or does not like the configuration.
     pub fn start(lab: &Lab, host: &Host, config: &str) -> Result<Self> {
+        Self::start_release(FrrRelease::Installed, lab, host, config)
+    }
+
+    /// Starts the FRR of a release.
+    ///
+    /// # Errors
+    /// As with [`Frr::start`].
+    pub fn start_release(
+        release: FrrRelease,
+        lab: &Lab,
+        host: &Host,
+        config: &str,
+    ) -> Result<Self> {
         let dir = host.dir().join("frr");
         std::fs::create_dir_all(&dir)?;
         let path = dir.join("frr.conf");
@@ -42,12 +116,16 @@ impl Frr {
         let mut frr = Self {
             processes: Vec::new(),
             dir,
+            release,
         };
-        frr.start_daemon(lab, host, "zebra", &path)?;
-        if !of_bfdd.is_empty() {
-            frr.start_daemon(lab, host, "bfdd", &path_of_bfdd)?;
+        if matches!(frr.release, FrrRelease::Unpacked(_)) {
+            frr.start_daemon(lab, host, "mgmtd", None)?;
         }
-        frr.start_daemon(lab, host, "bgpd", &path)?;
+        frr.start_daemon(lab, host, "zebra", Some(&path))?;
+        if !of_bfdd.is_empty() {
+            frr.start_daemon(lab, host, "bfdd", Some(&path_of_bfdd))?;
+        }
+        frr.start_daemon(lab, host, "bgpd", Some(&path))?;
         Ok(frr)
     }
 
@@ -67,7 +145,7 @@ impl Frr {
         drop(self.processes.remove(0));
         std::fs::remove_file(self.dir.join("bgpd.vty"))?;
         let path = self.dir.join("frr.conf");
-        self.start_daemon(lab, host, "bgpd", &path)
+        self.start_daemon(lab, host, "bgpd", Some(&path))
     }
 
     /// Where its sockets and its configuration are.
@@ -141,21 +219,37 @@ impl Frr {
         lab: &Lab,
         host: &Host,
         daemon: &str,
-        conf: &FilePath,
+        conf: Option<&FilePath>,
     ) -> Result<()> {
-        let mut command = host.command(&format!("{DAEMONS}/{daemon}"));
-        command.args(["-A", "127.0.0.1", "-f"]).arg(conf);
+        let program = format!("{DAEMONS}/{daemon}");
+        let mut command = self.release.command(&program, |path| match &self.release {
+            FrrRelease::Installed => host.command(path),
+            FrrRelease::Unpacked(_) => {
+                let mut command = host.command("sh");
+                command.args(["-c", APART]).arg(&self.dir).arg(path);
+                command
+            }
+        });
+        command.args(["-A", "127.0.0.1"]);
         command
             .arg("-i")
             .arg(self.dir.join(format!("{daemon}.pid")));
-        command.arg("-z").arg(self.dir.join("zserv.api"));
         command.arg("--vty_socket").arg(&self.dir);
+        if let Some(conf) = conf {
+            command.arg("-f").arg(conf);
+            command.arg("-z").arg(self.dir.join("zserv.api"));
+        }
         if daemon == "bfdd" {
             command.arg("--bfdctl").arg(self.dir.join("bfdd.sock"));
         }
-        let bmp = std::fs::read_to_string(conf)?.contains("bmp targets");
-        if daemon == "bgpd" && bmp {
+        let bmp =
+            |conf: &FilePath| std::fs::read_to_string(conf).map(|c| c.contains("bmp targets"));
+        if daemon == "bgpd" && conf.map_or(Ok(false), bmp)? {
             command.args(["-M", "bmp"]);
+            if let FrrRelease::Unpacked(root) = &self.release {
+                let modules = root.join(LIBRARIES).join("frr/modules");
+                command.arg("--moduledir").arg(modules);
+            }
         }
         self.processes.insert(0, host.start(daemon, command)?);
         let socket = self.dir.join(format!("{daemon}.vty"));
@@ -168,7 +262,7 @@ impl Frr {
     }
 
     fn vtysh(&self) -> Command {
-        let mut command = Command::new("vtysh");
+        let mut command = self.release.command(VTYSH, |path| Command::new(path));
         command.arg("--vty_socket").arg(&self.dir);
         command.arg("--config_dir").arg(&self.dir);
         command

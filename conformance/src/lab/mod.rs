@@ -36,7 +36,7 @@ pub use bird::{Bird, Since};
 pub use containers::{Container, Engine};
 pub use echo::{Echo, Reply, Sample};
 pub use exabgp::ExaBgp;
-pub use frr::Frr;
+pub use frr::{Frr, FrrRelease};
 pub use gobgp::GoBgp;
 pub use host::{Host, KernelRoute, NextHop};
 pub use openbgpd::OpenBgpd;
