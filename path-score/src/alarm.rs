@@ -1,33 +1,52 @@
-//! A CUSUM over the fates of probes in one direction: does the link lose more than it may?
+//! CUSUMs over the fates of probes in one direction: does the link lose more than it may?
 //!
-//! Page's test of p = [`GOOD`] against p = [`BAD`]: each probe adds its log-likelihood ratio, the sum never falls below
-//! zero, and at [`THRESHOLD`] it alarms and starts over. So a loss that goes on alarms again and again.
+//! Page's tests of p = [`GOOD`] against larger ones: each probe adds its log-likelihood ratio, a sum never falls below zero, and
+//! where one reaches its threshold, there is an alarm and all start over. So a loss that goes on alarms again and again. One
+//! test is the faster to find much loss, one to find little.
 
 /// The loss that is nobody's business.
 const GOOD: f64 = 0.005;
-/// The loss that the test is the fastest to find.
-const BAD: f64 = 0.1;
-/// About one false alarm in ten years at 50 probes/s and a loss of [`GOOD`].
-const THRESHOLD: f64 = 20.1;
+/// Losses that a test is the fastest to find, and its threshold: together, they alarm falsely about once in ten years at 50
+/// probes/s and a loss of [`GOOD`].
+const TESTS: [(f64, f64); 2] = [(0.05, 20.3), (0.1, 20.6)];
 /// So many losses of one run count: more of them say no more about the rate of loss, for losses come in bursts.
 const RUN: u32 = 3;
 
 /// The alarm of one direction.
 #[derive(Clone, Debug)]
 pub struct Alarm {
-    sum: f64,
+    tests: [Cusum; TESTS.len()],
     run: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Cusum {
+    sum: f64,
     lost: f64,
     passed: f64,
+    threshold: f64,
+}
+
+impl Cusum {
+    fn new((bad, threshold): (f64, f64)) -> Self {
+        Self {
+            sum: 0.0,
+            lost: (bad / GOOD).ln(),
+            passed: ((1.0 - bad) / (1.0 - GOOD)).ln(),
+            threshold,
+        }
+    }
+
+    fn add(&mut self, ratio: f64) {
+        self.sum = (self.sum + ratio).max(0.0);
+    }
 }
 
 impl Default for Alarm {
     fn default() -> Self {
         Self {
-            sum: 0.0,
+            tests: TESTS.map(Cusum::new),
             run: 0,
-            lost: (BAD / GOOD).ln(),
-            passed: ((1.0 - BAD) / (1.0 - GOOD)).ln(),
         }
     }
 }
@@ -36,7 +55,9 @@ impl Alarm {
     /// A probe passed.
     pub fn passed(&mut self) {
         self.run = 0;
-        self.sum = (self.sum + self.passed).max(0.0);
+        for test in &mut self.tests {
+            test.add(test.passed);
+        }
     }
 
     /// A probe was lost. True is the alarm.
@@ -45,23 +66,28 @@ impl Alarm {
         if self.run > RUN {
             return false;
         }
-        self.sum += self.lost;
-        let alarm = self.sum >= THRESHOLD;
+        for test in &mut self.tests {
+            test.add(test.lost);
+        }
+        let alarm = self.tests.iter().any(|test| test.sum >= test.threshold);
         if alarm {
-            self.sum = 0.0;
+            self.tests.iter_mut().for_each(|test| test.sum = 0.0);
         }
         alarm
     }
 
     /// A probe that had been counted as lost was only late.
     pub fn forgive(&mut self) {
-        self.sum = (self.sum - self.lost + self.passed).max(0.0);
+        for test in &mut self.tests {
+            test.add(test.passed - test.lost);
+        }
     }
 
     /// How near the alarm is: from 0, not at all, to 1.
     #[must_use]
     pub fn suspicion(&self) -> f64 {
-        self.sum / THRESHOLD
+        let near = self.tests.iter().map(|test| test.sum / test.threshold);
+        near.fold(0.0, f64::max)
     }
 }
 

@@ -24,8 +24,11 @@ const LATE: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// The TTL with which echoes and replies leave.
 const TTL: u8 = 64;
-/// A number, and in replies the TTL with which it came.
-const OCTETS: usize = size_of::<u64>() + 1;
+/// A number, and in replies when that was and the TTL with which it came.
+const OCTETS: usize = NUMBER + TIME + 1;
+const NUMBER: usize = size_of::<u64>();
+/// Nanoseconds since the start.
+const TIME: usize = size_of::<u64>();
 
 /// UDP echoes, one each 10 ms, until it is asked how that went.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub struct Sample {
 pub struct Reply {
     /// When it came, since the start.
     pub came: Duration,
+    /// When it was sent, since the start.
+    pub answered: Duration,
     /// Routers that the echo crossed.
     pub there: u8,
     /// Routers that the reply crossed.
@@ -83,7 +88,7 @@ impl Echo {
             over,
             sender: std::thread::spawn(move || send(&out, target, start, &sends)),
             listener: std::thread::spawn(move || listen(&near, start, &listens)),
-            reflector: std::thread::spawn(move || reflect(&far, &reflects)),
+            reflector: std::thread::spawn(move || reflect(&far, start, &reflects)),
         })
     }
 
@@ -138,11 +143,14 @@ fn send(
 fn listen(socket: &UdpSocket, start: Instant, over: &AtomicBool) -> Result<BTreeMap<u64, Reply>> {
     let mut replies = BTreeMap::new();
     receive(socket, over, |octets, ttl, _| {
-        let (Some(number), Some(there)) = (octets.first_chunk(), octets.last()) else {
+        let time = octets.get(NUMBER..).and_then(<[u8]>::first_chunk);
+        let (Some(number), Some(time), Some(there)) = (octets.first_chunk(), time, octets.last())
+        else {
             return;
         };
         let reply = Reply {
             came: start.elapsed(),
+            answered: Duration::from_nanos(u64::from_be_bytes(*time)),
             there: TTL.saturating_sub(*there),
             back: TTL.saturating_sub(ttl),
         };
@@ -151,9 +159,13 @@ fn listen(socket: &UdpSocket, start: Instant, over: &AtomicBool) -> Result<BTree
     Ok(replies)
 }
 
-fn reflect(socket: &UdpSocket, over: &AtomicBool) -> Result<()> {
+fn reflect(socket: &UdpSocket, start: Instant, over: &AtomicBool) -> Result<()> {
     receive(socket, over, |octets, ttl, from| {
         let mut answer = *octets;
+        let now = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        if let Some(place) = answer.get_mut(NUMBER..NUMBER + TIME) {
+            place.copy_from_slice(&now.to_be_bytes());
+        }
         if let Some(last) = answer.last_mut() {
             *last = ttl;
         }

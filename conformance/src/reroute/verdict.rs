@@ -138,21 +138,22 @@ fn ended(samples: &[&Sample]) -> [u8; 2] {
     last.map_or([DIRECT; 2], |reply| [reply.there, reply.back])
 }
 
-/// How often each direction took another number of routers than before, which were at first these.
-fn changes(samples: &[&Sample], mut last: [u8; 2]) -> [u32; 2] {
-    let replies = samples.iter().filter_map(|sample| sample.reply);
-    let mut changes = [0; 2];
-    for reply in replies {
-        for ((last, changes), now) in last
-            .iter_mut()
-            .zip(&mut changes)
-            .zip([reply.there, reply.back])
-        {
-            *changes += u32::from(*last != now);
-            *last = now;
-        }
-    }
-    changes
+/// How often each direction took another number of routers than before, which were at first these. Each in the order in which its
+/// packets left: echoes of a way that is slow are answered after later ones of another.
+fn changes(samples: &[&Sample], last: [u8; 2]) -> [u32; 2] {
+    let replies = || samples.iter().filter_map(|sample| sample.reply);
+    let mut back: Vec<_> = replies().map(|r| (r.answered, r.back)).collect();
+    back.sort_unstable();
+    [
+        differences(last[0], replies().map(|reply| reply.there)),
+        differences(last[1], back.into_iter().map(|(_, back)| back)),
+    ]
+}
+
+/// How often one is another than the one before.
+fn differences(mut last: u8, all: impl Iterator<Item = u8>) -> u32 {
+    let differs = |now| u32::from(std::mem::replace(&mut last, now) != now);
+    all.map(differs).sum()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a few thousand echoes")]

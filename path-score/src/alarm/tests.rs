@@ -63,9 +63,9 @@ fn ten_percent_are_found_in_two_seconds() {
 }
 
 #[test]
-fn five_percent_are_found_in_less_than_15_seconds_on_average() {
-    let (mean, _) = times(0.05);
-    assert!(mean < 10.0, "{mean}");
+fn five_percent_are_found_in_15_seconds() {
+    let (mean, p99) = times(0.05);
+    assert!(mean < 6.5 && p99 <= 13.5, "{mean} {p99}");
 }
 
 #[test]
@@ -119,16 +119,22 @@ fn what_was_only_late_is_taken_back() {
     assert_eq!(alarm.suspicion(), 0.0);
 }
 
-/// Solves for the chance that an excursion of the sum, which a first loss begins, ends in an alarm. Between excursions
-/// the sum is zero and waits for the next loss: that makes the time between false alarms.
+/// Solves for the chance that an excursion of a sum, which a first loss begins, ends in an alarm. Between excursions
+/// the sum is zero and waits for the next loss: that makes the time between false alarms. Those of the tests add up, at most.
 #[test]
-#[allow(clippy::cast_possible_truncation, reason = "a few hundred steps")]
 fn a_false_alarm_is_expected_about_once_in_ten_years() {
-    let Alarm { lost, passed, .. } = Alarm::default();
+    let rates = TESTS.map(|test| 1.0 / years(&Cusum::new(test)));
+    let years = 1.0 / rates.iter().sum::<f64>();
+    println!("one false alarm in {years:.1} years");
+    assert!((8.0..14.0).contains(&years), "{years}");
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a few thousand steps")]
+fn years(test: &Cusum) -> f64 {
     // A grid on which a probe that passes is 4 steps down.
-    let step = -passed / 4.0;
-    let up = (lost / step).round() as usize;
-    let top = (THRESHOLD / step).ceil() as usize;
+    let step = -test.passed / 4.0;
+    let up = (test.lost / step).round() as usize;
+    let top = (test.threshold / step).ceil() as usize;
     // By run of losses so far (0..=3) and sum.
     let mut hit = vec![[0.0_f64; 4]; top + 1];
     for _ in 0..3000 {
@@ -147,5 +153,5 @@ fn a_false_alarm_is_expected_about_once_in_ten_years() {
     let per_probe = GOOD * hit[up][1];
     let years = 1.0 / per_probe / 50.0 / (365.25 * 86_400.0);
     println!("one false alarm in {years:.1} years");
-    assert!((8.0..14.0).contains(&years), "{years}");
+    years
 }

@@ -11,6 +11,7 @@ fn stream(count: u32, of: impl Fn(u32) -> Option<(u8, u8)>) -> Vec<Sample> {
         sent: EVERY * n,
         reply: of(n).map(|(there, back)| Reply {
             came: EVERY * n,
+            answered: EVERY * n,
             there,
             back,
         }),
@@ -98,4 +99,21 @@ fn an_outage_that_does_not_end_lasts_until_the_link_is_whole() {
     assert_eq!(verdict.outage, Duration::from_secs(10));
     assert_eq!(verdict.lost_then, 200);
     assert_eq!(verdict.returned, Some(Duration::from_millis(1990)));
+}
+
+/// An echo of a slow way is answered after later ones of a fast one: its reply may be the first that goes another way.
+#[test]
+fn a_direction_s_changes_are_counted_in_the_order_in_which_its_packets_left() {
+    let mut samples = stream(2000, |n| match n {
+        // The last one of the slow way is answered when the other direction has changed, too.
+        0..202 => Some((2, 2)),
+        202 => Some((2, 3)),
+        203..205 => Some((3, 2)),
+        _ => Some((3, 3)),
+    });
+    for sample in &mut samples[..203] {
+        let reply = sample.reply.as_mut().unwrap();
+        reply.answered += Duration::from_millis(25);
+    }
+    assert_eq!(judge(&samples, timeline(true, true)).changes, 2);
 }
