@@ -11,12 +11,30 @@ const GOOD: f64 = 0.005;
 const TESTS: [(f64, f64); 2] = [(0.05, 20.3), (0.1, 20.6)];
 /// So many losses of one run count: more of them say no more about the rate of loss, for losses come in bursts.
 const RUN: u32 = 3;
+/// When the other direction of the link alarms, half as much is enough for so many probes: what loses one way mostly loses
+/// both.
+const WARY: u32 = 250;
+/// After so many probes without an alarm, one is news: about a minute of the fastest pace.
+const CALM: u32 = 3000;
 
 /// The alarm of one direction.
 #[derive(Clone, Debug)]
 pub struct Alarm {
     tests: [Cusum; TESTS.len()],
     run: u32,
+    /// See [`WARY`]; so many are left.
+    wary: u32,
+    /// Probes since the last alarm.
+    calm: u32,
+}
+
+/// An alarm.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Raised {
+    /// There was none for long.
+    Anew,
+    /// Loss that is known goes on.
+    Again,
 }
 
 #[derive(Clone, Debug)]
@@ -47,6 +65,8 @@ impl Default for Alarm {
         Self {
             tests: TESTS.map(Cusum::new),
             run: 0,
+            wary: 0,
+            calm: CALM,
         }
     }
 }
@@ -55,25 +75,50 @@ impl Alarm {
     /// A probe passed.
     pub fn passed(&mut self) {
         self.run = 0;
+        self.count();
         for test in &mut self.tests {
             test.add(test.passed);
         }
     }
 
-    /// A probe was lost. True is the alarm.
-    pub fn lost(&mut self) -> bool {
+    /// A probe was lost: that may be one too many.
+    pub fn lost(&mut self) -> Option<Raised> {
         self.run = self.run.saturating_add(1);
+        self.count();
         if self.run > RUN {
-            return false;
+            return None;
         }
         for test in &mut self.tests {
             test.add(test.lost);
         }
-        let alarm = self.tests.iter().any(|test| test.sum >= test.threshold);
-        if alarm {
-            self.tests.iter_mut().for_each(|test| test.sum = 0.0);
+        self.raise()
+    }
+
+    /// The other direction of the link alarmed anew: what was seen of this one may be enough now.
+    pub fn warn(&mut self) -> Option<Raised> {
+        self.wary = WARY;
+        self.raise()
+    }
+
+    const fn count(&mut self) {
+        self.wary = self.wary.saturating_sub(1);
+        self.calm = self.calm.saturating_add(1);
+    }
+
+    fn raise(&mut self) -> Option<Raised> {
+        let share = if self.wary > 0 { 0.5 } else { 1.0 };
+        let reached = |test: &Cusum| test.sum >= test.threshold * share;
+        if !self.tests.iter().any(reached) {
+            return None;
         }
-        alarm
+        self.tests.iter_mut().for_each(|test| test.sum = 0.0);
+        self.wary = 0;
+        let calm = std::mem::replace(&mut self.calm, 0);
+        Some(if calm < CALM {
+            Raised::Again
+        } else {
+            Raised::Anew
+        })
     }
 
     /// A probe that had been counted as lost was only late.

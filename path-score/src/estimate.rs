@@ -44,6 +44,15 @@ pub enum Direction {
 impl Direction {
     /// Both of them.
     pub const BOTH: [Self; 2] = [Self::Forward, Self::Reverse];
+
+    /// The other one.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Forward => Self::Reverse,
+            Self::Reverse => Self::Forward,
+        }
+    }
 }
 
 /// An answer to a probe.

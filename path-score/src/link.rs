@@ -11,7 +11,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::alarm::Alarm;
+use crate::alarm::{Alarm, Raised};
 use crate::budget::{self, FASTEST, SLOWEST};
 use crate::estimate::{self, Direction, Estimate, Loss, Span};
 use crate::icmp::{self, Pinger};
@@ -427,7 +427,12 @@ impl Link {
                 estimate::Output::Forgiven(way) => self.watch(way).alarm.forgive(),
                 estimate::Output::Lost(way) => {
                     let watch = self.watch(way);
-                    watch.raised |= watch.alarm.lost();
+                    let alarm = watch.alarm.lost();
+                    watch.raised |= alarm.is_some();
+                    if alarm == Some(Raised::Anew) {
+                        let other = self.watch(way.other());
+                        other.raised |= other.alarm.warn().is_some();
+                    }
                 }
                 estimate::Output::Silent => {
                     self.forward.raised = true;

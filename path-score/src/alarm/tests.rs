@@ -23,7 +23,7 @@ fn detect(chance: &mut Chance, loss: f64) -> f64 {
 
 fn fate(alarm: &mut Alarm, lost: bool) -> bool {
     if lost {
-        return alarm.lost();
+        return alarm.lost().is_some();
     }
     alarm.passed();
     false
@@ -104,15 +104,55 @@ fn twenty_four_hours_of_rare_bursts_bring_no_alarm() {
 #[test]
 fn one_long_burst_is_one_event_and_no_alarm() {
     let mut alarm = Alarm::default();
-    assert!((0..10_000).all(|_| !alarm.lost()));
+    assert!((0..10_000).all(|_| alarm.lost().is_none()));
     assert!(alarm.suspicion() < 0.5);
+}
+
+/// Half as much is enough, for some time; one long burst is not.
+#[test]
+fn who_is_warned_is_wary_for_a_while() {
+    let losses_to_alarm = |warned: bool, passed: u32| {
+        let mut alarm = Alarm::default();
+        if warned {
+            assert_eq!(alarm.warn(), None);
+        }
+        (0..passed).for_each(|_| alarm.passed());
+        let mut losses = 0;
+        loop {
+            losses += 1;
+            if alarm.lost().is_some() {
+                return losses;
+            }
+            alarm.passed();
+        }
+    };
+    assert_eq!(losses_to_alarm(false, 0), 8);
+    assert_eq!(losses_to_alarm(true, 0), 4);
+    assert_eq!(losses_to_alarm(true, WARY), 8);
+    let mut alarm = Alarm::default();
+    alarm.warn();
+    assert!((0..100).all(|_| alarm.lost().is_none()));
+    // What was seen before counts.
+    let mut alarm = Alarm::default();
+    for _ in 0..5 {
+        assert_eq!(alarm.lost(), None);
+        alarm.passed();
+    }
+    assert_eq!(alarm.warn(), Some(Raised::Anew));
+    // The loss goes on.
+    let again = |alarm: &mut Alarm| {
+        alarm.passed();
+        alarm.lost()
+    };
+    let raised = (0..20).find_map(|_| again(&mut alarm));
+    assert_eq!(raised, Some(Raised::Again));
 }
 
 #[test]
 fn what_was_only_late_is_taken_back() {
     let mut alarm = Alarm::default();
     for _ in 0..100_000 {
-        assert!(!alarm.lost());
+        assert!(alarm.lost().is_none());
         alarm.forgive();
         alarm.passed();
     }

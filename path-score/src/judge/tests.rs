@@ -142,7 +142,7 @@ impl Track {
                 estimate::Output::Passed(way) => self.alarms[way as usize].passed(),
                 estimate::Output::Forgiven(way) => self.alarms[way as usize].forgive(),
                 estimate::Output::Lost(way) => {
-                    self.raised[way as usize] |= self.alarms[way as usize].lost();
+                    self.raised[way as usize] |= self.alarms[way as usize].lost().is_some();
                 }
                 estimate::Output::Silent => self.raised = [true; 2],
                 estimate::Output::Back => self.alarms = Default::default(),

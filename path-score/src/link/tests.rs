@@ -239,6 +239,36 @@ fn a_lossy_link_is_found_in_time_from_packets_too() {
     }
 }
 
+/// Mean and 99th percentile of the time until both ends of a link know that what they send on it is lost, in seconds: then
+/// nothing takes it any more.
+fn known_at_both_ends(loss: f64, links: u64) -> (f64, f64) {
+    let knows = |seed: u64| {
+        let mut world = World::new(seed);
+        world.run(Duration::from_millis(5_000 + seed * 37 % 20));
+        world.loss = [loss; 2];
+        let [forward, _] = world.alarms(Duration::from_secs(40));
+        forward.unwrap()
+    };
+    let both = |link: u64| knows(2 * link).max(knows(2 * link + 1));
+    let mut all: Vec<f64> = (1..=links).map(both).collect();
+    all.sort_by(f64::total_cmp);
+    let mean = all.iter().sum::<f64>() / links as f64;
+    let p99 = all[all.len() * 99 / 100];
+    println!("{loss} at both ends: mean {mean:.2} s, p99 {p99:.2} s");
+    (mean, p99)
+}
+
+#[test]
+fn a_link_that_loses_both_ways_is_known_to_at_both_ends_in_time() {
+    for (loss, mean_at_most, p99_at_most) in [(0.4, 0.55, 0.85), (0.2, 0.95, 1.5), (0.05, 7.0, 12.0)] {
+        let (mean, p99) = known_at_both_ends(loss, 300);
+        assert!(
+            mean <= mean_at_most && p99 <= p99_at_most,
+            "{loss} {mean} {p99}"
+        );
+    }
+}
+
 #[test]
 fn only_the_direction_that_loses_alarms() {
     for (loss, which) in [([0.2, 0.0], 0), ([0.0, 0.2], 1)] {
