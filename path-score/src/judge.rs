@@ -498,15 +498,16 @@ impl Verdict {
                 let why = held(good, exceeds(present, levels.hopeful, config), hold_down)?;
                 // While the longer window still goes down there is no level yet.
                 let settled = !exceeds(levels.long, levels.short, config);
-                settled.then_some((calm, why))
+                // What is certain is less than what is likely, and would have it come back too soon.
+                settled.then_some((calm.max(levels.hopeful), why))
             }
             Standing::Good { better } => {
                 let level = calm.min(calm_minute);
                 if worse(level) {
                     return Some((level, Why::Worse));
                 }
-                let level = calm.max(calm_minute);
-                let better_now = exceeds(present, level.max(levels.hopeful), config);
+                let level = calm.max(calm_minute).max(levels.hopeful);
+                let better_now = exceeds(present, level, config);
                 let why = held(better, better_now, hold_down)?;
                 Some((level, why))
             }
