@@ -197,32 +197,31 @@ pub(crate) const PARTIAL: u8 = 0x20;
 
 /// Appends the attributes in the order of their type, all but NEXT_HOP and MP_REACH_NLRI (packers write those).
 pub(crate) fn encode(attributes: &Attributes, four_octet_as: bool, out: &mut Vec<u8>) {
-    let mut unknown = attributes.unknown.iter().peekable();
+    let mut unknown = attributes.unknown.as_slice();
+    // Most attributes are absent: one head waits for the next that is there.
+    let mut head = open(out);
     for row in table::ROWS {
-        while let Some(next) = unknown.next_if(|next| next.kind < row.kind) {
-            put(next.flags, next.kind, out, |out| {
-                out.extend_from_slice(&next.value)
-            });
+        while let [next, after @ ..] = unknown
+            && next.kind < row.kind
+        {
+            out.extend_from_slice(&next.value);
+            close(head, next.flags, next.kind, out);
+            head = open(out);
+            unknown = after;
         }
-        let start = out.len();
-        let partial = if attributes.partial.contains(row.kind) {
-            PARTIAL
-        } else {
-            0
-        };
-        let mut present = false;
-        put(row.flags | partial, row.kind, out, |out| {
-            present = (row.encode)(attributes, four_octet_as, out);
-        });
-        if !present {
-            out.truncate(start);
+        if (row.encode)(attributes, four_octet_as, out) {
+            let partial = attributes.partial.contains(row.kind);
+            let flags = row.flags | if partial { PARTIAL } else { 0 };
+            close(head, flags, row.kind, out);
+            head = open(out);
         }
     }
     for next in unknown {
-        put(next.flags, next.kind, out, |out| {
-            out.extend_from_slice(&next.value)
-        });
+        out.extend_from_slice(&next.value);
+        close(head, next.flags, next.kind, out);
+        head = open(out);
     }
+    out.truncate(head);
 }
 
 /// Where in a block from [`encode`] the first attribute of at least type `kind` starts.
@@ -237,22 +236,28 @@ pub(crate) fn offset_of(kind: u8, block: &[u8]) -> usize {
     block.len() - rest.len()
 }
 
-/// Appends one attribute, with a length of two octets where one is too short. A value beyond 65535 octets makes
-/// a block that no message holds, which is what packing looks at.
-fn put(flags: u8, kind: u8, out: &mut Vec<u8>, value: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    out.extend_from_slice(&[flags & !EXTENDED_LENGTH, kind, 0]);
-    value(out);
-    let len = out.len() - start - 3;
+/// Octets before a value that is short: flags, type, length.
+const HEAD: usize = 3;
+
+/// Makes room for the head of an attribute whose value follows; says where.
+fn open(out: &mut Vec<u8>) -> usize {
+    let head = out.len();
+    out.extend_from_slice(&[0; HEAD]);
+    head
+}
+
+/// Writes the head of the attribute whose value ends here, with a length of two octets where one is too short. A value
+/// beyond 65535 octets makes a block that no message holds, which is what packing looks at.
+fn close(head: usize, flags: u8, kind: u8, out: &mut Vec<u8>) {
+    let len = out.len() - head - HEAD;
     let [high, low] = length16(len);
-    let Some([flags, _, octet]) = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut) else {
-        return;
-    };
-    if len <= usize::from(u8::MAX) {
-        *octet = low;
-    } else {
-        *flags |= EXTENDED_LENGTH;
-        *octet = high;
-        out.insert(start + 3, low);
+    let long = len > usize::from(u8::MAX);
+    let length = if long { EXTENDED_LENGTH } else { 0 };
+    let flags = flags & !EXTENDED_LENGTH | length;
+    if let Some(octets) = out.get_mut(head..).and_then(<[u8]>::first_chunk_mut) {
+        *octets = [flags, kind, if long { high } else { low }];
+    }
+    if long {
+        out.insert(head + HEAD, low);
     }
 }

@@ -39,7 +39,7 @@ pub struct Row {
     pub(crate) wrong_flags: Remedy,
     /// Reads the value.
     pub(crate) decode: for<'a> fn(&mut Draft<'a>, &'a [u8]) -> Result<(), Code>,
-    /// Appends the value, if the route has the attribute and it is not for the packers to write.
+    /// Appends the value, if the route has the attribute and it is not for the packers to write; else appends nothing.
     pub(crate) encode: fn(&Attributes, four_octet_as: bool, &mut Vec<u8>) -> bool,
 }
 
