@@ -359,21 +359,23 @@ impl NextHops {
         let Some(target) = target.filter(|_| !key.address.is_unspecified()) else {
             return concerned;
         };
-        let before = target.resolved.take();
-        if before.as_ref().is_none_or(|b| b.cost != resolved.cost) {
+        // While nobody had said anything, what is assumed held.
+        let assumed = || self.assume_reachable.then_some(0).into();
+        let before = target.resolved.take().unwrap_or_else(assumed);
+        if before.cost != resolved.cost {
             concerned.hops = target.entries.iter().map(|entry| HopId(*entry)).collect();
-        } else if let Some(before) = before.as_ref() {
+        } else {
             let differs = |one: &Resolved, other: &Resolved| {
                 let one = one.without.iter();
                 let only = one.filter(|without| !other.without.contains(without));
                 only.map(|(prefix, _)| *prefix).collect::<Vec<_>>()
             };
-            concerned.prefixes = differs(before, &resolved);
-            concerned.prefixes.extend(differs(&resolved, before));
+            concerned.prefixes = differs(&before, &resolved);
+            concerned.prefixes.extend(differs(&resolved, &before));
             concerned.prefixes.sort_unstable();
             concerned.prefixes.dedup();
         }
-        if before.and_then(|before| before.rate) != resolved.rate {
+        if before.rate != resolved.rate {
             concerned.rated = target.entries.iter().map(|entry| HopId(*entry)).collect();
         }
         target.resolved = Some(resolved);
