@@ -375,8 +375,10 @@ fn choose_multipath(
 
 fn keep_least<K: Ord>(candidates: &[Candidate], left: &mut Left, key: impl Fn(&Candidate) -> K) {
     let key = |index: &usize| candidates.get(*index).map(&key);
-    let least = left.iter().map(key).min();
-    if left.iter().any(|index| Some(key(index)) != least) {
+    let first = left.first().map(key);
+    // At most steps, all candidates are equal.
+    if left.iter().any(|index| Some(key(index)) != first) {
+        let least = left.iter().map(key).min();
         left.retain(|index| Some(key(index)) == least);
     }
 }
