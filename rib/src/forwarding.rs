@@ -166,6 +166,9 @@ impl<P: Prefix> Plane<P> {
 
     /// The next hop of a path that has one, and drops nothing.
     pub(crate) fn only_next_hop(core: &Core, prefix: P, path: &Path) -> Option<NextHopKey> {
+        if let Some(key) = core.told_next_hop(path) {
+            return Some(key);
+        }
         match of_path(core, prefix.into(), path)? {
             Forwarding::Via(hops) => match hops.as_slice() {
                 [(key, _)] => Some(*key),
@@ -179,6 +182,11 @@ impl<P: Prefix> Plane<P> {
     pub(crate) fn forwarding(&self, core: &Core, net: u32) -> Option<Forwarding> {
         let prefix: IpNet = self.table.net(net)?.prefix.into();
         let best = self.table.best(net)?;
+        if !best.flags().has(Flags::MULTIPATH)
+            && let Some(key) = core.told_next_hop(best)
+        {
+            return Some(via(key));
+        }
         let paths = self.table.paths_of(net).filter_map(|p| self.table.path(p));
         let shared = paths.filter(|p| p.flags().has(Flags::MULTIPATH));
         let mut hops = SmallVec::new();
@@ -241,6 +249,14 @@ impl<P: Prefix> Plane<P> {
 }
 
 impl Core {
+    /// The next hop of a path that a peer told; `None` of one of our own.
+    #[inline]
+    fn told_next_hop(&self, path: &Path) -> Option<NextHopKey> {
+        let is_told = self.peers.get(path.peer())?.source.kind != Kind::Local;
+        let hop = self.store.facts(path.attrs).filter(|_| is_told)?.next_hop;
+        self.store.next_hops.key(hop)
+    }
+
     /// What the policy of `[fib]` sees of a route: the one who told it counts as its peer.
     fn on_the_way_to_the_kernel<T>(
         &self,
@@ -264,19 +280,21 @@ impl Core {
 }
 
 fn of_path(core: &Core, prefix: IpNet, path: &Path) -> Option<Forwarding> {
-    if core.peers.get(path.peer())?.source.kind == Kind::Local {
-        let source = LocalSource {
-            peer: path.peer(),
-            path_id: path.path_id,
-        };
-        return Some(match core.local.get(prefix, source)? {
-            LocalForwarding::Via(hops) => Forwarding::Via(hops.clone()),
-            LocalForwarding::Blackhole => Forwarding::Blackhole,
-            LocalForwarding::Unreachable => Forwarding::Unreachable,
-            LocalForwarding::Prohibit => Forwarding::Prohibit,
-        });
+    if let Some(key) = core.told_next_hop(path) {
+        return Some(via(key));
     }
-    let hop = core.store.facts(path.attrs)?.next_hop;
-    let key = core.store.next_hops.key(hop)?;
-    Some(Forwarding::Via(SmallVec::from_slice(&[(key, 1)])))
+    let source = LocalSource {
+        peer: path.peer(),
+        path_id: path.path_id,
+    };
+    Some(match core.local.get(prefix, source)? {
+        LocalForwarding::Via(hops) => Forwarding::Via(hops.clone()),
+        LocalForwarding::Blackhole => Forwarding::Blackhole,
+        LocalForwarding::Unreachable => Forwarding::Unreachable,
+        LocalForwarding::Prohibit => Forwarding::Prohibit,
+    })
+}
+
+fn via(key: NextHopKey) -> Forwarding {
+    Forwarding::Via(SmallVec::from_slice(&[(key, 1)]))
 }

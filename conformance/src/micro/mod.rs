@@ -102,7 +102,7 @@ const fn route(name: &'static str, prepare: fn() -> Result<Prepared>) -> Benchma
 }
 
 /// All of them, in the order of a route's way.
-pub const BENCHMARKS: [Benchmark; 42] = [
+pub const BENCHMARKS: [Benchmark; 43] = [
     message("decode/one-prefix", || wire::decoding(updates::one)),
     message("decode/six-prefixes", || wire::decoding(updates::six)),
     message("decode/six-ipv6", || wire::decoding(updates::six_ipv6)),
@@ -169,6 +169,9 @@ pub const BENCHMARKS: [Benchmark; 42] = [
         way::load(way::Load::HUNDRED_SENDERS)
     }),
     route("way/kernel", || way::load(way::Load::KERNEL)),
+    route("way/kernel-two-senders", || {
+        way::load(way::Load::KERNEL_TWO_SENDERS)
+    }),
 ];
 
 #[cfg(test)]

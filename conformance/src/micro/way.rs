@@ -51,6 +51,13 @@ impl Load {
         overlap: false,
         kernel: false,
     };
+    /// What is spare beside the best one is told to the kernel too.
+    pub(super) const KERNEL_TWO_SENDERS: Self = Self {
+        senders: 2,
+        prefixes: 25_000,
+        overlap: true,
+        kernel: true,
+    };
     pub(super) const KERNEL: Self = Self {
         senders: 1,
         prefixes: 50_000,

@@ -64,6 +64,13 @@ impl<P: Prefix> Plane<P> {
         false
     }
 
+    /// Whether the reader has yet to come to a net of which something is to be told.
+    pub(crate) fn will_hear(&self, reader: &Reader, net: u32) -> bool {
+        let version = self.table.net(net).map_or(0, |n| n.version);
+        let follows = version >= reader.next && !self.journal.is_of_others(version);
+        follows || reader.walk.is_some_and(|at| at <= net)
+    }
+
     /// Whether there is something for the reader.
     pub(crate) fn has_news(&self, reader: &Reader) -> bool {
         reader.walk.is_some() || reader.next < self.journal.end()

@@ -53,7 +53,9 @@ impl<P: Prefix> Plane<P> {
     /// A path that is not chosen came, went or changed: it may be what is spare.
     #[inline]
     pub(crate) fn note_spare(&mut self, net: u32) {
-        if !self.spares.wanted || self.fib.is_none() {
+        let fib = self.fib.as_ref().filter(|_| self.spares.wanted);
+        // What is spare is looked up when a net is told: who has yet to hear of it will hear that too.
+        if fib.is_none_or(|fib| self.will_hear(fib, net)) {
             return;
         }
         if let Some(slot) = self.table.net_mut(net)
@@ -79,9 +81,11 @@ impl<P: Prefix> Plane<P> {
 
     /// What is spare beside a next hop: that of the path which would be chosen if no path had it.
     pub(crate) fn spare(&self, core: &Core, net: u32, beside: NextHopKey) -> Option<NextHopKey> {
+        if !self.spares.wanted {
+            return None;
+        }
         let slot = self.table.net(net)?;
-        let is_alone = self.table.path(slot.first)?.next == NONE;
-        if !self.spares.wanted || is_alone {
+        if self.table.path(slot.first)?.next == NONE {
             return None;
         }
         let prefix = slot.prefix;
