@@ -136,7 +136,7 @@ type Left = SmallVec<[usize; 32]>;
 type Narrow = fn(&[Candidate], &mut Left);
 
 /// The whole order, at a glance.
-const STEPS: [(Step, Narrow); 13] = [
+static STEPS: [(Step, Narrow); 13] = [
     (Step::LongLivedStale, |c, left| {
         keep_least(c, left, |r| r.llgr_stale);
     }),
@@ -213,7 +213,7 @@ impl Iterator for Ranking<'_> {
 
     fn next(&mut self) -> Option<usize> {
         let mut standing = self.left.clone();
-        for (_, narrow) in STEPS {
+        for (_, narrow) in &STEPS {
             if standing.len() < 2 {
                 break;
             }
@@ -282,7 +282,7 @@ fn run(
     let mut left: Left = (0..candidates.len()).collect();
     let mut settled_by = Step::OnlyCandidate;
     let mut multipath = SmallVec::new();
-    for (step, narrow) in STEPS {
+    for &(step, narrow) in &STEPS {
         if left.len() < 2 {
             break;
         }
@@ -337,6 +337,9 @@ fn add_near(
         if !is_in && rule.is_near(chosen, candidate) {
             shared.push(index);
         }
+    }
+    if shared.len() == equals {
+        return;
     }
     let all = shared.clone();
     let beaten = |index: usize| {
