@@ -14,13 +14,21 @@ use crate::table::{Flight as RowFlight, Key, Row, Slot};
 const OPS_OF_A_ROUTE: usize = 2;
 
 /// A batch in the making.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Draft {
     ops: Vec<Op>,
     pending: Vec<Pending>,
 }
 
 impl Draft {
+    /// With room for so many changes.
+    fn with_room(changes: usize) -> Self {
+        Self {
+            ops: Vec::with_capacity(changes),
+            pending: Vec::with_capacity(changes),
+        }
+    }
+
     fn push(&mut self, op: Op, pending: Pending) {
         self.ops.push(op);
         self.pending.push(pending);
@@ -47,7 +55,7 @@ impl Fib {
     }
 
     fn draft(&mut self, now: Instant) -> Option<Batch> {
-        let mut draft = Draft::default();
+        let mut draft = Draft::with_room(self.table.queued().min(OPS_MAX));
         self.put_objects(&mut draft);
         while draft.has_room() && self.nexthops.rows_concerned {
             self.visit_rows();
