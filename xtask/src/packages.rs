@@ -62,6 +62,7 @@ pub(crate) const COUNT: &[Needed] = &[("valgrind", "valgrind")];
 pub(crate) const BENCH: &[Needed] = &[
     ("ip", "iproute2"),
     ("sysctl", "procps"),
+    ("nft", "nftables"),
     ("bird", "bird2"),
     ("/usr/lib/frr/bgpd", "frr"),
     ("/usr/sbin/bgpd", "openbgpd"),

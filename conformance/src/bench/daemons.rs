@@ -4,11 +4,15 @@ use std::fmt::Write as _;
 use std::process::Command;
 use std::str::FromStr;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use bgp_core::Family;
 
 use super::topology::{DEVICE, DEVICE_AS, Neighbor, Topology};
 use crate::lab::{Bird, Frr, GoBgp, Host, Lab, OpenBgpd, Windrosed};
+use crate::load::{INTERVAL, MULTIPLIER};
+
+/// Why windrosed's log says that a link costs more, other than that it was measured for the first time.
+const WORSE: [&str; 3] = ["why=Alarm", "why=Silent", "why=Worse"];
 
 /// What can be measured.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -96,6 +100,15 @@ impl Daemon {
         }
     }
 
+    /// Whether it has BFD.
+    #[must_use]
+    pub const fn has_bfd(self) -> bool {
+        match self {
+            Self::Windrosed | Self::Bird | Self::Frr => true,
+            Self::OpenBgpd | Self::GoBgp => false,
+        }
+    }
+
     /// Its configuration.
     #[must_use]
     pub fn configuration(self, topology: &Topology) -> String {
@@ -108,19 +121,53 @@ impl Daemon {
         }
     }
 
-    /// Starts it in `host`.
+    /// Starts it in `host` with a configuration.
     ///
     /// # Errors
     /// It does not start, or does not like the configuration.
-    pub fn start(self, lab: &Lab, host: &Host, topology: &Topology) -> Result<Running> {
-        let config = self.configuration(topology);
+    pub fn start(self, lab: &Lab, host: &Host, config: &str) -> Result<Running> {
         Ok(match self {
-            Self::Windrosed => Running::Windrosed(Windrosed::start(lab, host, &config)?),
-            Self::Bird => Running::Bird(Bird::start(lab, host, &config)?),
-            Self::Frr => Running::Frr(Frr::start(lab, host, &config)?),
-            Self::OpenBgpd => Running::OpenBgpd(OpenBgpd::start(lab, host, &config)?),
-            Self::GoBgp => Running::GoBgp(GoBgp::start(lab, host, &config)?),
+            Self::Windrosed => Running::Windrosed(Windrosed::start(lab, host, config)?),
+            Self::Bird => Running::Bird(Bird::start(lab, host, config)?),
+            Self::Frr => Running::Frr(Frr::start(lab, host, config)?),
+            Self::OpenBgpd => Running::OpenBgpd(OpenBgpd::start(lab, host, config)?),
+            Self::GoBgp => Running::GoBgp(GoBgp::start(lab, host, config)?),
         })
+    }
+}
+
+impl Running {
+    /// How often it has called a BFD session down, if it says.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn failures(&self) -> Result<Option<u64>> {
+        let Self::Windrosed(windrosed) = self else {
+            return Ok(None);
+        };
+        let sessions = windrosed.rows("bfd list")?;
+        let failures = sessions.iter().filter_map(|row| row["failures"].as_u64());
+        Ok(Some(failures.sum()))
+    }
+
+    /// How often it has called a link worse, if it measures links.
+    ///
+    /// # Errors
+    /// Its log cannot be read, or a link is not measured.
+    pub fn alarms(&mut self) -> Result<Option<usize>> {
+        let Self::Windrosed(windrosed) = self else {
+            return Ok(None);
+        };
+        let unmeasured = windrosed
+            .rows("link list")?
+            .into_iter()
+            .find(|row| row["probe"] != "stamp");
+        if let Some(row) = unmeasured {
+            bail!("a link is not measured: {row}");
+        }
+        let log = windrosed.process().log()?;
+        let is_worse = |line: &&str| WORSE.iter().any(|why| line.contains(why));
+        Ok(Some(log.lines().filter(is_worse).count()))
     }
 }
 
@@ -143,17 +190,31 @@ fn windrosed(topology: &Topology) -> String {
     };
     let mut text = format!(
         "[router]\nasn = {DEVICE_AS}\nrouter-id = \"{DEVICE}\"\nlisten = [\"{DEVICE}:179\"]\n\
-         [fib]\ninstall = {}\n",
-        topology.kernel
+         multipath = {}\n[fib]\ninstall = {}\n",
+        topology.multipath, topology.kernel
     );
-    for Neighbor { peer, is_told } in topology.neighbors() {
-        let export = if *is_told { "accept" } else { "reject" };
+    if topology.has_bfd() {
+        let interval = INTERVAL.as_millis();
+        let _ = write!(
+            text,
+            "[bfd.profile.fast]\ntransmit = \"{interval}ms\"\nreceive = \"{interval}ms\"\nmultiplier = {MULTIPLIER}\n"
+        );
+    }
+    for neighbor in topology.neighbors() {
+        let peer = neighbor.peer;
+        let export = if neighbor.is_told { "accept" } else { "reject" };
         let _ = write!(
             text,
             "[[peer]]\naddress = \"{}\"\nasn = {}\npassive = true\nfamilies = [\"{family}\"]\n\
              hold-time = \"{}s\"\nimport = [\"accept\"]\nexport = [\"{export}\"]\nrr-client = {}\n",
             peer.address, peer.asn, peer.hold_time, topology.reflects
         );
+        if neighbor.has_bfd {
+            text.push_str("bfd = \"fast\"\n");
+        }
+        if neighbor.is_probed {
+            text.push_str("probe = true\n");
+        }
     }
     text
 }
@@ -166,13 +227,28 @@ fn bird(topology: &Topology) -> String {
     };
     let mut text = format!("router id {DEVICE};\nprotocol direct {{ ipv4; ipv6; }}\n");
     if topology.kernel {
-        text.push_str(
-            "protocol kernel { scan time 3600; ipv4 { import none; export where source = RTS_BGP; }; }\n",
+        let merge = if topology.multipath > 1 {
+            format!("merge paths on limit {}; ", topology.multipath)
+        } else {
+            String::new()
+        };
+        let _ = writeln!(
+            text,
+            "protocol kernel {{ scan time 3600; {merge}ipv4 {{ import none; export where source = RTS_BGP; }}; }}"
+        );
+    }
+    if topology.has_bfd() {
+        let _ = writeln!(
+            text,
+            "protocol bfd {{ interface \"device0\" {{ interval {} ms; multiplier {MULTIPLIER}; }}; }}",
+            INTERVAL.as_millis()
         );
     }
     let client = if topology.reflects { "rr client; " } else { "" };
-    for (i, Neighbor { peer, is_told }) in topology.neighbors().enumerate() {
-        let export = if *is_told {
+    for (i, neighbor) in topology.neighbors().enumerate() {
+        let peer = neighbor.peer;
+        let bfd = if neighbor.has_bfd { "bfd on; " } else { "" };
+        let export = if neighbor.is_told {
             "where source = RTS_BGP"
         } else {
             "none"
@@ -180,7 +256,7 @@ fn bird(topology: &Topology) -> String {
         let _ = writeln!(
             text,
             "protocol bgp p{i} {{ local {DEVICE} as {DEVICE_AS}; neighbor {} as {}; direct; passive yes; \
-             {client}hold time {}; {family} {{ import all; export {export}; }}; }}",
+             {client}{bfd}hold time {}; {family} {{ import all; export {export}; }}; }}",
             peer.address, peer.asn, peer.hold_time
         );
     }
@@ -194,7 +270,16 @@ fn frr(topology: &Topology) -> String {
         Family::Ipv4Unicast => "ipv4",
         Family::Ipv6Unicast => "ipv6",
     };
-    let mut text = String::from("frr defaults traditional\n");
+    let mut text = String::new();
+    if topology.has_bfd() {
+        let interval = INTERVAL.as_millis();
+        let _ = write!(
+            text,
+            "bfd\n profile fast\n  transmit-interval {interval}\n  receive-interval {interval}\n  \
+             detect-multiplier {MULTIPLIER}\n!\n"
+        );
+    }
+    text.push_str("frr defaults traditional\n");
     if !topology.kernel {
         text.push_str("bgp no-rib\n");
     }
@@ -210,8 +295,9 @@ fn frr(topology: &Topology) -> String {
              neighbor {group} advertisement-interval 0\n"
         );
     }
-    for Neighbor { peer, is_told } in topology.neighbors() {
-        let group = if *is_told { "TOLD" } else { "SILENT" };
+    for neighbor in topology.neighbors() {
+        let group = if neighbor.is_told { "TOLD" } else { "SILENT" };
+        let peer = neighbor.peer;
         let (address, hold) = (peer.address, peer.hold_time);
         let _ = write!(
             text,
@@ -220,8 +306,22 @@ fn frr(topology: &Topology) -> String {
             peer.asn,
             hold / 3
         );
+        if neighbor.has_bfd {
+            // With its own address, it does not begin BFD anew when BGP comes up.
+            let _ = writeln!(
+                text,
+                " neighbor {address} update-source {DEVICE}\n neighbor {address} bfd profile fast"
+            );
+        }
     }
-    let _ = writeln!(text, " address-family {family} unicast");
+    if topology.multipath > 1 {
+        text.push_str(" bgp bestpath as-path multipath-relax\n");
+    }
+    let _ = writeln!(
+        text,
+        " address-family {family} unicast\n  maximum-paths {}",
+        topology.multipath
+    );
     for group in ["TOLD", "SILENT"] {
         let _ = writeln!(text, "  neighbor {group} activate");
         if topology.reflects {
@@ -239,7 +339,7 @@ fn openbgpd(topology: &Topology) -> String {
         "AS {DEVICE_AS}\nrouter-id {DEVICE}\nlisten on {DEVICE}\nfib-update no\n\
          nexthop qualify via default\nallow from any\nallow to any\n"
     );
-    for Neighbor { peer, is_told } in topology.neighbors() {
+    for Neighbor { peer, is_told, .. } in topology.neighbors() {
         let families = match topology.family {
             Family::Ipv4Unicast => "announce IPv4 unicast",
             Family::Ipv6Unicast => "announce IPv6 unicast\n announce IPv4 none",

@@ -2,82 +2,96 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::daemons::Daemon;
-use super::workload::{Outcome, Workload};
+use super::figures::{FIGURES, median, ratio};
+use super::measure::Outcome;
+use super::workload::Workload;
 
 /// What all daemons did in all workloads and rounds.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Report {
+    /// What each said its version is, in the order in which they were measured.
+    pub versions: Vec<(String, String)>,
     measurements: Vec<Measurement>,
 }
 
 /// One daemon in one workload in one round.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct Measurement {
-    workload: &'static str,
-    daemon: &'static str,
+    workload: String,
+    about: String,
+    daemon: String,
     outcome: Result<Outcome, String>,
 }
-
-/// What is read from an outcome, `None` where the workload has no such thing.
-type Figure = (&'static str, fn(&Outcome) -> Option<f64>);
-
-/// The figures in the order of the table's columns.
-const FIGURES: [Figure; 12] = [
-    ("wall s", |o| Some(o.load.wall_s)),
-    ("CPU s", |o| Some(o.load.cpu_s)),
-    ("peak MiB", |o| Some(o.load.peak_rss_mib)),
-    ("out wall s", |o| Some(o.leave?.wall_s)),
-    ("out CPU s", |o| Some(o.leave?.cpu_s)),
-    ("p50 ms", |o| Some(o.churn?.p50_ms)),
-    ("p99 ms", |o| Some(o.churn?.p99_ms)),
-    ("all p50 ms", |o| Some(o.churn?.all_p50_ms)),
-    ("all p99 ms", |o| Some(o.churn?.all_p99_ms)),
-    ("churn CPU s", |o| Some(o.churn?.cost.cpu_s)),
-    ("longest gap s", |o| Some(o.idle?.longest_gap_s)),
-    ("others' CPU s", |o| Some(o.load.others_cpu_s)),
-];
 
 impl Report {
     /// Adds what came of a measurement.
     pub fn add(&mut self, workload: &Workload, daemon: Daemon, outcome: anyhow::Result<Outcome>) {
         self.measurements.push(Measurement {
-            workload: workload.name,
-            daemon: daemon.name(),
+            workload: workload.name.to_owned(),
+            about: workload.about.to_owned(),
+            daemon: daemon.name().to_owned(),
             outcome: outcome.map_err(|e| format!("{e:#}")),
         });
     }
 
+    /// The names of its workloads, in order.
+    #[must_use]
+    pub fn workloads(&self) -> Vec<&str> {
+        distinct(self.measurements.iter().map(|m| m.workload.as_str()))
+    }
+
+    /// The daemons of all workloads, in order.
+    #[must_use]
+    pub fn daemons(&self) -> Vec<&str> {
+        distinct(self.measurements.iter().map(|m| m.daemon.as_str()))
+    }
+
+    /// The median of a figure, as the table names it. `None` where there is none.
+    #[must_use]
+    pub fn median(&self, workload: &str, daemon: &str, figure: &str) -> Option<f64> {
+        let (_, read) = FIGURES.iter().find(|(name, _)| *name == figure)?;
+        let outcomes = self.of(workload, daemon);
+        median(outcomes.filter_map(|m| read(m.outcome.as_ref().ok()?)))
+    }
+
     /// The medians of a workload, a line a daemon, and how many times the first daemon's they are.
     #[must_use]
-    pub fn table(&self, workload: &Workload, daemons: &[Daemon]) -> String {
-        let rows: Vec<_> = daemons
+    pub fn table(&self, workload: &str) -> String {
+        let all = self.measurements.iter();
+        let mine: Vec<_> = all.filter(|m| m.workload == workload).collect();
+        let daemons = distinct(mine.iter().map(|m| m.daemon.as_str()));
+        let about = mine.first().map_or("", |m| &m.about);
+        let first = daemons.first().copied().unwrap_or_default();
+        let columns: Vec<_> = FIGURES
             .iter()
-            .map(|&daemon| (daemon, self.medians(workload, daemon)))
+            .map(|(name, _)| (*name, self.median(workload, first, name)))
+            .filter(|(name, _)| {
+                let mut all = daemons.iter();
+                all.any(|daemon| self.median(workload, daemon, name).is_some())
+            })
             .collect();
-        let reference = rows.first().map(|(_, medians)| medians.clone());
-        let reference = reference.unwrap_or_default();
-        let mut text = format!("{}: {}\n{:<12}", workload.name, workload.about, "");
-        for (place, (name, _)) in FIGURES.iter().enumerate() {
-            if column(&reference, place).is_some() {
-                let _ = write!(text, "{name:>18}");
-            }
+        let mut text = format!("{workload}: {about}\n{:<12}", "");
+        for (name, _) in &columns {
+            let _ = write!(text, "{name:>18}");
         }
-        for (daemon, medians) in rows {
-            let _ = write!(text, "\n{:<12}", daemon.name());
-            for place in 0..FIGURES.len() {
-                let Some(first) = column(&reference, place) else {
-                    continue;
-                };
-                let cell = column(&medians, place).map_or_else(
+        for daemon in daemons {
+            let _ = write!(text, "\n{daemon:<12}");
+            for (name, first) in &columns {
+                let cell = self.median(workload, daemon, name).map_or_else(
                     || "-".to_owned(),
-                    |median| format!("{median:.3} {:>7}", ratio(median, first)),
+                    |median| {
+                        format!(
+                            "{median:.3} {:>7}",
+                            ratio(median, first.unwrap_or_default())
+                        )
+                    },
                 );
                 let _ = write!(text, "{cell:>18}");
             }
-            for why in self.failures(workload, daemon) {
+            for why in self.trouble(workload, daemon) {
                 let _ = write!(text, "\n    {why}");
             }
         }
@@ -85,51 +99,29 @@ impl Report {
         text
     }
 
-    fn medians(&self, workload: &Workload, daemon: Daemon) -> Vec<Option<f64>> {
-        let figures = FIGURES.iter().map(|(_, read)| {
-            let outcomes = self.of(workload, daemon);
-            median(outcomes.filter_map(|m| read(m.outcome.as_ref().ok()?)))
-        });
-        figures.collect()
-    }
-
-    fn failures(&self, workload: &Workload, daemon: Daemon) -> impl Iterator<Item = &String> {
+    fn trouble(&self, workload: &str, daemon: &str) -> impl Iterator<Item = &String> {
         let outcomes = self.of(workload, daemon);
-        outcomes.filter_map(|m| m.outcome.as_ref().err())
+        outcomes.flat_map(|m| match &m.outcome {
+            Ok(outcome) => outcome.trouble.iter().collect(),
+            Err(why) => vec![why],
+        })
     }
 
-    fn of(&self, workload: &Workload, daemon: Daemon) -> impl Iterator<Item = &Measurement> {
-        let (workload, daemon) = (workload.name, daemon.name());
+    fn of(&self, workload: &str, daemon: &str) -> impl Iterator<Item = &Measurement> {
         let all = self.measurements.iter();
         all.filter(move |m| m.workload == workload && m.daemon == daemon)
     }
 }
 
-/// How many times `first` it is, where that can be said.
-fn ratio(median: f64, first: f64) -> String {
-    if first > 0.0 {
-        format!("×{:.2}", median / first)
-    } else {
-        String::new()
+/// Each of them once, where it stands first.
+pub(super) fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut found = Vec::new();
+    for name in names {
+        if !found.contains(&name) {
+            found.push(name);
+        }
     }
-}
-
-fn column(medians: &[Option<f64>], place: usize) -> Option<f64> {
-    medians.get(place).copied().flatten()
-}
-
-/// The middle one; of an even number, the mean of the two in the middle.
-fn median(figures: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut sorted: Vec<f64> = figures.collect();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    let above = *sorted.get(middle)?;
-    let below = if sorted.len().is_multiple_of(2) {
-        *sorted.get(middle - 1)?
-    } else {
-        above
-    };
-    Some(f64::midpoint(below, above))
+    found
 }
 
 #[cfg(test)]

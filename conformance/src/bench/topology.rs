@@ -2,11 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bgp_core::Family;
 
 use crate::lab::{Host, Lab};
-use crate::load::Peer;
+use crate::load::{Bad, Peer};
 
 /// The device.
 pub(super) const DEVICE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
@@ -16,6 +16,7 @@ pub(super) const DEVICE_AS: u32 = 65_000;
 const SENDERS: (Ipv4Addr, u32) = (Ipv4Addr::new(10, 99, 1, 1), 61_000);
 const RECEIVERS: (Ipv4Addr, u32) = (Ipv4Addr::new(10, 99, 100, 1), 62_000);
 const IDLERS: (Ipv4Addr, u32) = (Ipv4Addr::new(10, 99, 200, 1), 63_000);
+const STRANGERS: (Ipv4Addr, u32) = (Ipv4Addr::new(10, 99, 220, 1), 64_000);
 /// Addresses used of each /24.
 const IN_A_24: u32 = 250;
 /// Hold Times in seconds, of those that load and of those that idle.
@@ -29,6 +30,10 @@ pub struct Neighbor {
     pub peer: Peer,
     /// The device announces its table to it.
     pub is_told: bool,
+    /// It has a BFD session with the device.
+    pub has_bfd: bool,
+    /// The device probes the link to it, if it can do that.
+    pub is_probed: bool,
 }
 
 /// A device with its peers.
@@ -40,6 +45,10 @@ pub struct Topology {
     pub receivers: Vec<Neighbor>,
     /// Who keeps a session and says nothing.
     pub idlers: Vec<Neighbor>,
+    /// Who is up to no good.
+    pub strangers: Vec<Neighbor>,
+    /// Equal paths that share traffic.
+    pub multipath: usize,
     /// All are clients of the device, a route reflector.
     pub reflects: bool,
     /// The device installs routes.
@@ -56,6 +65,8 @@ impl Topology {
             senders: neighbors(SENDERS, senders, HOLD_TIME, false),
             receivers: neighbors(RECEIVERS, receivers, HOLD_TIME, true),
             idlers: neighbors(IDLERS, idlers, IDLE_HOLD_TIME, false),
+            strangers: Vec::new(),
+            multipath: 1,
             reflects: false,
             kernel: false,
             family: Family::Ipv4Unicast,
@@ -76,7 +87,30 @@ impl Topology {
     /// All of them.
     pub fn neighbors(&self) -> impl Iterator<Item = &Neighbor> {
         let active = self.senders.iter().chain(&self.receivers);
-        active.chain(&self.idlers)
+        active.chain(&self.idlers).chain(&self.strangers)
+    }
+
+    /// There are some who are up to no good as well.
+    #[must_use]
+    pub fn beside(mut self, bad: Bad) -> Self {
+        let is_told = bad != Bad::Unfinished;
+        self.strangers = neighbors(STRANGERS, bad.peers(), HOLD_TIME, is_told);
+        self
+    }
+
+    /// Whether anybody has BFD.
+    #[must_use]
+    pub fn has_bfd(&self) -> bool {
+        self.neighbors().any(|neighbor| neighbor.has_bfd)
+    }
+
+    /// Those who idle have BFD, and the links to so many of them are probed.
+    #[must_use]
+    pub fn watched(mut self, probed: usize) -> Self {
+        for (place, neighbor) in self.idlers.iter_mut().enumerate() {
+            (neighbor.has_bfd, neighbor.is_probed) = (true, place < probed);
+        }
+        self
     }
 
     /// Where the device listens.
@@ -98,11 +132,29 @@ impl Topology {
             .neighbors()
             .map(|neighbor| format!("addr add {}/16 dev load0\n", neighbor.peer.address))
             .collect();
-        let batch = others.dir().join("addresses");
-        std::fs::write(&batch, lines)?;
-        others.ip(&format!("-batch {}", batch.display()))?;
+        batch(&others, "addresses", &lines)?;
+        let lines = others.ip("-o link show load0")?;
+        let mut words = lines.split_whitespace();
+        words.find(|word| *word == "link/ether");
+        let ether = words.next().context("load0 has no address")?;
+        // The kernel keeps no more than a thousand neighbors that it finds by itself.
+        let lines: String = self
+            .neighbors()
+            .map(|neighbor| {
+                let address = neighbor.peer.address;
+                format!("neigh replace {address} lladdr {ether} dev device0 nud permanent\n")
+            })
+            .collect();
+        batch(&device, "neighbors", &lines)?;
         Ok((device, others))
     }
+}
+
+/// Has `ip` do many things at once.
+fn batch(host: &Host, name: &str, lines: &str) -> Result<()> {
+    let path = host.dir().join(name);
+    std::fs::write(&path, lines)?;
+    host.ip(&format!("-batch {}", path.display())).map(drop)
 }
 
 fn neighbors(
@@ -119,6 +171,8 @@ fn neighbors(
             hold_time,
         },
         is_told,
+        has_bfd: false,
+        is_probed: false,
     };
     (0..count).map(neighbor).collect()
 }

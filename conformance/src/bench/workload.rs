@@ -1,18 +1,11 @@
-//! What is measured, and the measuring of it.
+//! What is measured: the workloads by name.
 
-use std::time::Duration;
-
-use anyhow::{Context as _, Result};
 use bgp_core::Family;
-use serde::Serialize;
 
 use super::daemons::Daemon;
-use super::topology::{Neighbor, Topology};
-use crate::lab::{Host, Lab};
-use crate::load::{Churned, Device, Idle, Kept, Load, Measured, Peer, Plan, Shape, Table};
-
-/// How long idle peers watch a device that is at rest, before and after a load.
-const WATCH: Duration = Duration::from_secs(10);
+use super::failover;
+use super::topology::Topology;
+use crate::load::Paths;
 
 /// Who announces what to whom.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +34,16 @@ pub struct Workload {
     pub churn: Option<(u32, u64)>,
     /// Of the prefixes.
     pub family: Family,
+    /// What paths are like.
+    pub paths: Paths,
+    /// Equal paths that share traffic.
+    pub multipath: usize,
+    /// It is loaded again beside peers that are no good.
+    pub bad: bool,
+    /// Those who idle have BFD sessions, and so many links are probed.
+    pub probed: Option<usize>,
+    /// All of that does not matter: a link dies.
+    pub failover: bool,
 }
 
 /// One of everything; the others say where they differ.
@@ -57,10 +60,15 @@ pub const PLAIN: Workload = Workload {
     leaves: false,
     churn: None,
     family: Family::Ipv4Unicast,
+    paths: Paths::Plain,
+    multipath: 1,
+    bad: false,
+    probed: None,
+    failover: false,
 };
 
 /// The workloads by name.
-pub const WORKLOADS: [Workload; 7] = [
+pub const WORKLOADS: [Workload; 14] = [
     Workload {
         name: "W1",
         about: "a full table: 1 sender, 1,000,000 routes, 1 receiver; then (W7) the sender leaves",
@@ -109,30 +117,89 @@ pub const WORKLOADS: [Workload; 7] = [
         ..PLAIN
     },
     Workload {
+        name: "v6",
+        about: "a full table of IPv6: 1 sender, 1,000,000 routes of the lengths that the Internet has, 1 receiver; the sender leaves",
+        prefixes: 1_000_000,
+        family: Family::Ipv6Unicast,
+        leaves: true,
+        ..PLAIN
+    },
+    Workload {
+        name: "internet",
+        about: "W1 with the paths of the Internet: longer, with more communities, large ones, MEDs and aggregators",
+        prefixes: 1_000_000,
+        paths: Paths::Internet,
+        ..PLAIN
+    },
+    Workload {
+        name: "paths16",
+        about: "16 senders, the same 20,000 routes by paths as good, all 16 of them in the kernel",
+        senders: 16,
+        prefixes: 20_000,
+        overlap: true,
+        paths: Paths::Equal,
+        multipath: 16,
+        kernel: true,
+        ..PLAIN
+    },
+    Workload {
+        name: "tiny",
+        about: "10 senders with 10 routes each, 1 receiver",
+        senders: 10,
+        prefixes: 10,
+        ..PLAIN
+    },
+    Workload {
+        name: "bad",
+        about: "300,000 routes to 1 receiver, by itself, then beside a slow reader, one that stopped, an UPDATE that never ends, ten peers that flap",
+        prefixes: 300_000,
+        bad: true,
+        ..PLAIN
+    },
+    Workload {
         name: "keep",
         about: "a full table of 1,000,000 routes while 200 idle peers keep their sessions (Hold Time 9 s)",
         prefixes: 1_000_000,
         idlers: 200,
         ..PLAIN
     },
+    Workload {
+        name: "guard",
+        about: "a full table of 1,000,000 routes beside 50 BFD sessions at 50 ms × 3 and 20 probed links: how many fail",
+        prefixes: 1_000_000,
+        idlers: 50,
+        probed: Some(20),
+        ..PLAIN
+    },
+    Workload {
+        name: "failover",
+        about: "a link dies under 1, 1,000 and 100,000 routes: from when BFD must say so to the last route in the kernel",
+        failover: true,
+        ..PLAIN
+    },
 ];
 
-/// What a daemon did in a workload.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Outcome {
-    /// Resident memory in MiB with all sessions up and no route.
-    pub idle_rss_mib: f64,
-    /// The senders announced everything.
-    pub load: Measured,
-    /// The senders left.
-    pub leave: Option<Measured>,
-    /// Routes came and went.
-    pub churn: Option<Churned>,
-    /// What those saw who only kept their sessions.
-    pub idle: Option<Kept>,
-}
-
 impl Workload {
+    /// Whether a daemon can be measured with it.
+    #[must_use]
+    pub const fn is_for(&self, daemon: Daemon) -> bool {
+        (!self.kernel || daemon.installs())
+            && ((!self.failover && self.probed.is_none()) || daemon.has_bfd())
+    }
+
+    /// What a daemon is told, with no more than `most` peers of a kind.
+    #[must_use]
+    pub fn configuration(&self, daemon: Daemon, most: usize) -> String {
+        if self.failover {
+            return failover::configuration(daemon);
+        }
+        let mut topology = self.topology();
+        topology.senders.truncate(most);
+        topology.receivers.truncate(most);
+        topology.idlers.truncate(most);
+        daemon.configuration(&topology)
+    }
+
     /// The device and its peers.
     #[must_use]
     pub fn topology(&self) -> Topology {
@@ -146,81 +213,12 @@ impl Workload {
                 .iter_mut()
                 .for_each(|s| s.is_told = is_told);
         }
+        if let Some(probed) = self.probed {
+            topology = topology.watched(probed);
+        }
         topology.kernel = self.kernel;
+        topology.multipath = self.multipath;
         topology.family = self.family;
         topology
     }
-}
-
-/// Runs a workload against a daemon, in a lab of its own.
-///
-/// # Errors
-/// The daemon does not start, loses a session, or takes longer than `limit` for a phase.
-pub fn run(daemon: Daemon, workload: &Workload, seed: u64, limit: Duration) -> Result<Outcome> {
-    let lab = Lab::new()?;
-    let topology = workload.topology();
-    let (device, others) = topology.build(&lab)?;
-    let running = daemon.start(&lab, &device, &topology)?;
-    let result = measure(&device, &others, &topology, workload, seed, limit);
-    drop(running);
-    result.with_context(|| format!("{} in {}", daemon.name(), workload.name))
-}
-
-fn measure(
-    device: &Host,
-    others: &Host,
-    topology: &Topology,
-    workload: &Workload,
-    seed: u64,
-    limit: Duration,
-) -> Result<Outcome> {
-    let senders = peers(&topology.senders);
-    let shape = Shape {
-        family: workload.family,
-        prefixes: workload.prefixes,
-        overlap: workload.overlap,
-        internal: workload.reflects,
-        seed,
-    };
-    let table = Table::new(shape, &senders)?;
-    let plan = Plan {
-        address: topology.address(),
-        device: Device::new(device)?,
-        family: workload.family,
-        senders,
-        receivers: peers(&topology.receivers),
-        prepended: u8::from(!workload.reflects),
-        kernel: workload.kernel,
-        limit,
-    };
-    let usage = plan.device.clone();
-    let mut load = Load::start(others, plan, table)?;
-    let idle = if topology.idlers.is_empty() {
-        None
-    } else {
-        let idlers = peers(&topology.idlers);
-        let idle = Idle::start(others, topology.address(), workload.family, &idlers)?;
-        load.wait(WATCH)?;
-        Some(idle)
-    };
-    let mut outcome = Outcome {
-        idle_rss_mib: usage.usage().rss_mib,
-        load: load.announce()?,
-        ..Outcome::default()
-    };
-    if let Some(idle) = idle {
-        load.wait(WATCH)?;
-        outcome.idle = Some(idle.finish()?);
-    }
-    if let Some((per_second, seconds)) = workload.churn {
-        outcome.churn = Some(load.churn(per_second, Duration::from_secs(seconds))?);
-    }
-    if workload.leaves {
-        outcome.leave = Some(load.leave()?);
-    }
-    Ok(outcome)
-}
-
-fn peers(neighbors: &[Neighbor]) -> Vec<Peer> {
-    neighbors.iter().map(|neighbor| neighbor.peer).collect()
 }

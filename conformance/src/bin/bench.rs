@@ -63,22 +63,22 @@ fn measure(arguments: &Arguments) -> Result<()> {
         configurations(&arguments.daemons, &workloads);
         return Ok(());
     }
-    for daemon in &arguments.daemons {
-        println!("{:<12}{}", daemon.name(), daemon.version()?);
-    }
     let (mut report, limit) = (Report::default(), Duration::from_secs(arguments.limit));
+    for daemon in &arguments.daemons {
+        let version = daemon.version()?;
+        println!("{:<12}{version}", daemon.name());
+        report.versions.push((daemon.name().to_owned(), version));
+    }
     for workload in &workloads {
         let daemons = arguments.daemons.iter().copied();
-        let able: Vec<_> = daemons
-            .filter(|d| !workload.kernel || d.installs())
-            .collect();
+        let able: Vec<_> = daemons.filter(|&daemon| workload.is_for(daemon)).collect();
         for round in 1..=arguments.rounds {
             for &daemon in &able {
                 eprintln!("{} {} {round}", workload.name, daemon.name());
                 report.add(workload, daemon, run(daemon, workload, round, limit));
             }
         }
-        println!("\n{}", report.table(workload, &able));
+        println!("\n{}", report.table(workload.name));
         if let Some(path) = &arguments.json {
             std::fs::write(path, serde_json::to_string_pretty(&report)?)?;
         }
@@ -89,12 +89,8 @@ fn measure(arguments: &Arguments) -> Result<()> {
 /// What each daemon is told, with no more than two peers of a kind.
 fn configurations(daemons: &[Daemon], workloads: &[Workload]) {
     for workload in workloads {
-        let mut topology = workload.topology();
-        topology.senders.truncate(2);
-        topology.receivers.truncate(2);
-        topology.idlers.truncate(2);
-        for daemon in daemons {
-            let text = daemon.configuration(&topology);
+        for &daemon in daemons.iter().filter(|&&daemon| workload.is_for(daemon)) {
+            let text = workload.configuration(daemon, 2);
             println!("# {} for {}\n{text}", daemon.name(), workload.name);
         }
     }

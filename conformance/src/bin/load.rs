@@ -5,10 +5,11 @@
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use conformance::bench::{Daemon, Outcome, PLAIN, Workload, run};
+use conformance::bench::{Daemon, PLAIN, Workload, run};
 use conformance::lab;
+use conformance::load::{Kept, Measured};
 use serde_json::json;
 
 /// The Hold Time of idle peers is 9 s (the daemon owes a KEEPALIVE each 3 s, RFC 4271 §10): this is late.
@@ -75,18 +76,24 @@ fn measure(arguments: &Arguments) -> Result<()> {
     };
     let limit = Duration::from_secs(300);
     let rest = run(arguments.daemon, &at_rest, arguments.seed, limit)?.idle_rss_mib;
-    let load = run(arguments.daemon, &loaded, arguments.seed, limit)?;
+    let outcome = run(arguments.daemon, &loaded, arguments.seed, limit)?;
+    let load = outcome.load.context("nothing was loaded")?;
     let program = stripped_mib(&arguments.daemon.program())?;
     if arguments.json {
         println!(
             "{}",
-            json!({ "load": load, "rest_rss_mib": rest, "stripped_mib": program })
+            json!({ "load": outcome, "rest_rss_mib": rest, "stripped_mib": program })
         );
     } else {
-        show(arguments, &load, rest, program);
+        show(arguments, load, outcome.idle.as_ref(), rest, program);
     }
-    if let (Daemon::Windrosed, Some(idle)) = (arguments.daemon, load.idle) {
+    if let (Daemon::Windrosed, Some(idle)) = (arguments.daemon, outcome.idle) {
         let gap = idle.longest_gap_s;
+        ensure!(
+            idle.lost.is_empty(),
+            "idle peers were lost: {:?}",
+            idle.lost
+        );
         ensure!(gap < LATE, "an idle peer heard nothing for {gap:.2} s");
         ensure!(rest <= MOST_MIB, "{rest:.1} MiB at rest");
         ensure!(program <= MOST_MIB, "the program has {program:.1} MiB");
@@ -94,7 +101,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn show(arguments: &Arguments, load: &Outcome, rest: f64, program: f64) {
+fn show(arguments: &Arguments, load: Measured, idle: Option<&Kept>, rest: f64, program: f64) {
     let (senders, routes) = (arguments.senders, arguments.routes);
     println!(
         "{}: {senders} × {routes} routes to {}",
@@ -103,20 +110,21 @@ fn show(arguments: &Arguments, load: &Outcome, rest: f64, program: f64) {
     );
     println!(
         "  from the first byte to the last prefix   {:>8.2} s",
-        load.load.wall_s
+        load.wall_s
     );
     println!(
         "  processor                                {:>8.2} s",
-        load.load.cpu_s
+        load.cpu_s
     );
     println!(
         "  peak RSS                                 {:>8.1} MiB",
-        load.load.peak_rss_mib
+        load.peak_rss_mib
     );
-    if let Some(idle) = load.idle {
+    if let Some(idle) = idle {
         println!(
-            "  {:>3} idle peers lost                              0",
-            idle.peers
+            "  of {:>3} idle peers, lost                     {:>8}",
+            idle.peers,
+            idle.lost.len()
         );
         println!(
             "  longest time without a word to them      {:>8.2} s",
@@ -127,7 +135,7 @@ fn show(arguments: &Arguments, load: &Outcome, rest: f64, program: f64) {
     println!("  the program, stripped                    {program:>8.1} MiB");
     println!(
         "  processor of other programs meanwhile    {:>8.2} s",
-        load.load.others_cpu_s
+        load.others_cpu_s
     );
 }
 

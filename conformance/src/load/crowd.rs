@@ -27,6 +27,9 @@ pub(super) struct Crowd {
     sessions: Vec<Option<Session>>,
     scratch: Vec<u8>,
     tick_at: Instant,
+    /// Why sessions ended that were allowed to.
+    lost: Vec<String>,
+    may_lose: bool,
 }
 
 impl Crowd {
@@ -39,6 +42,8 @@ impl Crowd {
             sessions: Vec::new(),
             scratch: vec![0; SCRATCH],
             tick_at: Instant::now(),
+            lost: Vec::new(),
+            may_lose: false,
         };
         crowd.sessions.resize_with(peers.len(), || None);
         for (who, &peer) in peers.iter().enumerate() {
@@ -75,6 +80,16 @@ impl Crowd {
         rearm(&self.epoll, session, who)
     }
 
+    /// From now on a session that is lost leaves its place, and the others stay.
+    pub(super) fn may_lose(&mut self) {
+        self.may_lose = true;
+    }
+
+    /// Why sessions were lost.
+    pub(super) fn lost(&self) -> &[String] {
+        &self.lost
+    }
+
     /// How many places there are.
     pub(super) fn len(&self) -> usize {
         self.sessions.len()
@@ -95,8 +110,8 @@ impl Crowd {
         let now = Instant::now();
         if now >= self.tick_at {
             self.tick_at = now + TICK;
-            for session in self.sessions.iter_mut().flatten() {
-                session.tick(now)?;
+            for who in 0..self.sessions.len() {
+                self.with(who, |session, _, _| session.tick(now))?;
             }
         }
         let mut events = [EpollEvent::empty(); EVENTS];
@@ -107,18 +122,38 @@ impl Crowd {
         };
         for event in events.iter().take(count) {
             let who = usize::try_from(event.data())?;
-            let Some(session) = self.sessions.get_mut(who).and_then(Option::as_mut) else {
-                continue;
-            };
-            if event.events().contains(EpollFlags::EPOLLOUT) {
-                session.write()?;
-                rearm(&self.epoll, session, who)?;
-            }
-            if event.events() != EpollFlags::EPOLLOUT {
-                session.read(&mut self.scratch, |message, at| each(who, message, at))?;
-            }
+            self.with(who, |session, epoll, scratch| {
+                if event.events().contains(EpollFlags::EPOLLOUT) {
+                    session.write()?;
+                    rearm(epoll, session, who)?;
+                }
+                if event.events() != EpollFlags::EPOLLOUT {
+                    session.read(scratch, |message, at| each(who, message, at))?;
+                }
+                Ok(())
+            })?;
         }
         Ok(())
+    }
+
+    /// Does something in a session, if it is there.
+    fn with(
+        &mut self,
+        who: usize,
+        act: impl FnOnce(&mut Session, &Epoll, &mut [u8]) -> Result<()>,
+    ) -> Result<()> {
+        let Some(place) = self.sessions.get_mut(who) else {
+            return Ok(());
+        };
+        let Some(session) = place else { return Ok(()) };
+        match act(session, &self.epoll, &mut self.scratch) {
+            Err(why) if self.may_lose => {
+                *place = None;
+                self.lost.push(format!("{why:#}"));
+                Ok(())
+            }
+            other => other,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use bgp_core::Family;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::crowd::Crowd;
 use super::session::{Message, Peer};
@@ -24,11 +24,13 @@ pub struct Idle {
     thread: JoinHandle<Result<Kept>>,
 }
 
-/// How the device kept its word to them. All of them kept their sessions.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+/// How the device kept its word to them.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Kept {
     /// How many they are.
     pub peers: usize,
+    /// Why some of them lost their sessions.
+    pub lost: Vec<String>,
     /// KEEPALIVEs that came.
     pub keepalives: usize,
     /// The longest time in seconds in which one of them heard nothing.
@@ -44,6 +46,7 @@ impl Idle {
         let stop = Arc::new(AtomicBool::new(false));
         let peers = peers.to_vec();
         let mut crowd = host.within(move || Crowd::meet(device, family, &peers))?;
+        crowd.may_lose();
         let (theirs, count) = (Arc::clone(&stop), crowd.len());
         let thread = std::thread::spawn(move || watch(&mut crowd, count, &theirs));
         Ok(Self { stop, thread })
@@ -52,7 +55,7 @@ impl Idle {
     /// Ends the sessions; returns what they saw.
     ///
     /// # Errors
-    /// A session was lost: says whose and why.
+    /// Their thread failed.
     pub fn finish(self) -> Result<Kept> {
         self.stop.store(true, Ordering::Relaxed);
         let done = self.thread.join();
@@ -77,6 +80,7 @@ fn watch(crowd: &mut Crowd, count: usize, stop: &AtomicBool) -> Result<Kept> {
     let waiting = heard.iter().map(|&last| now - last).max();
     Ok(Kept {
         peers: count,
+        lost: crowd.lost().to_vec(),
         keepalives,
         longest_gap_s: longest.max(waiting.unwrap_or_default()).as_secs_f64(),
     })

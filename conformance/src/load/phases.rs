@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use bgp_core::Family;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::crowd::Crowd;
 use super::session::{Message, Peer};
@@ -41,12 +41,14 @@ pub struct Plan {
     pub prepended: u8,
     /// The device installs routes: a load is done when the kernel has them too.
     pub kernel: bool,
+    /// Its routes have so many ways: a load is done when some of them have all.
+    pub ways: Option<(Host, usize)>,
     /// How long a phase may take.
     pub limit: Duration,
 }
 
 /// A phase's cost.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Measured {
     /// Seconds from the first byte until the last prefix was where it belongs.
     pub wall_s: f64,
@@ -59,7 +61,7 @@ pub struct Measured {
 }
 
 /// A churn's cost: how long a change takes from its sender to the clients.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct Churned {
     /// Milliseconds until the first receiver had a change: the median.
     pub p50_ms: f64,
@@ -216,6 +218,22 @@ impl Load {
             }
             end = Instant::now();
         }
+        if let (Some((device, ways)), true) = (self.plan.ways.clone(), wanted > 0) {
+            while !self
+                .table
+                .some()
+                .all(|prefix| has_ways(&device, &prefix, ways))
+            {
+                self.turn(TURN)?;
+                if mark.at.elapsed() > self.plan.limit {
+                    bail!(
+                        "not all routes have {ways} ways after {:?}",
+                        self.plan.limit
+                    );
+                }
+            }
+            end = Instant::now();
+        }
         let wall = end.saturating_duration_since(mark.at);
         self.rest()?;
         Ok(mark.cost(&self.plan.device, wall))
@@ -277,6 +295,12 @@ impl Load {
             changes.take(table, who, body, now);
         })
     }
+}
+
+/// Whether the kernel has a route with so many next hops.
+fn has_ways(device: &Host, prefix: &str, ways: usize) -> bool {
+    let said = device.ip(&format!("route show {prefix}"));
+    said.is_ok_and(|said| said.matches("nexthop via").count() == ways)
 }
 
 /// Changes under way.

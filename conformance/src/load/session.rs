@@ -168,7 +168,8 @@ impl Session {
         let _ = self.stream.write_all(&cease);
     }
 
-    fn attempt(device: SocketAddr, peer: Peer, family: Family) -> Result<Self> {
+    /// Connects once.
+    pub(super) fn attempt(device: SocketAddr, peer: Peer, family: Family) -> Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.bind(&SocketAddr::from((peer.address, 0)).into())?;
         socket.connect_timeout(&device.into(), ANSWER)?;

@@ -1,9 +1,11 @@
 //! The routes that are announced: a table like the Internet's, encoded before the clock starts.
 
+mod attributes;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use anyhow::{Result, bail};
-use bgp_core::attributes::{AsPath, Community, NextHop, Origin};
+use bgp_core::attributes::{AsPath, NextHop, Origin};
 use bgp_core::update::{EncodeContext, announce, encode_attributes, end_of_rib, withdraw};
 use bgp_core::{Attributes, Family, Ipv4Prefix, Ipv6Prefix, Prefix};
 use bytes::{Bytes, BytesMut};
@@ -35,17 +37,23 @@ const LENGTHS_4: [(u8, usize); 10] = [
     (15, 5),
 ];
 /// The same for IPv6.
-const LENGTHS_6: [(u8, usize); 6] = [
-    (48, 500),
-    (44, 100),
-    (40, 100),
+const LENGTHS_6: [(u8, usize); 13] = [
+    (48, 470),
+    (47, 30),
+    (46, 30),
+    (45, 15),
+    (44, 90),
+    (42, 25),
+    (40, 95),
+    (38, 15),
     (36, 50),
-    (32, 200),
-    (29, 50),
+    (34, 15),
+    (33, 15),
+    (32, 115),
+    (29, 35),
 ];
-/// AS numbers that transit networks and origins have.
-const TRANSIT: (usize, usize) = (1_000, 300);
-const ORIGINS: (usize, usize) = (10_000, 50_000);
+/// As many are looked at where all would take too long.
+const SOME: usize = 5;
 /// Prefixes that may be drawn twice in a row before the space counts as full.
 const TRIES: usize = 1_000;
 
@@ -63,8 +71,22 @@ pub struct Shape {
     pub overlap: bool,
     /// The paths are internal: no AS of the sender in them, and LOCAL_PREF.
     pub internal: bool,
+    /// What the paths are like.
+    pub paths: Paths,
     /// Names the table.
     pub seed: u64,
+}
+
+/// What is drawn of a path beside its origin.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Paths {
+    /// One to four ASes of transit, up to seven communities.
+    #[default]
+    Plain,
+    /// Two ASes of transit for all: paths of several senders are equally good.
+    Equal,
+    /// More of everything: see `attributes::internet`.
+    Internet,
 }
 
 /// A table, as each sender announces it.
@@ -139,6 +161,15 @@ impl Table {
     #[must_use]
     pub fn streams(&self) -> &[Bytes] {
         &self.streams
+    }
+
+    /// Some prefixes, the last one among them.
+    pub(super) fn some(&self) -> impl Iterator<Item = String> {
+        let places = (1..=SOME).map(|part| (self.len() * part / SOME).saturating_sub(1));
+        places.filter_map(|place| match &self.prefixes {
+            Prefixes::V4(all) => all.get(place).map(Ipv4Prefix::to_string),
+            Prefixes::V6(all) => all.get(place).map(Ipv6Prefix::to_string),
+        })
     }
 
     /// The place of a prefix by its key.
@@ -242,23 +273,34 @@ impl Table {
         let mut way = Chance::new(name ^ (1 + sender as u64));
         let peer = self.senders.get(sender).copied().unwrap_or_default();
         let own = (!self.shape.internal).then_some(peer.asn);
-        let transit = (0..=way.below(4)).map(|_| asn(TRANSIT, &mut way));
-        let path: Vec<u32> = own
-            .into_iter()
-            .chain(transit)
-            .chain([asn(ORIGINS, &mut origins)])
-            .collect();
         let next_hop = match self.shape.family {
             Family::Ipv4Unicast => NextHop::V4(peer.address),
             Family::Ipv6Unicast => NextHop::V6(peer.address_6()),
         };
-        let mut attributes = Attributes::new(Origin::Igp, AsPath::sequence(path), next_hop);
+        let mut attributes = match self.shape.paths {
+            Paths::Plain => attributes::plain(own, next_hop, None, &mut way, &mut origins),
+            Paths::Equal => attributes::plain(own, next_hop, Some(2), &mut way, &mut origins),
+            Paths::Internet => attributes::internet(own, next_hop, &mut way, &mut origins),
+        };
         attributes.local_pref = self.shape.internal.then_some(100);
-        attributes.communities = (0..way.below(8))
-            .map(|_| Community(asn(TRANSIT, &mut way) << 16 | asn((0, 500), &mut way)))
-            .collect();
         attributes
     }
+}
+
+/// What a peer says that is no part of a load: so many prefixes of 10.128.0.0/9, where no table has any.
+pub(super) fn strange(peer: Peer, place: usize, count: usize) -> Bytes {
+    let first = u32::from(Ipv4Addr::new(10, 128, 0, 0)) + u32::try_from(place << 18).unwrap_or(0);
+    let prefixes = (0..u32::try_from(count).unwrap_or(0))
+        .filter_map(|n| Ipv4Prefix::new(Ipv4Addr::from(first + (n << 8)), 24));
+    let path = AsPath::sequence([peer.asn]);
+    let attributes = Attributes::new(Origin::Igp, path, NextHop::V4(peer.address));
+    let mut block = Vec::new();
+    encode_attributes(&attributes, true, &mut block);
+    let mut out = BytesMut::new();
+    // The attributes are short: any prefix fits.
+    let prefixes = prefixes.map(|prefix| (0, prefix));
+    let _ = announce(&block, attributes.next_hop, prefixes, &CONTEXT, &mut out);
+    out.freeze()
 }
 
 /// Draws `count` prefixes for each of `shares`, group by group, the prefixes of a group side by side.
@@ -340,10 +382,6 @@ fn length<const N: usize>(mix: &[(u8, usize); N], chance: &mut Chance) -> u8 {
         }
     }
     0
-}
-
-fn asn((first, count): (usize, usize), chance: &mut Chance) -> u32 {
-    u32::try_from(first + chance.below(count)).unwrap_or(1)
 }
 
 #[cfg(test)]

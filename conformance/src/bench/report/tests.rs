@@ -1,4 +1,4 @@
-//! Medians and ratios.
+//! The table, and the way to JSON and back.
 
 use anyhow::anyhow;
 
@@ -8,29 +8,50 @@ use crate::load::Measured;
 
 fn outcome(wall_s: f64) -> anyhow::Result<Outcome> {
     Ok(Outcome {
-        load: Measured {
+        load: Some(Measured {
             wall_s,
             ..Measured::default()
-        },
+        }),
         ..Outcome::default()
     })
 }
 
-#[test]
-fn medians_of_what_was_measured() {
-    assert_eq!(median([3.0, 1.0, 2.0].into_iter()), Some(2.0));
-    assert_eq!(median([4.0, 1.0, 2.0, 3.0].into_iter()), Some(2.5));
-    assert_eq!(median([].into_iter()), None);
-}
-
-#[test]
-fn a_table_has_ratios_to_the_first_daemon_and_says_what_failed() {
+fn report() -> Report {
     let mut report = Report::default();
     report.add(&PLAIN, Daemon::Windrosed, outcome(2.0));
     report.add(&PLAIN, Daemon::Bird, outcome(4.0));
     report.add(&PLAIN, Daemon::Frr, Err(anyhow!("it fell over")));
-    let table = report.table(&PLAIN, &[Daemon::Windrosed, Daemon::Bird, Daemon::Frr]);
+    report
+}
+
+#[test]
+fn a_table_has_ratios_to_the_first_daemon_and_says_what_failed() {
+    let table = report().table(PLAIN.name);
     assert!(table.contains("4.000   ×2.00"), "{table}");
     assert!(table.contains("it fell over"), "{table}");
     assert!(!table.contains("p99"), "{table}");
+}
+
+#[test]
+fn json_has_all_of_it() {
+    let report = report();
+    let text = serde_json::to_string(&report).unwrap();
+    let read: Report = serde_json::from_str(&text).unwrap();
+    assert_eq!(read.table(PLAIN.name), report.table(PLAIN.name));
+    assert_eq!(read.daemons(), ["windrosed", "bird", "frr"]);
+    assert_eq!(read.median(PLAIN.name, "bird", "wall s"), Some(4.0));
+    assert_eq!(read.median(PLAIN.name, "frr", "wall s"), None);
+}
+
+#[test]
+fn trouble_with_a_part_is_told_beside_the_rest() {
+    let mut report = Report::default();
+    let mut partly = outcome(1.0).unwrap();
+    partly.trouble.push("one part fell over".to_owned());
+    report.add(&PLAIN, Daemon::Windrosed, Ok(partly));
+    let table = report.table(PLAIN.name);
+    assert!(
+        table.contains("1.000") && table.contains("one part fell over"),
+        "{table}"
+    );
 }

@@ -22,6 +22,7 @@ fn shape(family: Family, overlap: bool) -> Shape {
         prefixes: 5_000,
         overlap,
         internal: false,
+        paths: Paths::Plain,
         seed: 3,
     }
 }
@@ -92,4 +93,51 @@ fn a_seed_names_a_table() {
     };
     assert_eq!(table(1), table(1));
     assert_ne!(table(1), table(2));
+}
+
+#[test]
+fn peers_that_are_no_part_of_it_say_what_no_table_has() {
+    let table = Table::new(shape(Family::Ipv4Unicast, false), &senders(1)).unwrap();
+    let mut tracker = Tracker::new(&table, 0);
+    for place in 0..10 {
+        feed(&table, &mut tracker, &strange(senders(1)[0], place, 1_000));
+    }
+    assert_eq!(tracker.present(), 0);
+}
+
+#[test]
+fn paths_that_are_equal_are_equally_long() {
+    let shape = Shape {
+        paths: Paths::Equal,
+        ..shape(Family::Ipv4Unicast, true)
+    };
+    let table = Table::new(shape, &senders(3)).unwrap();
+    for stream in table.streams() {
+        let mut tracker = Tracker::new(&table, 0);
+        feed(&table, &mut tracker, stream);
+        assert!(tracker.is_complete());
+    }
+}
+
+#[test]
+fn paths_like_the_internet_s_have_what_plain_ones_have_not() {
+    let shape = Shape {
+        paths: Paths::Internet,
+        ..shape(Family::Ipv4Unicast, false)
+    };
+    let table = Table::new(shape, &senders(1)).unwrap();
+    let all: Vec<_> = (0..table.groups.len())
+        .map(|group| table.attributes(0, group))
+        .collect();
+    let share =
+        |has: fn(&Attributes) -> bool| all.iter().filter(|a| has(a)).count() * 100 / all.len();
+    assert!((15..25).contains(&share(|a| !a.large_communities.is_empty())));
+    assert!((20..30).contains(&share(|a| a.med.is_some())));
+    assert!((2..9).contains(&share(|a| a.aggregator.is_some())));
+    let length: usize = all.iter().map(|a| a.as_path.len_for_decision()).sum();
+    let tenths = length * 10 / all.len();
+    assert!((45..60).contains(&tenths), "{tenths}");
+    let mut tracker = Tracker::new(&table, 0);
+    feed(&table, &mut tracker, &table.streams()[0]);
+    assert!(tracker.is_complete());
 }
