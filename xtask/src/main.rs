@@ -49,7 +49,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<String>,
     },
-    /// Windrosed beside BIRD, FRR, OpenBGPD and GoBGP, as medians and ratios; `bench load`: a full table
+    /// Windrosed beside BIRD, FRR, OpenBGPD and GoBGP, as medians and ratios; `bench scale`: how cost grows; `bench load`: a full table
     /// through windrosed alone while 200 idle peers keep their sessions. Both need root. `bench micro`: the instructions
     /// that each engine takes for a route or a message, under valgrind.
     Bench {

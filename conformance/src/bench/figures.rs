@@ -44,7 +44,10 @@ pub(super) const FIGURES: [Figure; 30] = [
 ];
 
 /// How much more memory it took at most beside peers that are no good.
-fn most_more<const N: usize>(alone: Measured, beside: [Option<Measured>; N]) -> Option<f64> {
+pub(super) fn most_more<const N: usize>(
+    alone: Measured,
+    beside: [Option<Measured>; N],
+) -> Option<f64> {
     let peaks = beside.iter().flatten().map(|other| other.peak_rss_mib);
     let most = peaks.max_by(f64::total_cmp)?;
     Some(most - alone.peak_rss_mib)

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::daemons::{Daemon, Running};
 use super::failover;
+use super::figures::most_more;
 use super::topology::{DEVICE, Neighbor, Topology};
 use super::workload::Workload;
 use crate::lab::{Host, Lab};
@@ -15,6 +16,8 @@ use crate::load::{
     Table, Watched,
 };
 
+/// What peers that are no good may cost a device of memory, at most, beyond what it takes without them.
+const MORE_MIB: f64 = 32.0;
 /// How long idle peers watch a device that is at rest, before and after a load.
 const WATCH: Duration = Duration::from_secs(10);
 
@@ -73,6 +76,13 @@ pub fn run(daemon: Daemon, workload: &Workload, seed: u64, limit: Duration) -> R
             }
         }
         outcome.bad = Some(beside);
+        let more = outcome.load.and_then(|alone| most_more(alone, beside));
+        if let Some(more) = more.filter(|more| *more > MORE_MIB) {
+            let why = format!(
+                "{more:.0} MiB more than alone: {MORE_MIB} are the most that bad peers may cost"
+            );
+            outcome.trouble.push(why);
+        }
     }
     Ok(outcome)
 }

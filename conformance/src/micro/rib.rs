@@ -13,7 +13,7 @@ use super::updates::{
     announcing as announcement, attributes, bodies, next_hop, prefix, withdrawing as withdrawal,
 };
 use super::wire::READ;
-use crate::load::Shape;
+use crate::load::{Paths, Shape};
 
 /// Routes of each peer.
 const ROUTES: u32 = 10_000;
@@ -148,6 +148,7 @@ pub(super) fn again() -> Result<Prepared> {
         overlap: false,
         internal: false,
         seed: 1,
+        paths: Paths::Plain,
     };
     let peer = crate::load::Peer {
         address: next_hop(1),

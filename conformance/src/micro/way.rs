@@ -13,7 +13,7 @@ use speaker::{Config, Effect, Event, Speaker};
 
 use super::planner::dump;
 use super::{Prepared, updates::next_hop};
-use crate::load::{Peer, Shape, Table};
+use crate::load::{Paths, Peer, Shape, Table};
 
 /// What windrosed reads and takes at a time.
 const READ: usize = 64 * 1024;
@@ -75,6 +75,7 @@ pub(super) fn load(load: Load) -> Result<Prepared> {
         overlap: load.overlap,
         internal: false,
         seed: 1,
+        paths: Paths::Plain,
     };
     let table = Table::new(shape, &senders)?;
     let mut driver = Driver::new(&load)?;

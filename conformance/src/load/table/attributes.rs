@@ -32,7 +32,7 @@ pub(super) fn plain(
 }
 
 /// One to six ASes of transit, a third of the origins with four octets, a fifth of them prepended; up to 36 communities,
-/// eight on average; large communities on a fifth, MED on a quarter, AGGREGATOR on a twentieth, half of these with
+/// nine on average; large communities on a fifth, MED on a quarter, AGGREGATOR on a twentieth, half of these with
 /// ATOMIC_AGGREGATE; ORIGIN incomplete on a tenth.
 pub(super) fn internet(
     own: Option<u32>,
