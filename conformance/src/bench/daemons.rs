@@ -7,7 +7,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result, bail};
 use bgp_core::Family;
 
-use super::topology::{DEVICE, DEVICE_AS, Neighbor, Topology};
+use super::topology::{DEVICE, DEVICE_6, DEVICE_AS, Neighbor, Topology};
 use crate::lab::{Bird, Frr, GoBgp, Host, Lab, OpenBgpd, Windrosed};
 use crate::load::{INTERVAL, MULTIPLIER};
 
@@ -237,6 +237,11 @@ fn bird(topology: &Topology) -> String {
             "protocol kernel {{ scan time 3600; {merge}ipv4 {{ import none; export where source = RTS_BGP; }}; }}"
         );
     }
+    // Sessions are over IPv4, which does not say who we are in IPv6.
+    let next_hop = match topology.family {
+        Family::Ipv4Unicast => String::new(),
+        Family::Ipv6Unicast => format!("next hop address {DEVICE_6}; "),
+    };
     if topology.has_bfd() {
         let _ = writeln!(
             text,
@@ -256,7 +261,7 @@ fn bird(topology: &Topology) -> String {
         let _ = writeln!(
             text,
             "protocol bgp p{i} {{ local {DEVICE} as {DEVICE_AS}; neighbor {} as {}; direct; passive yes; \
-             {client}{bfd}hold time {}; {family} {{ import all; export {export}; }}; }}",
+             {client}{bfd}hold time {}; {family} {{ {next_hop}import all; export {export}; }}; }}",
             peer.address, peer.asn, peer.hold_time
         );
     }

@@ -10,6 +10,8 @@ use crate::load::{Bad, Peer};
 
 /// The device.
 pub(super) const DEVICE: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 1);
+/// The same in IPv6, on the link with the next hops of IPv6 routes.
+pub(super) const DEVICE_6: &str = "2001:db8:99:1::1";
 /// Its AS.
 pub(super) const DEVICE_AS: u32 = 65_000;
 /// The first addresses and ASes of those around it.
@@ -127,7 +129,7 @@ impl Topology {
         let (device, others) = (lab.host("device")?, lab.host("load")?);
         lab.link((&device, "device0"), (&others, "load0"))?;
         device.address("device0", &format!("{DEVICE}/16"))?;
-        device.address("device0", "2001:db8:99:1::/64")?;
+        device.address("device0", &format!("{DEVICE_6}/64"))?;
         let lines: String = self
             .neighbors()
             .map(|neighbor| format!("addr add {}/16 dev load0\n", neighbor.peer.address))

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use conformance::bench::{
     Daemon, Growth, Report, SERIES, Series, WORKLOADS, Workload, markdown, run, svg,
 };
+use conformance::lab::many_files;
 
 /// The same workloads for several daemons: medians, and ratios to the first. Needs root.
 #[derive(Parser)]
@@ -98,6 +99,7 @@ struct Scale {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    many_files();
     let done = match &arguments.task {
         Some(Task::Scale(scale)) => scale.run(),
         None => arguments.loads.run(),

@@ -41,7 +41,7 @@ pub use gobgp::GoBgp;
 pub use host::{Host, KernelRoute, NextHop};
 pub use openbgpd::OpenBgpd;
 pub use path::Path;
-pub use process::{Process, punctual, run};
+pub use process::{Process, many_files, punctual, run};
 pub use raw::RawPeer;
 pub use relay::{Late, Relay};
 pub use station::{BMP_PORT, BmpStation};

@@ -40,6 +40,13 @@ pub fn punctual() {
     let _ = run(Command::new("chrt").args(["--fifo", "--pid", "10", &me]));
 }
 
+/// Lets this program, and those that it starts, have many files open: a thousand peers are more than is allowed by default.
+pub fn many_files() {
+    let me = format!("--pid={}", std::process::id());
+    // Where it is not allowed, few peers do.
+    let _ = run(Command::new("prlimit").args(["--nofile=65536:65536", &me]));
+}
+
 /// A program that runs until it is stopped or dropped.
 #[derive(Debug)]
 pub struct Process {

@@ -300,7 +300,22 @@ impl Load {
 /// Whether the kernel has a route with so many next hops.
 fn has_ways(device: &Host, prefix: &str, ways: usize) -> bool {
     let said = device.ip(&format!("route show {prefix}"));
-    said.is_ok_and(|said| said.matches("nexthop via").count() == ways)
+    let said = said.unwrap_or_default();
+    // Where the kernel tells the id of a group alone (net.ipv4.nexthop_compat_mode=0), the group tells the rest.
+    let group = after(&said, "nhid").map(|id| device.ip(&format!("nexthop show id {id}")));
+    let members = group.map(|said| members(&said.unwrap_or_default()));
+    said.matches("nexthop via").count() == ways || members == Some(ways)
+}
+
+/// How many members a group has, as `ip nexthop show` prints it.
+fn members(said: &str) -> usize {
+    after(said, "group").map_or(0, |group| group.split('/').count())
+}
+
+/// The word after another one.
+fn after<'a>(said: &'a str, word: &str) -> Option<&'a str> {
+    let mut words = said.split_whitespace().skip_while(|found| *found != word);
+    words.nth(1)
 }
 
 /// Changes under way.
@@ -417,3 +432,6 @@ impl Mark {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
