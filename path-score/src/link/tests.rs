@@ -260,7 +260,9 @@ fn known_at_both_ends(loss: f64, links: u64) -> (f64, f64) {
 
 #[test]
 fn a_link_that_loses_both_ways_is_known_to_at_both_ends_in_time() {
-    for (loss, mean_at_most, p99_at_most) in [(0.4, 0.55, 0.85), (0.2, 0.95, 1.5), (0.05, 7.0, 12.0)] {
+    for (loss, mean_at_most, p99_at_most) in
+        [(0.4, 0.55, 0.85), (0.2, 0.95, 1.5), (0.05, 7.0, 12.0)]
+    {
         let (mean, p99) = known_at_both_ends(loss, 300);
         assert!(
             mean <= mean_at_most && p99 <= p99_at_most,
