@@ -340,7 +340,8 @@ impl Speaker {
         let rate = |(_, link): &(fib_netlink::Path, LinkQuality)| {
             Some(link.capacity? / 100 * u64::from(link.delivered))
         };
-        let rate = links.iter().map(rate).sum();
+        let mut rates = links.iter().map(rate);
+        let rate = rates.try_fold(0_u64, |sum, rate| Some(sum.saturating_add(rate?)));
         let dearest = |ways: &[Way]| ways.iter().map(cost).max();
         let without = |ways: &Option<fib_netlink::Ways>| ways.as_deref().and_then(dearest);
         let through = way.through.iter();

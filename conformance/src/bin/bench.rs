@@ -48,15 +48,8 @@ struct Loads {
     /// How often each is measured.
     #[arg(long, default_value_t = 5)]
     rounds: u64,
-    /// Divides the number of prefixes.
-    #[arg(long, default_value_t = 1)]
-    shrink: usize,
-    /// How many seconds a phase may take.
-    #[arg(long, default_value_t = 120)]
-    limit: u64,
-    /// Where to write every measurement as JSON.
-    #[arg(long)]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    how: How,
     /// Measure nothing: read what was written as JSON.
     #[arg(long, conflicts_with = "json")]
     from: Option<PathBuf>,
@@ -86,15 +79,28 @@ struct Scale {
     /// How often each is measured.
     #[arg(long, default_value_t = 3)]
     rounds: u64,
+    #[command(flatten)]
+    how: How,
+}
+
+/// What both have.
+#[derive(clap::Args)]
+struct How {
     /// Divides the number of prefixes.
     #[arg(long, default_value_t = 1)]
     shrink: usize,
-    /// How many seconds a load may take.
+    /// How many seconds a phase may take.
     #[arg(long, default_value_t = 120)]
     limit: u64,
     /// Where to write every measurement as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+}
+
+impl How {
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.limit)
+    }
 }
 
 fn main() -> ExitCode {
@@ -144,14 +150,14 @@ impl Loads {
             let mut workloads = WORKLOADS.into_iter();
             let found = workloads.find(|workload| workload.name == name);
             let mut workload = found.with_context(|| format!("no workload {name:?}"))?;
-            workload.prefixes = workload.prefixes.div_ceil(self.shrink.max(1));
+            workload.prefixes = workload.prefixes.div_ceil(self.how.shrink.max(1));
             Ok(workload)
         });
         named.collect()
     }
 
     fn measure(&self, workloads: &[Workload]) -> Result<Report> {
-        let (mut report, limit) = (Report::default(), Duration::from_secs(self.limit));
+        let (mut report, limit) = (Report::default(), self.how.limit());
         report.versions = versions(&self.daemons)?;
         for workload in workloads {
             let daemons = self.daemons.iter().copied();
@@ -163,7 +169,7 @@ impl Loads {
                 }
             }
             println!("\n{}", report.table(workload.name));
-            write_json(self.json.as_deref(), &report)?;
+            write_json(self.how.json.as_deref(), &report)?;
         }
         Ok(report)
     }
@@ -188,10 +194,10 @@ impl Scale {
         });
         let series = named.collect::<Result<Vec<Series>>>()?;
         versions(&self.daemons)?;
-        let (mut growth, limit) = (Growth::default(), Duration::from_secs(self.limit));
+        let (mut growth, limit) = (Growth::default(), self.how.limit());
         for series in &series {
             for &size in series.sizes {
-                let workload = series.workload(size, self.shrink);
+                let workload = series.workload(size, self.how.shrink);
                 for round in 1..=self.rounds {
                     for &daemon in &self.daemons {
                         eprintln!("{} {size} {} {round}", series.name, daemon.name());
@@ -201,7 +207,7 @@ impl Scale {
                 }
             }
             println!("\n{}", growth.table(series));
-            write_json(self.json.as_deref(), &growth)?;
+            write_json(self.how.json.as_deref(), &growth)?;
         }
         Ok(())
     }
