@@ -118,6 +118,11 @@ impl View {
         self.paths.is_some() && !self.encode.add_path
     }
 
+    /// Whether nothing is ever told: there is no export policy, or it rejects everything.
+    pub(crate) fn is_silent(&self) -> bool {
+        !self.loc_rib && self.chain.as_ref().is_none_or(Chain::is_reject_all)
+    }
+
     /// The Loc-RIB itself (RFC 9069).
     pub(crate) fn of_loc_rib(family: Family, config: &Config) -> Self {
         Self {

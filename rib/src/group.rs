@@ -161,7 +161,8 @@ impl Group {
     pub(crate) fn new(view: View, head: Version, nets: u32) -> Self {
         let mut told = Chunks::default();
         let several = view.paths.map(|_| Several::new(nets));
-        if several.is_none() {
+        // Who is told nothing has been told nothing.
+        if several.is_none() && !view.is_silent() {
             told.grow(nets, Told::UNSET);
         }
         Self {

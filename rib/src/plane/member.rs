@@ -257,6 +257,9 @@ impl<P: Prefix> Plane<P> {
         let Some(group) = groups.get_mut(id).and_then(Option::as_mut) else {
             return Vec::new();
         };
+        if group.view.is_silent() {
+            return Vec::new();
+        }
         let may_join = walks(members, id);
         let is_member = |peer: &PeerId| may_join || is_member(members, *peer, id);
         for (at, net) in changed(journal, table, group.head..to) {
@@ -317,6 +320,10 @@ impl<P: Prefix> Plane<P> {
         let Some(group) = self.groups.get(id).and_then(Option::as_ref) else {
             return;
         };
+        // What it knew from before its walk takes back.
+        if group.view.is_silent() {
+            return;
+        }
         for (at, net) in changed_or_stale(&self.journal, &self.table, stretch) {
             let told = group.told_to(at, peer);
             let block = told.and_then(|t| self.packer.export(core, &group.view, t, net.prefix));

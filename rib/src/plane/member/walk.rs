@@ -83,6 +83,9 @@ impl<P: Prefix> Plane<P> {
         let Some(group) = groups.get_mut(id).and_then(Option::as_mut) else {
             return Vec::new();
         };
+        if group.view.is_silent() && known.is_nothing() {
+            return Vec::new();
+        }
         for at in stretch {
             let Some(net) = table.net(at).filter(|n| n.live) else {
                 continue;

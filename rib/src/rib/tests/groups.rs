@@ -127,3 +127,41 @@ fn a_route_takes_few_octets() {
     println!("{each} octets a route");
     assert!(each < 100, "{each}");
 }
+
+/// Who is told nothing, for want of an export policy, keeps nothing from being forgotten, whether it comes before the routes
+/// or after them.
+#[test]
+fn who_is_told_nothing_holds_nothing() {
+    let mut rib = Rib::new(Config {
+        fib: false,
+        ..config()
+    });
+    let silent = |peer| PeerSession {
+        export: None,
+        ..session(peer, Sort::External)
+    };
+    rib.peer_up(PeerId(0), silent(0));
+    rib.peer_up(PeerId(1), session(1, Sort::Client));
+    for round in 0..20 {
+        if round == 10 {
+            rib.peer_up(PeerId(2), silent(2));
+        }
+        let routes = round * 50..(round + 1) * 50;
+        tell(&mut rib, routes.clone(), 65000);
+        assert!(!said(&mut rib, 1).is_empty());
+        if round == 15 {
+            rib.peer_up(PeerId(3), silent(3));
+        }
+        for n in routes {
+            let prefix = format!("10.{}.{}.0/24", n >> 8, n & 255);
+            rib.receive(PeerId(0), &update(&prefix, None)).unwrap();
+        }
+        assert!(!said(&mut rib, 1).is_empty());
+        for peer in [0, 2, 3] {
+            assert_eq!(said(&mut rib, peer), Vec::<Bytes>::new(), "{peer}");
+        }
+        let used = rib.ipv4.table.nets_used();
+        assert!(used <= 50, "{used} in round {round}");
+    }
+    assert_eq!(rib.ipv4.groups.iter().flatten().count(), 2);
+}
