@@ -37,6 +37,16 @@ impl Report {
         });
     }
 
+    /// Adds what another run measured.
+    pub fn join(&mut self, other: Self) {
+        for (daemon, version) in other.versions {
+            if self.versions.iter().all(|(known, _)| *known != daemon) {
+                self.versions.push((daemon, version));
+            }
+        }
+        self.measurements.extend(other.measurements);
+    }
+
     /// The names of its workloads, in order.
     #[must_use]
     pub fn workloads(&self) -> Vec<&str> {

@@ -50,9 +50,9 @@ struct Loads {
     rounds: u64,
     #[command(flatten)]
     how: How,
-    /// Measure nothing: read what was written as JSON.
-    #[arg(long, conflicts_with = "json")]
-    from: Option<PathBuf>,
+    /// Measure nothing: read what was written as JSON, in one run or in several.
+    #[arg(long, value_delimiter = ',', conflicts_with = "json")]
+    from: Vec<PathBuf>,
     /// Where to draw the medians, as SVG.
     #[arg(long)]
     svg: Option<PathBuf>,
@@ -121,20 +121,15 @@ fn main() -> ExitCode {
 
 impl Loads {
     fn run(&self) -> Result<()> {
-        let report = if let Some(path) = &self.from {
-            let text = std::fs::read_to_string(path)?;
-            let report: Report = serde_json::from_str(&text)?;
-            for workload in report.workloads() {
-                println!("{}", report.table(workload));
-            }
-            report
-        } else {
+        let report = if self.from.is_empty() {
             let workloads = self.workloads()?;
             if self.configurations {
                 self.print_configurations(&workloads);
                 return Ok(());
             }
             self.measure(&workloads)?
+        } else {
+            self.read()?
         };
         if self.markdown {
             println!("{}", markdown(&report));
@@ -143,6 +138,19 @@ impl Loads {
             std::fs::write(path, svg(&report))?;
         }
         Ok(())
+    }
+
+    fn read(&self) -> Result<Report> {
+        let mut joined = Report::default();
+        for path in &self.from {
+            let text = std::fs::read_to_string(path);
+            let text = text.with_context(|| path.display().to_string())?;
+            joined.join(serde_json::from_str(&text)?);
+        }
+        for workload in joined.workloads() {
+            println!("{}", joined.table(workload));
+        }
+        Ok(joined)
     }
 
     fn workloads(&self) -> Result<Vec<Workload>> {

@@ -55,3 +55,25 @@ fn trouble_with_a_part_is_told_beside_the_rest() {
         "{table}"
     );
 }
+
+#[test]
+fn what_several_runs_measured_is_joined() {
+    let mut joined = Report::default();
+    let versions = |daemon: &str| vec![(daemon.to_owned(), "1.0".to_owned())];
+    joined.join(Report {
+        versions: versions("windrosed"),
+        ..report()
+    });
+    let mut other = Report {
+        versions: [versions("windrosed"), versions("bird")].concat(),
+        ..Report::default()
+    };
+    other.add(&PLAIN, Daemon::Bird, outcome(6.0));
+    joined.join(other);
+    assert_eq!(joined.daemons(), ["windrosed", "bird", "frr"]);
+    assert_eq!(joined.median(PLAIN.name, "bird", "wall s"), Some(5.0));
+    assert_eq!(
+        joined.versions,
+        [versions("windrosed"), versions("bird")].concat()
+    );
+}
