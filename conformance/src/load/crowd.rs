@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use bgp_core::Family;
 use bytes::Bytes;
 use nix::errno::Errno;
@@ -17,6 +17,9 @@ const SCRATCH: usize = 256 << 10;
 const EVENTS: usize = 256;
 /// How often it is looked whether a KEEPALIVE is due.
 const TICK: Duration = Duration::from_millis(200);
+/// How often those come again whose sessions do not last, and how long it is waited whether they do.
+const ROUNDS_MAX: usize = 10;
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Sessions, each named by the place at which it was added.
 #[derive(Debug)]
@@ -33,25 +36,66 @@ pub(super) struct Crowd {
 }
 
 impl Crowd {
-    /// Sessions of `peers` with a device, all established.
-    pub(super) fn meet(device: SocketAddr, family: Family, peers: &[Peer]) -> Result<Self> {
-        let mut crowd = Self {
+    fn new(device: SocketAddr, family: Family, places: usize) -> Result<Self> {
+        let mut sessions = Vec::new();
+        sessions.resize_with(places, || None);
+        Ok(Self {
             device,
             family,
             epoll: Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?,
-            sessions: Vec::new(),
+            sessions,
             scratch: vec![0; SCRATCH],
             tick_at: Instant::now(),
             lost: Vec::new(),
             may_lose: false,
-        };
-        crowd.sessions.resize_with(peers.len(), || None);
+        })
+    }
+
+    /// Sessions of `peers` with a device, all established.
+    pub(super) fn meet(device: SocketAddr, family: Family, peers: &[Peer]) -> Result<Self> {
+        let mut crowd = Self::new(device, family, peers.len())?;
         for (who, &peer) in peers.iter().enumerate() {
             crowd.join(who, peer)?;
             // Those who are there already must not be left waiting.
             crowd.turn(Duration::ZERO, |_, _, _| ())?;
         }
         Ok(crowd)
+    }
+
+    /// The same, of peers whose sessions may end at first: a device that begins BFD anew when BGP comes up ends them. Who
+    /// lost one comes again. From then on sessions may be lost.
+    ///
+    /// # Errors
+    /// Not all of them are there at last.
+    pub(super) fn gather(device: SocketAddr, family: Family, peers: &[Peer]) -> Result<Self> {
+        let mut crowd = Self::new(device, family, peers.len())?;
+        crowd.may_lose();
+        for _ in 0..ROUNDS_MAX {
+            let mut came = false;
+            for (who, &peer) in peers.iter().enumerate() {
+                if crowd.is_empty(who) {
+                    came = true;
+                    if let Err(why) = crowd.join(who, peer) {
+                        crowd.lost.push(format!("{why:#}"));
+                    }
+                }
+                crowd.turn(Duration::ZERO, |_, _, _| ())?;
+            }
+            if !came {
+                crowd.lost.clear();
+                return Ok(crowd);
+            }
+            let settled = Instant::now() + SETTLE;
+            while Instant::now() < settled {
+                crowd.turn(TICK, |_, _, _| ())?;
+            }
+        }
+        let why = crowd.lost.last().map_or("never", String::as_str);
+        bail!("sessions do not last: {why}")
+    }
+
+    fn is_empty(&self, who: usize) -> bool {
+        self.sessions.get(who).is_some_and(Option::is_none)
     }
 
     /// Establishes the session of a place, which must be empty.

@@ -41,12 +41,11 @@ impl Idle {
     /// Establishes their sessions from `host`.
     ///
     /// # Errors
-    /// One does not come up.
+    /// One does not come up and stay.
     pub fn start(host: &Host, device: SocketAddr, family: Family, peers: &[Peer]) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let peers = peers.to_vec();
-        let mut crowd = host.within(move || Crowd::meet(device, family, &peers))?;
-        crowd.may_lose();
+        let mut crowd = host.within(move || Crowd::gather(device, family, &peers))?;
         let (theirs, count) = (Arc::clone(&stop), crowd.len());
         let thread = std::thread::spawn(move || watch(&mut crowd, count, &theirs));
         Ok(Self { stop, thread })
