@@ -206,6 +206,11 @@ impl AttributeStore {
         self.next_hops.release(next_hop);
     }
 
+    /// How many paths, and others, hold them.
+    pub(crate) fn references(&self, id: AttrId) -> usize {
+        self.slots.get(id.0).map_or(0, |slot| slot.refs as usize)
+    }
+
     #[inline]
     pub(crate) fn facts(&self, id: AttrId) -> Option<&Facts> {
         self.slots.get(id.0).map(|slot| &slot.facts)

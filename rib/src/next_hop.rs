@@ -8,6 +8,7 @@ use bgp_core::{Ipv4Prefix, Ipv6Prefix, Prefix};
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
+use crate::plane::hops::Affected;
 use crate::rib::Rib;
 
 /// What has to be resolved: an address, and the interface that scopes a link-local one.
@@ -170,8 +171,9 @@ impl Rib {
         }
         if !hops.is_empty() {
             hops.sort_unstable();
-            self.ipv4.next_hops_changed(core, &hops);
-            self.ipv6.next_hops_changed(core, &hops);
+            let mut affected = Affected::by(&hops, &core.store);
+            self.ipv4.next_hops_changed(core, &mut affected);
+            self.ipv6.next_hops_changed(core, &mut affected);
         }
         if !rated.is_empty() && core.peers.any_told_bandwidth() {
             rated.sort_unstable();

@@ -11,7 +11,6 @@ use crate::decision::{self, Candidate, stays_best, stays_best_without};
 use crate::group::Group;
 use crate::journal::{Journal, Version};
 use crate::monitor::HeardLog;
-use crate::next_hop::HopId;
 use crate::packer::Packer;
 use crate::peer::{PeerId, heard};
 use crate::query::Ahead;
@@ -20,6 +19,7 @@ use crate::table::{Flags, NONE, Path, Table};
 
 mod changed;
 pub(crate) mod each;
+pub(crate) mod hops;
 mod known;
 pub(crate) mod member;
 mod reader;
@@ -141,7 +141,7 @@ impl<P: Prefix> Plane<P> {
             if left == 0 {
                 break;
             }
-            while let Some(path) = self.path_of(net, peer) {
+            while let Some(path) = self.table.path_of(net, peer) {
                 self.remove(core, net, path);
                 left = left.saturating_sub(1);
             }
@@ -188,48 +188,6 @@ impl<P: Prefix> Plane<P> {
         }
     }
 
-    /// Decides again wherever a path goes by one of these next hops, which are sorted.
-    pub(crate) fn next_hops_changed(&mut self, core: &mut Core, hops: &[HopId]) {
-        let by_hop = |id: u32| {
-            let facts = core.store.facts(AttrId(id));
-            facts.is_some_and(|f| hops.binary_search(&f.next_hop).is_ok())
-        };
-        let affected: Vec<bool> = core.store.ids().map(by_hop).collect();
-        let is_affected = |attrs: AttrId| affected.get(attrs.0 as usize).is_some_and(|a| *a);
-        for net in self.table.indices() {
-            let mut paths = self.table.paths_of(net).filter_map(|p| self.table.path(p));
-            let hit = paths.any(|path| is_affected(path.attrs));
-            drop(paths);
-            if hit {
-                self.decide(core, net, false);
-            }
-        }
-        // Who makes itself the next hop adds its cost to AIGP: what was told of these is no more true.
-        let has_aigp = |attrs: AttrId| {
-            let facts = core.store.facts(attrs);
-            is_affected(attrs) && facts.is_some_and(|f| f.has(Has::Aigp))
-        };
-        let nets = if core.store.ids().any(|id| has_aigp(AttrId(id))) {
-            self.nets_told(|attrs, _| has_aigp(attrs))
-        } else {
-            Vec::new()
-        };
-        for net in nets {
-            self.say_again(core, net);
-        }
-    }
-
-    /// What was told of the links to these next hops, which are sorted, is no more true.
-    pub(crate) fn rates_changed(&mut self, core: &mut Core, hops: &[HopId]) {
-        let by_hop = |attrs: AttrId| {
-            let facts = core.store.facts(attrs);
-            facts.is_some_and(|f| hops.binary_search(&f.next_hop).is_ok())
-        };
-        for net in self.nets_told(|attrs, _| by_hop(attrs)) {
-            self.say_again(core, net);
-        }
-    }
-
     /// Decides again on one prefix: its paths cost something else, and no others do.
     pub(crate) fn decide_prefix(&mut self, core: &mut Core, prefix: P) {
         let Some(net) = self.table.find(prefix) else {
@@ -263,7 +221,8 @@ impl<P: Prefix> Plane<P> {
             .take_while(|_| heard.is_some_and(|heard| heard > 0));
         let is_best = |net: &u32| self.table.best(*net).is_some_and(|p| p.peer() == source);
         let several = self.table.is_numbered();
-        let counts = |net: &u32| is_best(net) || several && self.path_of(*net, source).is_some();
+        let counts =
+            |net: &u32| is_best(net) || several && self.table.path_of(*net, source).is_some();
         let mut nets: Vec<u32> = told.into_iter().chain(all.filter(counts)).collect();
         nets.sort_unstable();
         nets.dedup();
@@ -546,8 +505,9 @@ impl<P: Prefix> Plane<P> {
     }
 
     pub(crate) fn free_if_forgotten(&mut self, net: u32) {
-        let forgotten =
-            |n: &crate::table::Net<P>| n.live && n.first == NONE && n.version == 0 && !n.spare_due;
+        let forgotten = |n: &crate::table::Net<P>| {
+            n.is_live() && n.first == NONE && n.version == 0 && !n.is_spare_due()
+        };
         if self.table.net(net).is_some_and(forgotten) {
             self.table.free_net(net);
         }
@@ -578,11 +538,6 @@ impl<P: Prefix> Plane<P> {
 
     fn prefix_of(&self, net: u32) -> Option<IpNet> {
         self.table.net(net).map(|n| n.prefix.into())
-    }
-
-    fn path_of(&self, net: u32, peer: PeerId) -> Option<u32> {
-        let of_peer = |path: &u32| self.table.path(*path).is_some_and(|p| p.peer() == peer);
-        self.table.paths_of(net).find(of_peer)
     }
 
     fn release(core: &mut Core, path: &Path) {
