@@ -173,7 +173,7 @@ impl<P: Prefix> Plane<P> {
         let prefixes = prefixes.filter_map(|net| Some((net, self.table.net(net)?)));
         let changes =
             |prefix: P| before.cover(prefix.into()) != core.summaries.cover(prefix.into());
-        let changed = prefixes.filter(|(_, net)| net.live && changes(net.prefix));
+        let changed = prefixes.filter(|(_, net)| net.is_live() && changes(net.prefix));
         let changed: Vec<u32> = changed.map(|(net, _)| net).collect();
         for net in changed {
             self.say_again(core, net);
@@ -207,7 +207,12 @@ impl<P: Prefix> Plane<P> {
         memo: &mut BTreeMap<u32, Arc<Part>>,
         net: u32,
     ) {
-        let Some(prefix) = self.table.net(net).filter(|n| n.live).map(|n| n.prefix) else {
+        let Some(prefix) = self
+            .table
+            .net(net)
+            .filter(|n| n.is_live())
+            .map(|n| n.prefix)
+        else {
             return;
         };
         if aggregates.are_above(prefix) {

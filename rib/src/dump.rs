@@ -56,7 +56,7 @@ impl<P: Prefix> Plane<P> {
         let to = all.min(at.saturating_add(max));
         let mut paths = Vec::new();
         for index in *at..to {
-            let Some(net) = self.table.net(index).filter(|net| net.live) else {
+            let Some(net) = self.table.net(index).filter(|net| net.is_live()) else {
                 continue;
             };
             paths.clear();

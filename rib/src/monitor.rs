@@ -296,7 +296,7 @@ impl<P: Prefix> Plane<P> {
         let to = all.min(at.saturating_add(max));
         let mut items = Vec::new();
         for index in *at..to {
-            let Some(net) = self.table.net(index).filter(|net| net.live) else {
+            let Some(net) = self.table.net(index).filter(|net| net.is_live()) else {
                 continue;
             };
             let paths = self.table.paths_of(index);

@@ -248,7 +248,7 @@ impl<P: Prefix> Plane<P> {
             after.is_none_or(|after| *prefix > after) && within.is_none_or(|w| w.covers(*prefix))
         };
         let nets = self.table.indices().filter_map(|net| self.table.net(net));
-        let nets = nets.filter(|net| net.live).map(|net| net.prefix);
+        let nets = nets.filter(|net| net.is_live()).map(|net| net.prefix);
         let mut prefixes: Vec<P> = Vec::new();
         let mut more = false;
         for prefix in nets.filter(wanted) {

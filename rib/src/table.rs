@@ -24,14 +24,49 @@ const INDEX_MIN: usize = 14;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Net<P> {
     pub(crate) prefix: P,
-    /// Not a free slot.
-    pub(crate) live: bool,
-    /// The FIB has to hear what is spare for it.
-    pub(crate) spare_due: bool,
+    state: u8,
+    /// A bit for each peer whose number is as much modulo 16, at least while it has a path here: who has none need not be
+    /// looked for among the paths.
+    tellers: u16,
     pub(crate) first: u32,
     pub(crate) best: u32,
     /// Its last entry in the journal that somebody has yet to hear; zero: none.
     pub(crate) version: Version,
+}
+
+impl<P> Net<P> {
+    const LIVE: u8 = 1;
+    const SPARE_DUE: u8 = 2;
+
+    /// Not a free slot.
+    #[inline]
+    pub(crate) const fn is_live(&self) -> bool {
+        self.state & Self::LIVE != 0
+    }
+
+    /// The FIB has to hear what is spare for it.
+    #[inline]
+    pub(crate) const fn is_spare_due(&self) -> bool {
+        self.state & Self::SPARE_DUE != 0
+    }
+
+    pub(crate) const fn set_spare_due(&mut self, due: bool) {
+        self.state = if due {
+            self.state | Self::SPARE_DUE
+        } else {
+            self.state & !Self::SPARE_DUE
+        };
+    }
+
+    /// Whether a peer may have a path here; `false` is certain.
+    #[inline]
+    const fn may_have(&self, peer: PeerId) -> bool {
+        self.tellers & teller(peer) != 0
+    }
+}
+
+const fn teller(peer: PeerId) -> u16 {
+    1 << (peer.0 % 16)
 }
 
 /// One path. 20 octets.
@@ -207,8 +242,8 @@ impl<P: Prefix> Table<P> {
         }
         let net = self.nets.insert(Net {
             prefix,
-            live: true,
-            spare_due: false,
+            state: Net::<P>::LIVE,
+            tellers: 0,
             first: NONE,
             best: NONE,
             version: 0,
@@ -225,7 +260,7 @@ impl<P: Prefix> Table<P> {
         self.index = HashTable::new();
         self.index.reserve(room, |_| 0);
         for at in self.nets.indices() {
-            if let Some(net) = self.nets.get(at).filter(|net| net.live) {
+            if let Some(net) = self.nets.get(at).filter(|net| net.is_live()) {
                 let hash = hash(&self.hasher, net.prefix);
                 self.index.insert_unique(hash, at, |_| 0);
             }
@@ -237,7 +272,7 @@ impl<P: Prefix> Table<P> {
         let Some(slot) = self.nets.get_mut(net) else {
             return;
         };
-        slot.live = false;
+        slot.state = 0;
         let hash = hash(&self.hasher, slot.prefix);
         if let Ok(entry) = self.index.find_entry(hash, |other| *other == net) {
             entry.remove();
@@ -254,7 +289,15 @@ impl<P: Prefix> Table<P> {
         })
     }
 
+    /// Any path of a peer.
+    pub(crate) fn path_of(&self, net: u32, peer: PeerId) -> Option<u32> {
+        self.nets.get(net).filter(|net| net.may_have(peer))?;
+        self.paths_of(net)
+            .find(|path| self.paths.get(*path).is_some_and(|p| p.peer() == peer))
+    }
+
     pub(crate) fn find_path(&self, net: u32, peer: PeerId, path_id: u32) -> Option<u32> {
+        self.nets.get(net).filter(|net| net.may_have(peer))?;
         self.paths_of(net).find(|path| {
             let path = self.paths.get(*path);
             path.is_some_and(|p| p.peer() == peer && p.path_id == path_id)
@@ -266,6 +309,7 @@ impl<P: Prefix> Table<P> {
             return NONE;
         };
         path.next = slot.first;
+        slot.tellers |= teller(path.peer());
         let index = self.paths.insert(path);
         slot.first = index;
         if self.numbers.is_some() {
@@ -336,6 +380,10 @@ impl<P: Prefix> Table<P> {
         match before {
             Some(before) => self.paths.get_mut(before)?.next = removed.next,
             None => self.nets.get_mut(net)?.first = removed.next,
+        }
+        // Of the peers whose paths go, some are looked for in vain until there is none.
+        if let Some(slot) = self.nets.get_mut(net).filter(|slot| slot.first == NONE) {
+            slot.tellers = 0;
         }
         self.paths.free(path);
         Some(removed)

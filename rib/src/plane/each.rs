@@ -63,7 +63,7 @@ impl<P: Prefix> Plane<P> {
             return Vec::new();
         };
         for at in stretch {
-            let Some(net) = table.net(at).filter(|n| n.live) else {
+            let Some(net) = table.net(at).filter(|n| n.is_live()) else {
                 continue;
             };
             catch_up(table, packer, core, group, at);

@@ -59,10 +59,10 @@ impl<P: Prefix> Plane<P> {
             return;
         }
         if let Some(slot) = self.table.net_mut(net)
-            && !slot.spare_due
+            && !slot.is_spare_due()
             && slot.best != NONE
         {
-            slot.spare_due = true;
+            slot.set_spare_due(true);
             self.spares.due.push_back(net);
         }
     }
@@ -74,7 +74,7 @@ impl<P: Prefix> Plane<P> {
             self.spares.due = VecDeque::new();
         }
         if let Some(slot) = self.table.net_mut(net) {
-            slot.spare_due = false;
+            slot.set_spare_due(false);
         }
         Some(net)
     }

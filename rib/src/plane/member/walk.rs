@@ -87,7 +87,7 @@ impl<P: Prefix> Plane<P> {
             return Vec::new();
         }
         for at in stretch {
-            let Some(net) = table.net(at).filter(|n| n.live) else {
+            let Some(net) = table.net(at).filter(|n| n.is_live()) else {
                 continue;
             };
             if group.told(at) == Told::UNSET && net.version < group.head {
