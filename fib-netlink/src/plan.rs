@@ -29,8 +29,9 @@ use crate::{Input, NextHop, Notice, Output, Placement, PreferredSource, Wanted};
 use contest::Contests;
 use strangers::Strangers;
 
-/// Changes in one batch, at most: under 16 KiB of netlink.
-pub const OPS_MAX: usize = 250;
+/// Changes in one batch, at most: two milliseconds of the kernel's, 64 KiB of netlink with nexthop objects. With four of them
+/// under way the kernel has work while a few thousand routes come in; what matters more than they waits no longer.
+pub const OPS_MAX: usize = 1_000;
 /// Batches sent and not yet answered, at most.
 pub const BATCHES_MAX: usize = 4;
 /// Changes of what is wanted are gathered for so long, unless they fill a batch sooner.

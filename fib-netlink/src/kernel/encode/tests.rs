@@ -56,7 +56,11 @@ fn only_the_last_message_of_a_batch_asks_for_an_acknowledgement() {
 #[test]
 fn a_full_batch_is_small() {
     let op = put("2001:db8:ffff:ffff::/64", Target::Nexthop(u32::MAX));
-    assert!(encoded(vec![op; crate::plan::OPS_MAX]).len() <= 24 * 1024);
+    let full = |op| encoded(vec![op; crate::plan::OPS_MAX]).len();
+    assert!(full(op) <= 96 * 1024);
+    let paths = SmallVec::from_elem((path("fe80::1"), 1), 128);
+    let op = put("2001:db8:ffff:ffff::/64", Target::Paths(paths));
+    assert!(full(op) <= crate::kernel::socket::SEND_BUFFER);
 }
 
 #[test]
