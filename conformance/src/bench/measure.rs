@@ -155,7 +155,7 @@ impl Setting<'_> {
             senders,
             receivers: peers(&topology.receivers),
             prepended: u8::from(!workload.reflects),
-            kernel: workload.kernel,
+            kernel: workload.kernel.then(|| self.device.clone()),
             ways: several.then(|| (self.device.clone(), workload.multipath)),
             limit,
         };

@@ -7,6 +7,7 @@
 mod bad;
 mod crowd;
 mod idle;
+mod lookup;
 mod phases;
 mod session;
 mod table;

@@ -8,6 +8,7 @@ use bgp_core::Family;
 use serde::{Deserialize, Serialize};
 
 use super::crowd::Crowd;
+use super::lookup::Lookup;
 use super::session::{Message, Peer};
 use super::table::Table;
 use super::tracker::Tracker;
@@ -21,6 +22,8 @@ const TURN: Duration = Duration::from_millis(5);
 /// How long nothing may come before a device counts as at rest, and when it is not waited for longer.
 const QUIET: Duration = Duration::from_secs(1);
 const QUIET_LIMIT: Duration = Duration::from_secs(10);
+/// How many routes a kernel is asked for, again and again, before it is asked to count all.
+const SAMPLE: usize = 64;
 /// How long the changes of a churn that are under way are waited for.
 const STRAGGLERS: Duration = Duration::from_secs(5);
 
@@ -39,8 +42,8 @@ pub struct Plan {
     pub receivers: Vec<Peer>,
     /// AS numbers that the device adds to a path: one, and none between internal peers.
     pub prepended: u8,
-    /// The device installs routes: a load is done when the kernel has them too.
-    pub kernel: bool,
+    /// It installs routes: a load is done when its kernel has them too.
+    pub kernel: Option<Host>,
     /// Its routes have so many ways: a load is done when some of them have all.
     pub ways: Option<(Host, usize)>,
     /// How long a phase may take.
@@ -88,6 +91,8 @@ pub struct Load {
     trackers: Vec<Tracker>,
     /// What the kernel held before there were any routes.
     kernel_before: usize,
+    /// Of the kernel, where that matters.
+    lookup: Option<Lookup>,
 }
 
 impl Load {
@@ -100,7 +105,10 @@ impl Load {
         let (address, family) = (plan.address, plan.family);
         let crowd = host.within(move || Crowd::meet(address, family, &peers))?;
         let receivers = plan.receivers.iter();
+        let kernel = plan.kernel.as_ref();
+        let lookup = kernel.map(|host| Lookup::open(host, table.sample(SAMPLE)));
         let mut load = Self {
+            lookup: lookup.transpose()?,
             trackers: receivers
                 .map(|_| Tracker::new(&table, plan.prepended))
                 .collect(),
@@ -208,8 +216,8 @@ impl Load {
         }
         let last = self.trackers.iter().filter_map(Tracker::last).max();
         let mut end = last.unwrap_or_else(Instant::now);
-        if self.plan.kernel {
-            while self.kernel_routes() != wanted {
+        if self.lookup.is_some() {
+            while !self.kernel_has(wanted)? {
                 self.turn(TURN)?;
                 if mark.at.elapsed() > self.plan.limit {
                     let held = self.kernel_routes();
@@ -246,6 +254,14 @@ impl Load {
         } else {
             trackers.all(Tracker::is_complete) && self.crowd.is_sent()
         }
+    }
+
+    /// Whether the kernel has so many routes. They are counted when those of the sample are as they should be.
+    fn kernel_has(&self, wanted: usize) -> Result<bool> {
+        let Some(lookup) = &self.lookup else {
+            return Ok(true);
+        };
+        Ok(lookup.has(wanted > 0)? && self.kernel_routes() == wanted)
     }
 
     fn kernel_routes(&self) -> usize {

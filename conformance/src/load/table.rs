@@ -172,6 +172,15 @@ impl Table {
         })
     }
 
+    /// `count` IPv4 prefixes, the last one among them.
+    pub(super) fn sample(&self, count: usize) -> Vec<Ipv4Prefix> {
+        let places = (1..=count).map(|part| (self.len() * part / count).saturating_sub(1));
+        match &self.prefixes {
+            Prefixes::V4(all) => places.filter_map(|place| all.get(place).copied()).collect(),
+            Prefixes::V6(_) => Vec::new(),
+        }
+    }
+
     /// The place of a prefix by its key.
     #[inline]
     pub(super) fn index(&self, key: u64) -> Option<usize> {
