@@ -35,12 +35,11 @@ impl<P: Prefix> Plane<P> {
             }
             return core.peers.changed(peer, P::FAMILY, &counts);
         }
-        let mut prefixes = nlri.iter::<P>().peekable();
-        let Some((_, first)) = prefixes.peek() else {
+        let Some((_, first)) = nlri.iter::<P>().next() else {
             return 0;
         };
-        let arrival = core.judge(session, (*first).into(), attributes, received);
-        for (path_id, prefix) in prefixes {
+        let arrival = core.judge(session, first.into(), attributes, received);
+        for (path_id, prefix) in nlri.iter::<P>() {
             let changed = self.announce(core, peer, path_id, prefix, arrival);
             counts.announced(arrival.flags, changed);
         }

@@ -229,7 +229,7 @@ impl Speaker {
         .min()
     }
 
-    /// The connections on which there is something to say.
+    /// The connections on which there is something to say: those of stations, then sessions, the oldest one first.
     pub fn ready(&self, out: &mut Vec<ConnId>) {
         self.ready_stations(out);
         if self.defers() {
@@ -239,7 +239,11 @@ impl Speaker {
             .peers
             .iter()
             .filter(|peer| self.rib.has_pending(peer.id));
+        let stations = out.len();
         out.extend(pending.filter_map(|peer| Some(peer.session_conn()?.id)));
+        if let Some(sessions) = out.get_mut(stations..) {
+            sessions.sort_unstable();
+        }
     }
 
     /// Takes what there is to say on `conn`, about `max` bytes of it. True if there is more.

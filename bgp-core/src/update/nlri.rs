@@ -69,6 +69,7 @@ pub struct Prefixes<'a, P> {
 impl<P: Prefix> Iterator for Prefixes<'_, P> {
     type Item = (u32, P);
 
+    #[inline]
     fn next(&mut self) -> Option<(u32, P)> {
         let mut rest = self.rest;
         let mut id = 0;

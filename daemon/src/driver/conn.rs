@@ -6,6 +6,7 @@ use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use smallvec::SmallVec;
 use speaker::event::ConnId;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -69,13 +70,15 @@ impl Conn {
         let mut outbox = self.outbox.borrow_mut();
         let mut progress = false;
         while !outbox.is_empty() {
-            let written = {
-                let slices: Vec<IoSlice<'_>> = outbox
-                    .iter()
-                    .take(SLICES)
-                    .map(|b| IoSlice::new(b))
-                    .collect();
-                self.stream.try_write_vectored(&slices)
+            let written = match outbox.front() {
+                // A single buffer takes the kernel's shorter way.
+                Some(only) if outbox.len() == 1 => self.stream.try_write(only),
+                Some(_) | None => {
+                    let all = outbox.iter().take(SLICES);
+                    let slices: SmallVec<[IoSlice<'_>; SLICES]> =
+                        all.map(|b| IoSlice::new(b)).collect();
+                    self.stream.try_write_vectored(&slices)
+                }
             };
             match written {
                 Ok(count) => {
