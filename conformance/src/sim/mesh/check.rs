@@ -159,7 +159,8 @@ impl World {
         self.plan.reflects_to(from, to) || ways.all(|way| !self.plan.is_hub(*way))
     }
 
-    /// A second counts a probe more of each link than an interval does, at most.
+    /// A second counts a probe more of each link than an interval does, at most; and a link that turns to the other kind of
+    /// probes sends one more, which several may do in the same second.
     fn check_budgets(&self) -> Result<(), (usize, String)> {
         const PROBE_BITS: u64 = 140 * 8;
         const SWITCHES: u64 = 100;
@@ -169,9 +170,8 @@ impl World {
             let more = gateway.lines.len() as u64 * PROBE_BITS;
             let ledger = &gateway.ledger;
             let most = ledger.most_probes;
-            // A link that turns to the other kind of probes sends one more.
             let all = (budget + budget / SWITCHES) as f64 * elapsed + more as f64;
-            if most > budget + more + PROBE_BITS || ledger.all_probes as f64 > all {
+            if most > budget + 2 * more || ledger.all_probes as f64 > all {
                 let sum = ledger.all_probes;
                 let what = format!(
                     "sent {most} bits of probes in a second and {sum} in {elapsed} s, with {budget} bit/s"
