@@ -245,8 +245,8 @@ fn tee(command: &mut Command) -> Result<(String, bool)> {
     command.stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn().with_context(|| format!("{command:?}"))?;
     // The command holds the pipe's other end too: without this the reading would never end.
-    command.stdout(std::process::Stdio::null());
-    command.stderr(std::process::Stdio::null());
+    command.stdout(Stdio::null());
+    command.stderr(Stdio::null());
     let mut said = String::new();
     let mut out = std::io::stdout().lock();
     for line in BufReader::new(reader).split(b'\n') {
