@@ -30,7 +30,7 @@ use contest::Contests;
 use strangers::Strangers;
 
 /// Changes in one batch, at most: two milliseconds of the kernel's, 64 KiB of netlink with nexthop objects. With four of them
-/// under way the kernel has work while a few thousand routes come in; what matters more than they waits no longer.
+/// under way the kernel has work while a few thousand routes come in, and what is urgent waits for eight milliseconds at most.
 pub const OPS_MAX: usize = 1_000;
 /// Batches sent and not yet answered, at most.
 pub const BATCHES_MAX: usize = 4;

@@ -156,7 +156,7 @@ impl Setting<'_> {
             receivers: peers(&topology.receivers),
             prepended: u8::from(!workload.reflects),
             kernel: workload.kernel.then(|| self.device.clone()),
-            ways: several.then(|| (self.device.clone(), workload.multipath)),
+            ways: several.then_some(workload.multipath),
             limit,
         };
         Load::start(self.others, plan, table)

@@ -45,7 +45,7 @@ pub struct Plan {
     /// It installs routes: a load is done when its kernel has them too.
     pub kernel: Option<Host>,
     /// Its routes have so many ways: a load is done when some of them have all.
-    pub ways: Option<(Host, usize)>,
+    pub ways: Option<usize>,
     /// How long a phase may take.
     pub limit: Duration,
 }
@@ -226,7 +226,9 @@ impl Load {
             }
             end = Instant::now();
         }
-        if let (Some((device, ways)), true) = (self.plan.ways.clone(), wanted > 0) {
+        if let (Some(device), Some(ways), true) =
+            (self.plan.kernel.clone(), self.plan.ways, wanted > 0)
+        {
             while !self
                 .table
                 .some()
